@@ -1,0 +1,62 @@
+# Everything runs in a virtual environment of its own, .venv, which the first target that needs it makes.
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+DEMO_SEED ?= 0
+DEMO_RUN ?= runs/demo-$(DEMO_SEED)
+
+.PHONY: help demo test format lint types layers tests slow bench clean
+
+help:
+	@echo "make demo    set up, train a swarm, say how good it was before and after, and draw it (5 minutes)"
+	@echo "make test    format, lint, types, layers and tests"
+	@echo "make slow    the long proofs"
+	@echo "make bench   steps per second on this machine"
+
+# A first Python that is too old is the commonest mistake: say so in one line.
+$(VENV)/bin/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	  { echo "jaxdem-ac needs Python 3.11 or newer; got $$($(PYTHON) --version). Set PYTHON=python3.11, say."; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.view: $(VENV)/bin/python pyproject.toml
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e ".[view]"
+	@touch $@
+
+$(VENV)/.dev: $(VENV)/bin/python pyproject.toml
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e ".[dev]"
+	@touch $@ $(VENV)/.view
+
+demo: $(VENV)/.view
+	$(BIN)/jaxdem-ac train --env swarm_navigator --model SharedActorCritic --action-space MaxNorm \
+	  --steps $(DEMO_STEPS) --seed $(DEMO_SEED) --out $(DEMO_RUN) --overwrite
+	$(BIN)/jaxdem-ac render $(DEMO_RUN)
+	$(BIN)/jaxdem-ac eval $(DEMO_RUN)
+
+DEMO_STEPS ?= 6000000
+
+test: format lint types layers tests
+
+format: $(VENV)/.dev
+	$(BIN)/ruff format --check .
+
+lint: $(VENV)/.dev
+	$(BIN)/ruff check .
+
+types: $(VENV)/.dev
+	$(BIN)/mypy
+
+layers: $(VENV)/.dev
+	$(BIN)/lint-imports
+
+tests: $(VENV)/.dev
+	$(BIN)/python -m pytest -n 2
+
+slow: $(VENV)/.dev
+	$(BIN)/python -m pytest -m slow
+
+bench: $(VENV)/.view
+	$(BIN)/python -m benchmarks
+
+clean:
+	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache

@@ -1,0 +1,71 @@
+"""Actor-critic policies for particle swarms: a plugin for JaxDEM that also runs without it.
+
+Nothing heavy is imported here: names are loaded when they are first used.
+"""
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+from jaxdem_ac.plugin import entry_points as _entry_points
+from jaxdem_ac.plugin import register as _register
+
+if TYPE_CHECKING:
+    from jaxdem_ac import dem as dem
+    from jaxdem_ac.action_spaces import make_action_space as make_action_space
+    from jaxdem_ac.environments import make_environment as make_environment
+    from jaxdem_ac.models import make_model as make_model
+    from jaxdem_ac.plugin.register import register as register
+    from jaxdem_ac.registry import list_action_spaces as list_action_spaces
+    from jaxdem_ac.registry import list_environments as list_environments
+    from jaxdem_ac.registry import list_models as list_models
+    from jaxdem_ac.trainers.checkpoint import load_policy as load_policy
+    from jaxdem_ac.trainers.config import PPOConfig as PPOConfig
+    from jaxdem_ac.trainers.config import TrainConfig as TrainConfig
+    from jaxdem_ac.trainers.evaluate import evaluate as evaluate
+    from jaxdem_ac.trainers.rollout import Trajectory as Trajectory
+    from jaxdem_ac.trainers.rollout import rollout as rollout
+    from jaxdem_ac.trainers.run import TrainResult as TrainResult
+    from jaxdem_ac.trainers.run import train as train
+
+__version__ = "0.1.0"
+
+_HOMES = {
+    "PPOConfig": "jaxdem_ac.trainers.config",
+    "TrainConfig": "jaxdem_ac.trainers.config",
+    "TrainResult": "jaxdem_ac.trainers.run",
+    "Trajectory": "jaxdem_ac.trainers.rollout",
+    "evaluate": "jaxdem_ac.trainers.evaluate",
+    "list_action_spaces": "jaxdem_ac.registry",
+    "list_environments": "jaxdem_ac.registry",
+    "list_models": "jaxdem_ac.registry",
+    "load_policy": "jaxdem_ac.trainers.checkpoint",
+    "make_action_space": "jaxdem_ac.action_spaces",
+    "make_environment": "jaxdem_ac.environments",
+    "make_model": "jaxdem_ac.models",
+    "register": "jaxdem_ac.plugin.register",
+    "rollout": "jaxdem_ac.trainers.rollout",
+    "train": "jaxdem_ac.trainers.run",
+}
+
+__all__ = ["__version__", "dem", *_HOMES]
+
+
+def __getattr__(name: str) -> Any:
+    """Load a public name on first use (PEP 562)."""
+    if name == "dem":
+        value: Any = importlib.import_module("jaxdem_ac.dem")
+    elif name in _HOMES:
+        value = getattr(importlib.import_module(_HOMES[name]), name)
+    else:
+        raise AttributeError(f"module 'jaxdem_ac' has no attribute {name!r}")
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    """List the public names."""
+    return sorted(__all__)
+
+
+_entry_points.install()
+_register.install_hook()

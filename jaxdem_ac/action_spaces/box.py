@@ -1,0 +1,124 @@
+"""Box: every component of an action between two bounds."""
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import Array
+from jax.typing import ArrayLike
+
+from jaxdem_ac.action_spaces.base import ActionSpace, check_eps, check_positive, largest_below_one
+from jaxdem_ac.action_spaces.log_cosh import expected_log_cosh, log_cosh
+
+
+class Box(ActionSpace):
+    r"""Actions between ``x_min`` and ``x_max``, component by component.
+
+    ``y = c + h tanh(x / width)``, ``c = (x_min + x_max) / 2``, ``h = (1 - eps) (x_max - x_min) / 2``,
+
+    ``log |dy/dx| = log(h / width) - 2 log cosh(x / width)``.
+
+    A scalar bijector: the model lifts it to the action vector. Bounds of shape ``(D,)`` hold one for each component.
+
+    Parameters
+    ----------
+    x_min, x_max : float or array, () or (D,), unit of the action
+        Bounds; every ``x_max > x_min``.
+    width : float
+        Of the linear range of tanh, in units of the unconstrained action.
+    eps : float
+        Share of the range kept clear of the bounds, so that an action stays inside after rounding.
+
+    Raises
+    ------
+    ValueError
+        If a bound is not finite, ``x_max <= x_min`` anywhere, ``width <= 0``, or ``eps`` is outside (0, 1).
+    """
+
+    def __init__(self, x_min: ArrayLike, x_max: ArrayLike, width: float = 1.0, eps: float = 1e-6) -> None:
+        super().__init__(event_ndims_in=0)
+        check_positive("Box", width=width)
+        check_eps("Box", eps)
+        self.x_min, self.x_max = _bounds(x_min, x_max)
+        self.width = float(width)
+        self.eps = float(eps)
+
+    @property
+    def event_size(self) -> int | None:
+        """The number of components that the bounds are for; None where one bound serves any number."""
+        shape = np.broadcast_shapes(np.shape(self.x_min), np.shape(self.x_max))
+        return shape[-1] if shape and shape[-1] != 1 else None
+
+    def _center_and_half(self, dtype: Any) -> tuple[Array, Array]:
+        center = (self.x_min + self.x_max) / 2
+        half = (1 - self.eps) * (self.x_max - self.x_min) / 2
+        return jnp.asarray(center, dtype), jnp.asarray(half, dtype)
+
+    def forward_log_det_jacobian(self, x: Array) -> Array:
+        """Return log |dy/dx|; ``(...)``, finite for every finite x."""
+        _, half = self._center_and_half(x.dtype)
+        return jnp.log(half / self.width) - 2 * log_cosh(x / self.width)
+
+    def forward_and_log_det(self, x: Array) -> tuple[Array, Array]:
+        """Return ``y`` and log |dy/dx|; ``(...)`` each."""
+        center, half = self._center_and_half(x.dtype)
+        y = center + half * jnp.tanh(x / self.width)
+        # Far from the origin `eps` is smaller than the rounding of the sum.
+        y = jnp.clip(y, jnp.asarray(self.x_min, x.dtype), jnp.asarray(self.x_max, x.dtype))
+        return y, self.forward_log_det_jacobian(x)
+
+    def inverse_and_log_det(self, y: Array) -> tuple[Array, Array]:
+        """Return ``x`` and log |dx/dy|; ``(...)`` each.
+
+        A ``y`` that tanh has rounded to its limit has lost its ``x``: the largest that the dtype resolves is returned
+        (8.7 widths in float32). Training keeps the action before the bijector instead.
+        """
+        center, half = self._center_and_half(y.dtype)
+        limit = largest_below_one(y.dtype)
+        x = self.width * jnp.arctanh(jnp.clip((y - center) / half, -limit, limit))
+        return x, -self.forward_log_det_jacobian(x)
+
+    def log_det_expectation(self, mean: Array, std: Array) -> Array:
+        """Return E[log |det J(x)|], x ~ N(mean, diag(std**2)); ``(..., D)`` to ``(...)``, in nats."""
+        _, half = self._center_and_half(jnp.result_type(mean, std))
+        per_component = jnp.log(half / self.width) - 2 * expected_log_cosh(mean / self.width, std / self.width)
+        return jnp.sum(per_component, axis=-1)
+
+    @property
+    def metadata(self) -> dict[str, Any]:
+        """The keywords that build this action space again, as JSON types."""
+        return {
+            "x_min": np.asarray(self.x_min).tolist(),
+            "x_max": np.asarray(self.x_max).tolist(),
+            "width": self.width,
+            "eps": self.eps,
+        }
+
+
+def _bounds(x_min: ArrayLike, x_max: ArrayLike) -> tuple[Any, Any]:
+    """Return the bounds, checked; in float64 where they have values, so that no later dtype loses digits."""
+    if isinstance(x_min, jax.core.Tracer) or isinstance(x_max, jax.core.Tracer):
+        return jnp.asarray(x_min, float), jnp.asarray(x_max, float)
+    low, high = np.asarray(x_min, np.float64), np.asarray(x_max, np.float64)
+    try:
+        np.broadcast_shapes(low.shape, high.shape)
+    except ValueError:
+        raise ValueError(
+            f"Box: x_min and x_max have shapes that fit; got x_min of {low.shape} and x_max of {high.shape}. "
+            "Give both one number, or one for each component of the action."
+        ) from None
+    for name, bound in (("x_min", low), ("x_max", high)):
+        if bound.ndim > 1 or bound.size == 0:
+            raise ValueError(
+                f"Box: {name} is a number or one for each component of the action; got shape {bound.shape}. Flatten it."
+            )
+        if not np.isfinite(bound).all():
+            raise ValueError(
+                f"Box: bounds are finite; got {name}={bound.tolist()}. Use Free for an action without bounds."
+            )
+    if not (high > low).all():
+        raise ValueError(
+            f"Box: every x_max > x_min; got x_min={low.tolist()}, x_max={high.tolist()}. Swap or move them."
+        )
+    return low, high

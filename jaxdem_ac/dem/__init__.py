@@ -1,0 +1,6 @@
+"""The embedded engine: soft spheres and discs in a box. What it leaves out is what JaxDEM is for."""
+
+from jaxdem_ac.dem.particles import Particles as Particles
+from jaxdem_ac.dem.step import advance as advance
+from jaxdem_ac.dem.step import simulate as simulate
+from jaxdem_ac.dem.world import World as World

@@ -1,0 +1,122 @@
+"""The particles of a simulation, as one pytree."""
+
+from dataclasses import dataclass
+from typing import Any, Self
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import Array
+from jax.typing import ArrayLike
+
+
+@jax.tree_util.register_dataclass
+@dataclass(frozen=True)
+class Particles:
+    """Discs (dim = 2) or spheres (dim = 3)."""
+
+    position: Array
+    """Centres, ``(N, dim)``, length."""
+    velocity: Array
+    """``(N, dim)``, length / time."""
+    force: Array
+    """Total force of the last step, ``(N, dim)``; velocity Verlet opens the next step with it."""
+    radius: Array
+    """``(N,)``, length."""
+    mass: Array
+    """``(N,)``, mass."""
+
+    @classmethod
+    def create(
+        cls,
+        position: ArrayLike,
+        velocity: ArrayLike = 0.0,
+        radius: ArrayLike = 1.0,
+        mass: ArrayLike = 1.0,
+        force: ArrayLike = 0.0,
+    ) -> Self:
+        """Return particles; scalars broadcast.
+
+        Parameters
+        ----------
+        position : array, (N, dim), length
+            Centres; dim is 2 or 3.
+        velocity : array, (N, dim) or broadcastable, length / time
+            Of the centres.
+        radius : array, (N,) or broadcastable, length
+            Above 0.
+        mass : array, (N,) or broadcastable
+            Above 0.
+        force : array, (N, dim) or broadcastable
+            What the particles have felt so far: to go on from a recorded state.
+
+        Raises
+        ------
+        ValueError
+            If a shape does not fit, a number is not finite, or a radius or mass is not above 0.
+        """
+        position = as_float("position", position)
+        if position.ndim != 2 or position.shape[-1] not in (2, 3):
+            raise ValueError(
+                f"Particles.create: position is (N, 2) or (N, 3); got shape {position.shape}. "
+                "Give one row for each particle."
+            )
+        num, _ = position.shape
+        return cls(
+            position=position,
+            velocity=_broadcast("velocity", velocity, position.shape, position.dtype),
+            force=_broadcast("force", force, position.shape, position.dtype),
+            radius=_check_positive("radius", _broadcast("radius", radius, (num,), position.dtype)),
+            mass=_check_positive("mass", _broadcast("mass", mass, (num,), position.dtype)),
+        )
+
+    @property
+    def num_particles(self) -> int:
+        """N."""
+        return self.position.shape[-2]
+
+    @property
+    def dim(self) -> int:
+        """2 or 3."""
+        return self.position.shape[-1]
+
+    @property
+    def kinetic_energy(self) -> Array:
+        """Of each particle's translation, ``(N,)``, energy."""
+        return 0.5 * self.mass * jnp.sum(self.velocity**2, axis=-1)
+
+
+def as_float(name: str, value: ArrayLike) -> Array:
+    """Return `value` as a float array, refusing what is not finite or not numbers."""
+    try:
+        array = jnp.asarray(value)
+        array = array.astype(jnp.promote_types(array.dtype, jnp.result_type(float)))
+    except (TypeError, ValueError) as error:
+        raise TypeError(f"{name}: an array of numbers; got {type(value).__name__}. {error}") from None
+    if is_concrete(array) and not np.isfinite(np.asarray(array)).all():
+        raise ValueError(f"{name}: every number is finite; got NaN or infinity. Check where it comes from.")
+    return array
+
+
+def is_concrete(*arrays: Any) -> bool:
+    """Return whether all arrays have values to look at, and are not being traced."""
+    return not any(isinstance(array, jax.core.Tracer) for array in arrays)
+
+
+def _broadcast(name: str, value: ArrayLike, shape: tuple[int, ...], dtype: Any) -> Array:
+    array = as_float(name, value)
+    try:
+        return jnp.broadcast_to(array, shape).astype(dtype)
+    except ValueError:
+        raise ValueError(
+            f"Particles.create: {name} broadcasts to {shape}; got shape {array.shape}. "
+            "Give one number, or one for each particle."
+        ) from None
+
+
+def _check_positive(name: str, array: Array) -> Array:
+    if is_concrete(array) and not (np.asarray(array) > 0).all():
+        raise ValueError(
+            f"Particles.create: every {name} is above 0; got {name}={float(jnp.min(array))}. Set a positive one."
+        )
+    return array

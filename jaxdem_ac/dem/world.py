@@ -1,0 +1,147 @@
+"""The world that particles move in: box, material, time step."""
+
+import math
+from dataclasses import dataclass, field
+from typing import Literal, Self, get_args
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import Array
+from jax.typing import ArrayLike
+
+from jaxdem_ac.dem.particles import as_float, is_concrete
+
+Boundary = Literal["reflect", "periodic"]
+
+
+@jax.tree_util.register_dataclass
+@dataclass(frozen=True)
+class World:
+    """A box with its boundary, one material, and the time step."""
+
+    box_low: Array
+    """Lower corner, ``(dim,)``, length."""
+    box_high: Array
+    """Upper corner, ``(dim,)``, length."""
+    stiffness: Array
+    """Of a contact, ``()``, force / length."""
+    dt: Array
+    """Time step, ``()``, time."""
+    drag: Array
+    """Viscous drag, ``()``: a force of ``-drag * velocity``, mass / time."""
+    gravity: Array
+    """``(dim,)``, length / time**2."""
+    restitution: Array
+    """Ratio of the normal speeds after and before a contact, ``()``, in (0, 1]."""
+    boundary: Boundary = field(metadata={"static": True})
+    """What the box does with a particle that reaches its side."""
+    damped: bool = field(metadata={"static": True})
+    """Whether restitution is below 1, so that contacts need a dashpot."""
+
+    @classmethod
+    def create(
+        cls,
+        box_low: ArrayLike,
+        box_high: ArrayLike,
+        boundary: Boundary = "reflect",
+        stiffness: ArrayLike = 2e5,
+        dt: ArrayLike = 2e-3,
+        drag: ArrayLike = 0.0,
+        gravity: ArrayLike = 0.0,
+        restitution: ArrayLike = 1.0,
+    ) -> Self:
+        """Return a world.
+
+        Parameters
+        ----------
+        box_low, box_high : array, (dim,), length
+            Opposite corners of the box.
+        boundary : {"reflect", "periodic"}
+            Walls, which particles touch with their surface; or none, and what leaves on one side enters on the other.
+        stiffness : float, force / length
+            Of the linear spring between two overlapping particles. JaxDEM's harmonic mean of two equal Young's
+            moduli is that modulus.
+        dt : float, time
+            Time step. A contact lasts about ``pi sqrt(mass / (2 stiffness))`` and wants 20 steps or more for energy
+            to be kept to a few tenths of a percent.
+        drag : float, mass / time
+            A force of ``-drag * velocity`` on every particle.
+        gravity : float or array, (dim,), length / time**2
+            Acceleration; one number pulls down along the last axis.
+        restitution : float
+            Ratio of the normal speeds after and before a collision, between particles and with walls.
+
+        Raises
+        ------
+        ValueError
+            If a shape does not fit, a value is out of its range, or `boundary` is unknown.
+        """
+        low, high = as_float("box_low", box_low), as_float("box_high", box_high)
+        if low.shape != high.shape or low.ndim != 1 or low.shape[0] not in (2, 3):
+            raise ValueError(
+                f"World.create: box_low and box_high are (2,) or (3,); got {low.shape} and {high.shape}. "
+                "Give opposite corners."
+            )
+        if is_concrete(low, high) and not (np.asarray(high) > np.asarray(low)).all():
+            raise ValueError(
+                f"World.create: every box_high > box_low; got box_low={low}, box_high={high}. Swap the corners."
+            )
+        if boundary not in get_args(Boundary):
+            raise ValueError(
+                f"World.create: boundary is 'reflect' or 'periodic'; got boundary={boundary!r}. Choose one."
+            )
+        dtype = low.dtype
+        gravity = as_float("gravity", gravity).astype(dtype)
+        if gravity.ndim == 0:
+            gravity = jnp.zeros_like(low).at[-1].set(-gravity)
+        if gravity.shape != low.shape:
+            raise ValueError(
+                f"World.create: gravity is a number or {low.shape}; got shape {gravity.shape}. Match the box."
+            )
+        return cls(
+            box_low=low,
+            box_high=high,
+            stiffness=_in_range("stiffness", stiffness, 0, math.inf).astype(dtype),
+            dt=_in_range("dt", dt, 0, math.inf).astype(dtype),
+            drag=_in_range("drag", drag, 0, math.inf, low_included=True).astype(dtype),
+            gravity=gravity,
+            restitution=_in_range("restitution", restitution, 0, 1).astype(dtype),
+            boundary=boundary,
+            damped=not (is_concrete(restitution) and bool(np.all(np.asarray(restitution) == 1))),
+        )
+
+    @property
+    def dim(self) -> int:
+        """2 or 3."""
+        return self.box_low.shape[-1]
+
+    def displacement(self, start: Array, end: Array) -> Array:
+        """Return the vector from `start` to `end`, through the nearest side where the box is periodic.
+
+        Parameters
+        ----------
+        start, end : Array, (..., dim), length
+
+        Returns
+        -------
+        Array, (..., dim), length
+        """
+        vector = end - start
+        if self.boundary == "periodic":
+            size = self.box_high - self.box_low
+            vector = vector - size * jnp.round(vector / size)
+        return vector
+
+
+def _in_range(name: str, value: ArrayLike, low: float, high: float, low_included: bool = False) -> Array:
+    array = as_float(name, value)
+    if array.ndim:
+        raise ValueError(f"World.create: {name} is one number; got shape {array.shape}. Pass a float.")
+    if is_concrete(array):
+        number = float(array)
+        if number > high or number < low or (number == low and not low_included):
+            bracket = "[" if low_included else "("
+            upper = f"{high}]" if math.isfinite(high) else "inf)"
+            raise ValueError(f"World.create: {name} is in {bracket}{low}, {upper}; got {name}={number}. Set it inside.")
+    return array

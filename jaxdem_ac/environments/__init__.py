@@ -1,0 +1,31 @@
+"""Particle-swarm environments: a simulation, sensors and a reward; one task per file."""
+
+from typing import Any
+
+from jaxdem_ac.registry import environments
+
+
+def make_environment(name: str, /, **keywords: Any) -> Any:
+    """Return the environment registered under `name`.
+
+    Parameters
+    ----------
+    name : str
+        ``"swarm_navigator"`` or a plugin's, matched without regard to case, ``_``, ``-`` and spaces.
+    **keywords
+        What the class takes: see :class:`~jaxdem_ac.environments.swarm_navigator.SwarmNavigator`.
+
+    Returns
+    -------
+    Environment
+
+    Raises
+    ------
+    KeyError
+        If there is no such name; the message gives the nearest.
+    TypeError
+        If the class has no such keyword.
+    ValueError
+        If a value is out of its range.
+    """
+    return environments.create(name, **keywords)

@@ -1,0 +1,132 @@
+"""What an environment is, and how a batch of them is stepped and reset."""
+
+import abc
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import jax
+import jax.numpy as jnp
+from jax import Array
+
+
+@jax.tree_util.register_dataclass
+@dataclass(frozen=True)
+class Timestep:
+    """What one decision of a swarm leads to."""
+
+    observation: Array
+    """After the decision, ``(N, O)``. At the end of an episode still that episode's: a reset comes later."""
+    reward: Array
+    """``(N,)``."""
+    terminated: Array
+    """Whether the task itself has ended, ``()``: no value lies beyond."""
+    truncated: Array
+    """Whether a time limit has cut the episode, ``()``: the value beyond is that of `observation`."""
+    info: dict[str, Array]
+    """Figures to report; ``info["success"]`` is between 0 and 1, ``()``."""
+
+
+class Environment(abc.ABC):
+    """A task for a swarm: pure functions of a state, on a frozen configuration.
+
+    A subclass is a frozen dataclass of Python numbers, so that it is hashable and static under `jax.jit`. Its state is
+    a pytree with a field `observation`, ``(N, O)``. All methods are written for one environment and are batched by
+    `jax.vmap`, or by :func:`reset_batch`, :func:`step_batch` and :func:`reset_where`.
+    """
+
+    training_defaults: ClassVar[Mapping[str, Any]] = {}
+    """Keywords with which a swarm learns the task well; a run takes them where its user sets nothing else."""
+
+    action_space_defaults: ClassVar[Mapping[str, Mapping[str, Any]]] = {}
+    """The same for action spaces, by name: how large an action the task needs."""
+
+    num_particles: int
+    """N."""
+
+    @property
+    @abc.abstractmethod
+    def observation_size(self) -> int:
+        """O, the numbers that one particle observes."""
+
+    @property
+    @abc.abstractmethod
+    def action_size(self) -> int:
+        """D, the numbers that one particle acts with."""
+
+    @property
+    @abc.abstractmethod
+    def episode_length(self) -> int:
+        """Decisions after which the time limit cuts an episode."""
+
+    @property
+    @abc.abstractmethod
+    def decision_time(self) -> float:
+        """Simulated time between two decisions."""
+
+    @abc.abstractmethod
+    def reset(self, key: Array) -> Any:
+        """Return the state at the beginning of an episode.
+
+        Parameters
+        ----------
+        key : Array
+            Random key.
+        """
+
+    @abc.abstractmethod
+    def step(self, state: Any, action: Array) -> tuple[Any, Timestep]:
+        """Return the state and what came of it after one decision.
+
+        Parameters
+        ----------
+        state : Any
+            From :meth:`reset` or :meth:`step`.
+        action : Array, (N, D)
+        """
+
+    def check_action(self, action: Array) -> None:
+        """Raise ValueError unless `action` is ``(N, D)``."""
+        expected = (self.num_particles, self.action_size)
+        if jnp.shape(action) != expected:
+            raise ValueError(
+                f"{type(self).__name__}.step: an action is (num_particles, action_size) = {expected}; got shape "
+                f"{jnp.shape(action)}. Give one row for each particle, and use jax.vmap for a batch."
+            )
+
+
+def reset_batch(environment: Environment, keys: Array) -> Any:
+    """Return a batch of states at the beginning of their episodes; keys ``(E,)``, leaves ``(E, ...)``."""
+    return jax.vmap(environment.reset)(keys)
+
+
+def step_batch(environment: Environment, state: Any, action: Array) -> tuple[Any, Timestep]:
+    """Return a batch of states one decision later; action ``(E, N, D)``, leaves ``(E, ...)``."""
+    return jax.vmap(environment.step)(state, action)
+
+
+def reset_where(environment: Environment, state: Any, done: Array, keys: Array) -> Any:
+    """Return a batch of states, with those of ended episodes replaced by fresh ones.
+
+    Nothing is computed in a step in which no episode ends.
+
+    Parameters
+    ----------
+    environment : Environment
+    state : Any
+        Leaves ``(E, ...)``.
+    done : Array, (E,)
+        Whose episode has ended.
+    keys : Array, (E,)
+        Random keys for the fresh states.
+    """
+
+    def replace() -> Any:
+        fresh = reset_batch(environment, keys)
+
+        def choose(new: Array, old: Array) -> Array:
+            return jnp.where(done.reshape(done.shape + (1,) * (new.ndim - 1)), new, old)
+
+        return jax.tree.map(choose, fresh, state)
+
+    return jax.lax.cond(jnp.any(done), replace, lambda: state)

@@ -1,0 +1,43 @@
+"""Acting with a model's distribution, whichever it is."""
+
+from typing import Any
+
+from jax import Array
+
+
+def sample_raw(distribution: Any, key: Array) -> tuple[Array, Array]:
+    """Draw an action before the bijector, and return it with its log-probability there.
+
+    A distribution that knows no action before the bijector, of a model that is not ours, draws the action itself.
+
+    Parameters
+    ----------
+    distribution : distrax.Distribution
+        Over actions ``(..., D)`` or ``(...)``.
+    key : Array
+        Random key.
+
+    Returns
+    -------
+    raw_action : Array, (..., D) or (...)
+    raw_log_prob : Array, (...)
+    """
+    if hasattr(distribution, "sample_raw_and_log_probs"):
+        raw_action, raw_log_prob, _ = distribution.sample_raw_and_log_probs(seed=key)
+        return raw_action, raw_log_prob
+    action, log_prob = distribution.sample_and_log_prob(seed=key)
+    return action, log_prob
+
+
+def raw_log_prob(distribution: Any, raw_action: Array) -> Array:
+    """Return the log-probability of what :func:`sample_raw` drew; ``(...)``."""
+    if hasattr(distribution, "raw_log_prob"):
+        return distribution.raw_log_prob(raw_action)
+    return distribution.log_prob(raw_action)
+
+
+def to_action(distribution: Any, raw_action: Array) -> Array:
+    """Return the action of what :func:`sample_raw` drew; ``(..., D)`` or ``(...)``."""
+    if hasattr(distribution, "to_action"):
+        return distribution.to_action(raw_action)
+    return raw_action

@@ -1,0 +1,1 @@
+"""Everything that touches JaxDEM, and the discovery of what other distributions bring."""

@@ -1,0 +1,130 @@
+"""Discovery: the classes that other distributions announce as entry points.
+
+A distribution announces a class in the group of a registry, ``jaxdem.models`` for one, as
+``Name = "module:Class"``. A plugin that cannot be loaded is skipped with one warning and listed in
+``Registry.problems``; it breaks nothing else.
+"""
+
+import re
+import warnings
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any
+
+from jaxdem_ac.plugin.register import WAITING, is_importing, one_line, register_found
+from jaxdem_ac.registry import REGISTRIES, Problem, Registry, normalize_key
+
+if TYPE_CHECKING:
+    from importlib.metadata import Distribution, EntryPoint
+
+UNKNOWN = "(unknown)"
+"""The name of a distribution whose metadata names none."""
+
+
+def install() -> None:
+    """Have every registry look for plugins at the first question that built-in names do not answer."""
+    for registry in REGISTRIES:
+        registry.on_first_use(_complete)
+
+
+def discover(registry: Registry) -> None:
+    """Add to `registry` the classes that installed distributions announce in its group.
+
+    The order is fixed (distribution, name, reference): of two plugins that ask for one name the same one wins
+    everywhere. Our own entries, which the registry holds before anything is installed, are passed over.
+
+    Warns
+    -----
+    RuntimeWarning
+        Once for each plugin that was skipped: it could not be loaded, is no class, or asks for a name that is
+        taken.
+    """
+    entries, problems = _announced(registry.group)
+    known = {(normalize_key(entry.name), entry.target) for entry in registry.entries()}
+    for entry in sorted(entries, key=_order):
+        if (normalize_key(entry.name), f"{entry.module}:{entry.attr}") in known:
+            continue
+        if is_importing(entry.module):
+            # It imported JaxDEM, say, and its classes are not there yet: the next question asks again.
+            WAITING.add(entry.module)
+            registry.on_first_use(_complete)
+            continue
+        origin = _name(entry.dist)
+        try:
+            registry.add(entry.name, _load(entry), origin)
+        except (Exception, SystemExit) as error:
+            problems.append(Problem(registry.group, entry.name, origin, one_line(error)))
+    fresh = [problem for problem in dict.fromkeys(problems) if problem not in registry.problems]
+    registry.problems.extend(fresh)
+    # Last, because a warning may be made an error: by now every working plugin is in.
+    for problem in fresh:
+        warnings.warn(
+            f"plugin {problem.name!r} ({problem.group}) of {problem.origin}: skipped; got {problem.error}. "
+            "`jaxdem-ac doctor` lists it.",
+            RuntimeWarning,
+            stacklevel=2,
+        )
+
+
+def _complete(registry: Registry) -> None:
+    discover(registry)
+    # JaxDEM may be there already, brought by a plugin or since the one that was waiting began.
+    register_found()
+
+
+def _announced(group: str) -> "tuple[list[EntryPoint], list[Problem]]":
+    """Return the entry points of `group`, and a problem for each distribution whose list cannot be read."""
+    from importlib import metadata
+
+    try:
+        return list(metadata.entry_points(group=group)), []
+    except Exception:
+        # One unreadable list makes the whole question fail: ask one distribution at a time.
+        return _announced_one_by_one(group, metadata.distributions())
+
+
+def _announced_one_by_one(
+    group: str, distributions: "Iterable[Distribution]"
+) -> "tuple[list[EntryPoint], list[Problem]]":
+    entries: dict[str, list[EntryPoint]] = {}
+    problems = []
+    for distribution in distributions:
+        try:
+            found = list(distribution.entry_points.select(group=group))
+        except Exception as error:
+            if _mentions(distribution, group):
+                problems.append(Problem(group, "entry_points.txt", _name(distribution), one_line(error)))
+            continue
+        if found:
+            # Of a distribution that is installed twice the first counts, as it does for `import`.
+            entries.setdefault(_normalize(_name(distribution)), found)
+    return [entry for found in entries.values() for entry in found], problems
+
+
+def _load(entry: "EntryPoint") -> type[Any]:
+    loaded = entry.load()
+    if not isinstance(loaded, type):
+        raise TypeError(f"a plugin is a class; got {entry.value} of type {type(loaded).__name__}.")
+    return loaded
+
+
+def _mentions(distribution: "Distribution", group: str) -> bool:
+    try:
+        return group in (distribution.read_text("entry_points.txt") or "")
+    except Exception:
+        return False
+
+
+def _name(distribution: "Distribution | None") -> str:
+    try:
+        return (distribution and distribution.metadata["Name"]) or UNKNOWN
+    except Exception:
+        return UNKNOWN
+
+
+def _normalize(name: str) -> str:
+    """Return the name of a distribution as the package index compares it (PEP 503)."""
+    return re.sub(r"[-_.]+", "-", name).lower()
+
+
+def _order(entry: "EntryPoint") -> tuple[str, str, str]:
+    return _normalize(_name(entry.dist)), entry.name, entry.value

@@ -1,0 +1,235 @@
+"""Names to classes: one registry each for models, action spaces and environments.
+
+Nothing heavy is imported here: a built-in entry is a reference, ``"module:attribute"``, that is loaded when
+somebody asks for it.
+"""
+
+import importlib
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Any
+
+
+def normalize_key(name: str) -> str:
+    """Return `name` as registries compare it: lower case, without spaces, ``_`` and ``-``.
+
+    The rule is JaxDEM's (``jaxdem.factory.Factory``), so that one spelling works in both. A dot stays.
+    """
+    return name.replace(" ", "").replace("_", "").replace("-", "").lower()
+
+
+def suggest(name: str, choices: Iterable[str]) -> str:
+    """Return the advice that ends an error about `name`: the nearest of `choices`, if any, and the sorted list."""
+    import difflib
+
+    choices = sorted(choices, key=str.lower)
+    by_key = {normalize_key(choice): choice for choice in choices}
+    near = difflib.get_close_matches(normalize_key(name), by_key, n=1, cutoff=0.6)
+    hint = f"Did you mean {by_key[near[0]]!r}? " if near else ""
+    return f"{hint}Choose one of: {', '.join(choices) or '(none)'}."
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One name of a registry."""
+
+    name: str
+    """The name as it is spelled to a user."""
+    target: str | type[Any]
+    """The class, or the reference ``"module:attribute"`` it is loaded from."""
+    origin: str
+    """The distribution that brings it."""
+
+    def load(self) -> type[Any]:
+        """Import the class if that has not happened yet, and return it."""
+        if isinstance(self.target, str):
+            module, _, attribute = self.target.partition(":")
+            return getattr(importlib.import_module(module), attribute)
+        return self.target
+
+
+@dataclass(frozen=True)
+class Problem:
+    """A plugin that was skipped, and why."""
+
+    group: str
+    """The entry-point group it was found in."""
+    name: str
+    """The name it asked for."""
+    origin: str
+    """The distribution that brings it."""
+    error: str
+    """What went wrong, in one line."""
+
+
+Discover = Callable[["Registry"], None]
+
+
+class Registry:
+    """Names to classes, compared as JaxDEM compares them, completed by plugins on first use.
+
+    Parameters
+    ----------
+    kind : str
+        What is registered, as errors name it: ``"model"``, ``"action space"``, ``"environment"``.
+    group : str
+        Entry-point group in which other distributions announce theirs.
+    prefix : str
+        An optional first part of a name that does not count (``"ac."``): in JaxDEM's registries our classes stand
+        under it, and a name read from one of its checkpoints has to be found here too.
+    """
+
+    def __init__(self, kind: str, group: str, prefix: str = "ac.") -> None:
+        self.kind = kind
+        self.group = group
+        self.prefix = prefix
+        self.problems: list[Problem] = []
+        self._entries: dict[str, Entry] = {}
+        self._discover: Discover | None = None
+
+    def _key(self, name: str) -> str:
+        return normalize_key(name).removeprefix(self.prefix)
+
+    def add(self, name: str, target: str | type[Any], origin: str = "jaxdem-ac") -> None:
+        """Register `target` under `name`.
+
+        Raises
+        ------
+        ValueError
+            If another class stands under that name.
+        """
+        if not name or not self._key(name):
+            raise ValueError(f"Registry.add: a {self.kind} needs a name; got name={name!r}. Give it one.")
+        key = self._key(name)
+        taken = self._entries.get(key)
+        if taken is not None and taken.target != target:
+            raise ValueError(
+                f"Registry.add: the {self.kind} name {name!r} is taken by {taken.name!r} of {taken.origin}; got "
+                f"{target!r}. Register it under another name."
+            )
+        self._entries.setdefault(key, Entry(name, target, origin))
+
+    def register(self, name: str) -> Callable[[type[Any]], type[Any]]:
+        """Return a class decorator that registers the class under `name` for this process."""
+
+        def decorate(cls: type[Any]) -> type[Any]:
+            self.add(name, cls, origin=cls.__module__.partition(".")[0])
+            return cls
+
+        return decorate
+
+    def on_first_use(self, discover: Discover) -> None:
+        """Have `discover` called once, before the first question that built-in names do not answer."""
+        self._discover = discover
+
+    def _complete(self) -> None:
+        if self._discover is not None:
+            discover, self._discover = self._discover, None
+            discover(self)
+
+    def entries(self) -> list[Entry]:
+        """Return every entry, sorted by name, those of plugins included."""
+        self._complete()
+        return sorted(self._entries.values(), key=lambda entry: entry.name.lower())
+
+    def names(self) -> list[str]:
+        """Return the sorted names, as they are spelled to a user."""
+        return [entry.name for entry in self.entries()]
+
+    def __contains__(self, name: str) -> bool:
+        if self._key(name) in self._entries:
+            return True
+        self._complete()
+        return self._key(name) in self._entries
+
+    def find(self, name: str) -> Entry:
+        """Return the entry under `name`.
+
+        Raises
+        ------
+        TypeError
+            If `name` is not a string.
+        KeyError
+            If nothing is registered under it; the message gives the nearest name and the list.
+        """
+        if not isinstance(name, str):
+            raise TypeError(
+                f"{self.kind}: the name is a string; got {type(name).__name__}. {suggest('', self.names())}"
+            )
+        if name not in self:
+            raise KeyError(f"{self.kind}: no such name; got {name!r}. {suggest(name, self.names())}")
+        return self._entries[self._key(name)]
+
+    def get(self, name: str) -> type[Any]:
+        """Return the class under `name`, importing it if need be. Raises as :meth:`find` does."""
+        return self.find(name).load()
+
+    def name_of(self, cls: type[Any]) -> str | None:
+        """Return the name under which `cls` itself is registered, or None."""
+        reference = f"{cls.__module__}:{cls.__qualname__}"
+        for entry in self._entries.values():
+            if entry.target is cls or entry.target == reference:
+                return entry.name
+        return None
+
+    def create(self, name: str, /, **keywords: Any) -> Any:
+        """Return an instance of the class under `name`.
+
+        Raises
+        ------
+        KeyError
+            If the name is unknown.
+        TypeError
+            If the class has no such keyword; the message gives the nearest and the list.
+        """
+        entry = self.find(name)
+        cls = entry.load()
+        check_keywords(f"{self.kind} {entry.name}", cls, keywords)
+        return cls(**keywords)
+
+
+def check_keywords(where: str, function: Callable[..., Any], keywords: Iterable[str]) -> None:
+    """Raise TypeError, with the nearest name, if `function` does not take one of `keywords`."""
+    import inspect
+
+    parameters = list(inspect.signature(function).parameters.values())
+    if inspect.isclass(function):
+        # From the class itself, a metaclass such as flax's hides what it takes.
+        parameters = list(inspect.signature(vars(function).get("__init__", function)).parameters.values())
+        parameters = [parameter for parameter in parameters if parameter.name != "self"]
+    if any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters):
+        return
+    known = [parameter.name for parameter in parameters if parameter.kind is not parameter.POSITIONAL_ONLY]
+    for keyword in keywords:
+        if keyword not in known:
+            raise TypeError(f"{where}: no such keyword; got {keyword!r}. {suggest(keyword, known)}")
+
+
+models = Registry("model", "jaxdem.models")
+models.add("SharedActorCritic", "jaxdem_ac.models.actor_critic:SharedActorCritic")
+models.add("ActorCritic", "jaxdem_ac.models.actor_critic:ActorCritic")
+
+action_spaces = Registry("action space", "jaxdem.action_spaces")
+action_spaces.add("Free", "jaxdem_ac.action_spaces.free:Free")
+action_spaces.add("Box", "jaxdem_ac.action_spaces.box:Box")
+action_spaces.add("MaxNorm", "jaxdem_ac.action_spaces.max_norm:MaxNorm")
+
+environments = Registry("environment", "jaxdem.environments")
+environments.add("swarm_navigator", "jaxdem_ac.environments.swarm_navigator:SwarmNavigator")
+
+REGISTRIES = (models, action_spaces, environments)
+
+
+def list_models() -> list[str]:
+    """Return the sorted names of all models, those of plugins included."""
+    return models.names()
+
+
+def list_action_spaces() -> list[str]:
+    """Return the sorted names of all action spaces, those of plugins included."""
+    return action_spaces.names()
+
+
+def list_environments() -> list[str]:
+    """Return the sorted names of all environments, those of plugins included."""
+    return environments.names()

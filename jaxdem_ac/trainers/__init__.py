@@ -1,0 +1,1 @@
+"""Training: rollouts, advantages, PPO, and runs that live in one folder."""

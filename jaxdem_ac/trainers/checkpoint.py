@@ -1,0 +1,193 @@
+"""A run's files: config.json, metrics.jsonl and checkpoints/. Loading one reads data and runs nothing that it names."""
+
+import json
+import logging
+import os
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from flax import nnx
+
+from jaxdem_ac.environments import make_environment
+from jaxdem_ac.environments.base import Environment
+from jaxdem_ac.models import make_model
+from jaxdem_ac.trainers.config import TrainConfig
+from jaxdem_ac.trainers.normalizer import Normalizer
+from jaxdem_ac.trainers.policy import Policy
+
+FORMAT = 1
+CONFIG, METRICS, CHECKPOINTS = "config.json", "metrics.jsonl", "checkpoints"
+
+
+def write_json(path: Path, values: Mapping[str, Any]) -> None:
+    """Write `values` to `path` whole or not at all."""
+    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    try:
+        with os.fdopen(handle, "w") as file:
+            json.dump(values, file, indent=2)
+            file.write("\n")
+        Path(temporary).replace(path)
+    except BaseException:
+        Path(temporary).unlink(missing_ok=True)
+        raise
+
+
+def read_config(run_dir: str | Path) -> TrainConfig:
+    """Return the configuration of a run.
+
+    Raises
+    ------
+    FileNotFoundError
+        If the folder holds no run.
+    ValueError
+        If its config.json cannot be read, or is of another version.
+    """
+    path = Path(run_dir) / CONFIG
+    if not path.is_file():
+        raise FileNotFoundError(
+            f"load: a run folder holds {CONFIG}; got {str(run_dir)!r}, which does not. Give the --out of a training."
+        )
+    try:
+        stored = json.loads(path.read_text())
+        if stored["format"] != FORMAT:
+            raise ValueError(
+                f"load: this version reads runs of format {FORMAT}; got format={stored['format']} in {path}. "
+                "Use the version of jaxdem-ac that wrote it."
+            )
+        return TrainConfig.from_dict(stored["config"])
+    except (json.JSONDecodeError, KeyError, TypeError) as error:
+        raise ValueError(f"load: {path} is not a run's configuration; got {error!r}. Train it again.") from error
+
+
+def write_config(run_dir: Path, config: TrainConfig) -> None:
+    """Write config.json."""
+    try:
+        write_json(run_dir / CONFIG, {"format": FORMAT, "config": config.to_dict()})
+    except TypeError as error:
+        raise TypeError(
+            f"train: a configuration is made of numbers, strings and lists; got {error}. Use such values in "
+            "env_kw, model_kw and action_space_kw."
+        ) from None
+
+
+def read_metrics(run_dir: str | Path) -> list[dict[str, Any]]:
+    """Return the lines of metrics.jsonl; a last line that a crash cut short is left out."""
+    path = Path(run_dir) / METRICS
+    if not path.is_file():
+        return []
+    lines = []
+    for line in path.read_text().splitlines():
+        try:
+            lines.append(json.loads(line))
+        except json.JSONDecodeError:
+            break
+    return lines
+
+
+def build_environment(config: TrainConfig) -> Environment:
+    """Return the environment of a configuration."""
+    return make_environment(config.env, **config.env_kw)
+
+
+def build_model(config: TrainConfig, environment: Environment) -> Any:
+    """Return the model of a configuration, with its initial parameters."""
+    from jaxdem_ac.action_spaces import make_action_space
+
+    return make_model(
+        config.model,
+        observation_space_size=environment.observation_size,
+        action_space_size=environment.action_size,
+        key=nnx.Rngs(config.seed),
+        action_space=make_action_space(config.action_space, **config.action_space_kw),
+        **config.model_kw,
+    )
+
+
+def initial_policy(config: TrainConfig) -> Policy:
+    """Return the policy that a run starts from."""
+    environment = build_environment(config)
+    graphdef, state = nnx.split(build_model(config, environment))
+    normalizer = Normalizer.create(environment.observation_size) if config.ppo.normalize_observation else None
+    return Policy(graphdef, state, normalizer, environment.observation_size)
+
+
+def _manager(run_dir: Path, read_only: bool) -> Any:
+    """Return an orbax manager of the run's checkpoints; the newest two are kept."""
+    import orbax.checkpoint as ocp
+
+    logging.getLogger("absl").setLevel(logging.ERROR)
+    options = ocp.CheckpointManagerOptions(
+        max_to_keep=2, create=not read_only, read_only=read_only, enable_async_checkpointing=False
+    )
+    return ocp.CheckpointManager((run_dir / CHECKPOINTS).resolve(), options=options)
+
+
+def _as_tree(policy: Policy) -> dict[str, Any]:
+    """Return what a checkpoint keeps of a policy."""
+    tree: dict[str, Any] = {"model": nnx.to_pure_dict(policy.model_state)}
+    if policy.normalizer is not None:
+        normalizer = policy.normalizer
+        tree["normalizer"] = {
+            "count": normalizer.count,
+            "mean": normalizer.mean,
+            "sum_of_squares": normalizer.sum_of_squares,
+        }
+    return tree
+
+
+def save_policy(run_dir: Path, policy: Policy, num_updates: int) -> None:
+    """Write a checkpoint of `policy`, complete or not at all."""
+    import orbax.checkpoint as ocp
+
+    with _manager(run_dir, read_only=False) as manager:
+        if num_updates in manager.all_steps():
+            return
+        manager.save(num_updates, args=ocp.args.StandardSave(_as_tree(policy)))
+
+
+def load_policy(run_dir: str | Path) -> Policy:
+    """Return the policy of a run's newest checkpoint.
+
+    Parameters
+    ----------
+    run_dir : path
+        The run's folder.
+
+    Returns
+    -------
+    Policy
+        ``policy(observation)`` is deterministic, ``policy(observation, key)`` samples; the normalizer is inside.
+
+    Raises
+    ------
+    FileNotFoundError
+        If the folder holds no run, or no checkpoint.
+    ValueError
+        If the run is of another version, or its checkpoint does not fit its configuration.
+    """
+    import orbax.checkpoint as ocp
+
+    run_dir = Path(run_dir)
+    fresh = initial_policy(read_config(run_dir))
+    missing = f"load: a run folder holds a checkpoint; got none in {str(run_dir / CHECKPOINTS)!r}. Train it again."
+    if not (run_dir / CHECKPOINTS).is_dir():
+        raise FileNotFoundError(missing)
+    with _manager(run_dir, read_only=True) as manager:
+        newest = manager.latest_step()
+        if newest is None:
+            raise FileNotFoundError(missing)
+        template = _as_tree(fresh)
+        try:
+            tree = manager.restore(newest, args=ocp.args.StandardRestore(template))
+        except (ValueError, KeyError, TypeError) as error:
+            reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+            raise ValueError(
+                f"load: the checkpoint {newest} in {str(run_dir)!r} is not of the model in {CONFIG}; got: {reason} "
+                "Restore the file that the run was trained with."
+            ) from error
+    state = fresh.model_state
+    nnx.replace_by_pure_dict(state, tree["model"])
+    normalizer = Normalizer(**tree["normalizer"]) if "normalizer" in tree else None
+    return Policy(fresh.graphdef, state, normalizer, fresh.observation_size)

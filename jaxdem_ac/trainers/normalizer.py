@@ -1,0 +1,57 @@
+"""Running mean and variance of observations."""
+
+from dataclasses import dataclass
+from typing import Self
+
+import jax
+import jax.numpy as jnp
+from jax import Array
+
+
+@jax.tree_util.register_dataclass
+@dataclass(frozen=True)
+class Normalizer:
+    """Mean and variance of all observations so far, frozen while a rollout lasts."""
+
+    count: Array
+    """Observations seen, ``()``."""
+    mean: Array
+    """``(O,)``."""
+    sum_of_squares: Array
+    """Of the deviations from the mean, ``(O,)``."""
+
+    @classmethod
+    def create(cls, size: int) -> Self:
+        """Return one that has seen nothing, and changes nothing."""
+        return cls(jnp.zeros(()), jnp.zeros(size), jnp.zeros(size))
+
+    @property
+    def std(self) -> Array:
+        """``(O,)``; 1 for what has not varied."""
+        variance = self.sum_of_squares / jnp.maximum(self.count, 1.0)
+        return jnp.where(variance > 1e-8, jnp.sqrt(jnp.maximum(variance, 1e-8)), 1.0)
+
+    def __call__(self, observation: Array) -> Array:
+        """Return ``(observation - mean) / std``, within 10 standard deviations; ``(..., O)``."""
+        return jnp.clip((observation - self.mean) / self.std, -10.0, 10.0)
+
+
+def update_normalizer(normalizer: Normalizer, observation: Array) -> Normalizer:
+    """Return the normalizer after a batch of observations ``(..., O)``.
+
+    Notes
+    -----
+    The parallel form of Welford's algorithm: Chan, Golub, LeVeque, "Algorithms for Computing the Sample Variance",
+    1983, eq. 2.1.
+    """
+    batch = observation.reshape(-1, observation.shape[-1])
+    num = jnp.asarray(batch.shape[0], normalizer.count.dtype)
+    batch_mean = jnp.mean(batch, axis=0)
+    batch_squares = jnp.sum((batch - batch_mean) ** 2, axis=0)
+    count = normalizer.count + num
+    shift = batch_mean - normalizer.mean
+    return Normalizer(
+        count=count,
+        mean=normalizer.mean + shift * num / count,
+        sum_of_squares=normalizer.sum_of_squares + batch_squares + shift**2 * normalizer.count * num / count,
+    )

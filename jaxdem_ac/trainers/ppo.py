@@ -1,0 +1,296 @@
+"""Proximal policy optimisation in pure functions: collect, estimate, update.
+
+Schulman et al., "Proximal Policy Optimization Algorithms", 2017. Parameters are shared by all particles; the particle
+axis is kept throughout. Actions are stored before the bijector: the ratio of policies is exact however saturated an
+action is, since the Jacobian cancels in it.
+"""
+
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import optax
+from flax import nnx
+from jax import Array
+
+from jaxdem_ac.environments.base import Environment, reset_batch
+from jaxdem_ac.models.policy import raw_log_prob, sample_raw, to_action
+from jaxdem_ac.trainers.advantages import compute_gae
+from jaxdem_ac.trainers.config import PPOConfig
+from jaxdem_ac.trainers.normalizer import Normalizer, update_normalizer
+from jaxdem_ac.trainers.rollout import play_step
+
+# In the order in which a bad number travels: the first of these that is not finite is the one to name.
+TERMS = (
+    "observation",
+    "reward",
+    "value",
+    "advantage",
+    "log_prob",
+    "policy_loss",
+    "value_loss",
+    "entropy",
+    "grad_norm",
+)
+
+
+@dataclass(frozen=True)
+class Learner:
+    """What stays the same through a run; hashable, static under `jax.jit`."""
+
+    environment: Environment
+    """The task."""
+    graphdef: Any
+    """The model's structure, from `nnx.split`."""
+    config: PPOConfig
+    """Hyperparameters."""
+    num_updates: int
+    """Length of the run, in updates; the learning rate's schedule needs it."""
+
+
+@jax.tree_util.register_dataclass
+@dataclass(frozen=True)
+class LearnerState:
+    """What changes."""
+
+    params: Any
+    """Of the model, as `nnx.State`."""
+    constants: Any
+    """What else the model holds, as `nnx.State`."""
+    opt_state: Any
+    """Of the optimizer."""
+    normalizer: Normalizer
+    """Of observations."""
+    env_state: Any
+    """Of the environments, leaves ``(E, ...)``."""
+    key: Array
+    """Random key of the next update."""
+    num_updates: Array
+    """Updates made, ``()``."""
+    bad_term: Array
+    """0, or 1 + the index in :data:`TERMS` of the first number that was not finite, ``()``."""
+
+
+@jax.tree_util.register_dataclass
+@dataclass(frozen=True)
+class Batch:
+    """What an update learns from; leaves ``(T, E, N, ...)``, and later ``(rows, N, ...)``."""
+
+    observation: Array
+    """As the model saw it, ``(..., O)``."""
+    raw_action: Array
+    """Before the bijector, ``(..., D)``."""
+    raw_log_prob: Array
+    """Of `raw_action` when it was drawn."""
+    value: Array
+    """V(s_t) when it was drawn."""
+    advantage: Array
+    """Estimated."""
+    target: Array
+    """Of the value."""
+
+
+def make_optimizer(learner: Learner) -> optax.GradientTransformation:
+    """Return the optimizer, its schedule counted in optimizer updates."""
+    config = learner.config
+    total = learner.num_updates * config.num_epochs * config.num_minibatches
+    rate: Any = {
+        "constant": optax.constant_schedule(config.learning_rate),
+        "linear": optax.linear_schedule(config.learning_rate, 0.0, total),
+        "cosine": optax.cosine_decay_schedule(config.learning_rate, total),
+    }[config.schedule]
+    method = {"adam": partial(optax.adam, eps=1e-5), "muon": optax.contrib.muon}[config.optimizer]
+    return optax.chain(optax.clip_by_global_norm(config.max_grad_norm), method(rate))
+
+
+def init(learner: Learner, model_state: Any, key: Array) -> LearnerState:
+    """Return the state at the beginning of a run.
+
+    Parameters
+    ----------
+    learner : Learner
+    model_state : nnx.State
+        The model's, from `nnx.split`.
+    key : Array
+        Random key.
+    """
+    key_envs, key_run = jax.random.split(key)
+    params, constants = nnx.split_state(model_state, nnx.Param, ...)
+    return LearnerState(
+        params=params,
+        constants=constants,
+        opt_state=make_optimizer(learner).init(params),
+        normalizer=Normalizer.create(learner.environment.observation_size),
+        env_state=reset_batch(learner.environment, jax.random.split(key_envs, learner.config.num_envs)),
+        key=key_run,
+        num_updates=jnp.zeros((), jnp.int32),
+        bad_term=jnp.zeros((), jnp.int32),
+    )
+
+
+def apply_model(learner: Learner, params: Any, constants: Any, observation: Array) -> tuple[Any, Array]:
+    """Return the policy and the value, ``(...)``, of observations as the model sees them, ``(..., O)``."""
+    distribution, value = nnx.merge(learner.graphdef, params, constants)(observation)
+    return distribution, jnp.squeeze(value, -1)
+
+
+def collect(learner: Learner, state: LearnerState) -> tuple[LearnerState, Batch, dict[str, Array]]:
+    """Play T decisions, and return the batch that they make with the figures of the rollout."""
+    environment, config = learner.environment, learner.config
+    model = partial(apply_model, learner, state.params, state.constants)
+
+    def see(observation: Array) -> Array:
+        return state.normalizer(observation) if config.normalize_observation else observation
+
+    def body(env_state: Any, key_step: Array) -> tuple[Any, tuple[Any, ...]]:
+        key_action, key_reset = jax.random.split(key_step)
+        observation = env_state.observation
+        seen = see(observation)
+        distribution, value = model(seen)
+        raw_action, log_prob = sample_raw(distribution, key_action)
+        env_state, timestep = play_step(environment, env_state, to_action(distribution, raw_action), key_reset)
+        done = timestep.terminated | timestep.truncated
+        # The value beyond a time limit, looked at only in a step in which an episode ends.
+        cut = jax.lax.cond(jnp.any(done), lambda: model(see(timestep.observation))[1], lambda: jnp.zeros_like(value))
+        record = (observation, seen, raw_action, log_prob, value, timestep.reward, cut)
+        return env_state, (*record, timestep.terminated, done, timestep.info)
+
+    key, key_steps = jax.random.split(state.key)
+    with jax.named_scope("rollout"):
+        env_state, record = jax.lax.scan(body, state.env_state, jax.random.split(key_steps, config.num_steps))
+    observation, seen, raw_action, log_prob, value, reward, cut, terminated, done, info = record
+    with jax.named_scope("advantages"):
+        _, last_value = model(see(env_state.observation))
+        following = jnp.concatenate([value[1:], last_value[None]])
+        next_value = jnp.where(done[..., None], cut, following)
+        advantage, target = compute_gae(
+            reward, value, next_value, terminated[..., None], done[..., None], config.gamma, config.gae_lambda
+        )
+    state = replace(
+        state,
+        env_state=env_state,
+        key=key,
+        normalizer=update_normalizer(state.normalizer, observation),
+        bad_term=_first_bad(
+            state.bad_term,
+            observation=observation,
+            reward=reward,
+            value=value,
+            advantage=advantage,
+            log_prob=log_prob,
+        ),
+    )
+    figures = {"reward": jnp.mean(reward)}
+    for name, figure in info.items():
+        figures[name] = jnp.mean(figure)
+        # At the end of episodes; not a number in a rollout in which none ended.
+        figures[f"final_{name}"] = jnp.sum(jnp.where(done, figure, 0.0)) / jnp.sum(done)
+    return state, Batch(seen, raw_action, log_prob, value, advantage, target), figures
+
+
+def loss(learner: Learner, params: Any, constants: Any, batch: Batch) -> tuple[Array, dict[str, Array]]:
+    r"""Return the clipped surrogate loss and its terms.
+
+    ``-mean(min(w A, clip(w, 1 - eps, 1 + eps) A)) + value_coef mean((V - target)**2) / 2 - entropy_coef mean(H)``,
+    ``w = exp(log p(x) - log p_old(x))``, x the action before the bijector.
+
+    Parameters
+    ----------
+    learner : Learner
+    params, constants : nnx.State
+    batch : Batch
+        Leaves ``(..., N)``.
+
+    Notes
+    -----
+    Schulman et al. 2017, eq. 7 and 9. The value is not clipped. `kl` is the estimate ``mean((w - 1) - log w)``.
+    """
+    config = learner.config
+    distribution, value = apply_model(learner, params, constants, batch.observation)
+    log_ratio = raw_log_prob(distribution, batch.raw_action) - batch.raw_log_prob
+    ratio = jnp.exp(log_ratio)
+    advantage = batch.advantage
+    if config.normalize_advantage:
+        advantage = (advantage - jnp.mean(advantage)) / (jnp.std(advantage) + 1e-8)
+    clipped = jnp.clip(ratio, 1 - config.clip_eps, 1 + config.clip_eps)
+    policy_loss = -jnp.mean(jnp.minimum(ratio * advantage, clipped * advantage))
+    value_loss = 0.5 * jnp.mean((value - batch.target) ** 2)
+    entropy = jnp.mean(distribution.entropy())
+    if config.entropy_coef == 0:
+        entropy = jax.lax.stop_gradient(entropy)
+    total = policy_loss + config.value_coef * value_loss - config.entropy_coef * entropy
+    return total, {
+        "policy_loss": policy_loss,
+        "value_loss": value_loss,
+        "entropy": entropy,
+        "kl": jnp.mean((ratio - 1) - log_ratio),
+        "clip_fraction": jnp.mean(jnp.abs(ratio - 1) > config.clip_eps),
+    }
+
+
+def learn(learner: Learner, state: LearnerState, batch: Batch) -> tuple[LearnerState, dict[str, Array]]:
+    """Pass over a batch `num_epochs` times, in minibatches of moments: all particles of a moment stay together."""
+    config = learner.config
+    optimizer = make_optimizer(learner)
+    num_rows = config.num_steps * config.num_envs
+    rows = jax.tree.map(lambda leaf: leaf.reshape(num_rows, *leaf.shape[2:]), batch)
+
+    def minibatch_step(state: LearnerState, index: Array) -> tuple[LearnerState, dict[str, Array]]:
+        minibatch = jax.tree.map(lambda leaf: leaf[index], rows)
+        differentiate = jax.grad(partial(loss, learner), has_aux=True)
+        gradient, terms = differentiate(state.params, state.constants, minibatch)
+        terms["grad_norm"] = optax.tree.norm(gradient)
+        bad_term = _first_bad(state.bad_term, **{name: terms[name] for name in TERMS if name in terms})
+        updates, opt_state = optimizer.update(gradient, state.opt_state, state.params)
+        params = optax.apply_updates(state.params, updates)
+        # From the first bad number on nothing is learnt, so that the last good parameters are what is kept.
+        keep = partial(jax.tree.map, lambda new, old: jnp.where(bad_term == 0, new, old))
+        kept = replace(
+            state,
+            params=keep(params, state.params),
+            opt_state=keep(opt_state, state.opt_state),
+            bad_term=bad_term,
+        )
+        return kept, terms
+
+    def epoch(state: LearnerState, key_epoch: Array) -> tuple[LearnerState, dict[str, Array]]:
+        order = jax.random.permutation(key_epoch, num_rows).reshape(config.num_minibatches, -1)
+        return jax.lax.scan(minibatch_step, state, order)
+
+    key, key_epochs = jax.random.split(state.key)
+    with jax.named_scope("update"):
+        state, terms = jax.lax.scan(epoch, replace(state, key=key), jax.random.split(key_epochs, config.num_epochs))
+    return state, jax.tree.map(jnp.mean, terms)
+
+
+def update(learner: Learner, state: LearnerState) -> tuple[LearnerState, dict[str, Array]]:
+    """Collect one rollout and learn from it.
+
+    Returns
+    -------
+    state : LearnerState
+    metrics : dict of Array, () each
+        Means over the rollout and over the minibatches.
+    """
+    state, batch, figures = collect(learner, state)
+    spread = jnp.var(batch.target)
+    figures["explained_variance"] = 1 - jnp.var(batch.target - batch.value) / jnp.maximum(spread, 1e-12)
+    state, terms = learn(learner, state, batch)
+    return replace(state, num_updates=state.num_updates + 1), {**figures, **terms}
+
+
+@partial(jax.jit, static_argnames=("learner", "num_updates"), donate_argnames="state")
+def update_many(learner: Learner, state: LearnerState, num_updates: int) -> tuple[LearnerState, dict[str, Array]]:
+    """Make `num_updates` updates in one compiled call; metrics are ``(num_updates,)`` each."""
+    return jax.lax.scan(lambda carry, _: update(learner, carry), state, length=num_updates)
+
+
+def _first_bad(bad_term: Array, **terms: Array) -> Array:
+    """Return `bad_term` if it is set, else 1 + the index of the first of `terms` with a number that is not finite."""
+    for name in TERMS:
+        if name in terms:
+            bad = ~jnp.all(jnp.isfinite(terms[name]))
+            bad_term = jnp.where((bad_term == 0) & bad, 1 + TERMS.index(name), bad_term)
+    return bad_term

@@ -1,0 +1,134 @@
+"""Playing a batch of environments, with a policy or at random."""
+
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, Literal
+
+import jax
+from flax import nnx
+from jax import Array
+
+from jaxdem_ac.environments.base import Environment, Timestep, reset_batch, reset_where, step_batch
+from jaxdem_ac.models.policy import sample_raw, to_action
+
+
+@jax.tree_util.register_dataclass
+@dataclass(frozen=True)
+class Trajectory:
+    """What E environments of N particles went through in T decisions."""
+
+    observation: Array
+    """What each decision saw, ``(T, E, N, O)``."""
+    action: Array
+    """``(T, E, N, D)``."""
+    reward: Array
+    """``(T, E, N)``."""
+    next_observation: Array
+    """What each decision led to, ``(T, E, N, O)``: at the end of an episode its last, not the next one's first."""
+    terminated: Array
+    """``(T, E)``."""
+    truncated: Array
+    """``(T, E)``."""
+    info: dict[str, Array]
+    """Figures of each decision, ``(T, E)``."""
+
+
+def play_step(environment: Environment, state: Any, action: Array, key: Array) -> tuple[Any, Timestep]:
+    """Step a batch, and reset the environments whose episode has ended.
+
+    Parameters
+    ----------
+    environment : Environment
+    state : Any
+        Leaves ``(E, ...)``.
+    action : Array, (E, N, D)
+    key : Array
+        Random key for the resets.
+
+    Returns
+    -------
+    state : Any
+        To decide from next: fresh where an episode has ended.
+    timestep : Timestep
+        Of the step itself, before any reset; leaves ``(E, ...)``.
+    """
+    with jax.named_scope("environment"):
+        state, timestep = step_batch(environment, state, action)
+        done = timestep.terminated | timestep.truncated
+        return reset_where(environment, state, done, jax.random.split(key, done.shape[0])), timestep
+
+
+def random_action(key: Array, environment: Environment, num_envs: int) -> Array:
+    """Return independent actions, uniform in [-1, 1); ``(E, N, D)``."""
+    shape = (num_envs, environment.num_particles, environment.action_size)
+    return jax.random.uniform(key, shape, float, minval=-1.0, maxval=1.0)
+
+
+def rollout(
+    environment: Environment,
+    model: Any | Literal["random"],
+    key: Array,
+    num_steps: int,
+    num_envs: int = 1,
+) -> Trajectory:
+    """Play `num_envs` environments for `num_steps` decisions each. Can be traced by `jax.jit`.
+
+    Parameters
+    ----------
+    environment : Environment
+    model : nnx.Module or "random"
+        A model of the model interface, whose policy is sampled; or actions uniform in [-1, 1).
+    key : Array
+        Random key.
+    num_steps, num_envs : int
+        T and E.
+
+    Returns
+    -------
+    Trajectory
+
+    Raises
+    ------
+    ValueError
+        If a number is below 1, or `model` is another string.
+    """
+    for name, value in (("num_steps", num_steps), ("num_envs", num_envs)):
+        if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+            raise ValueError(f"rollout: {name} is a whole number from 1; got {name}={value!r}. Raise it.")
+    if isinstance(model, str):
+        if model != "random":
+            raise ValueError(f"rollout: model is a model or 'random'; got {model!r}. Build one with make_model.")
+        return _rollout(environment, None, None, key, num_steps, num_envs)
+    graphdef, state = nnx.split(model)
+    return _rollout(environment, graphdef, state, key, num_steps, num_envs)
+
+
+@partial(jax.jit, static_argnames=("environment", "graphdef", "num_steps", "num_envs"))
+def _rollout(
+    environment: Environment, graphdef: Any, model_state: Any, key: Array, num_steps: int, num_envs: int
+) -> Trajectory:
+    key_reset, key_steps = jax.random.split(key)
+    model = None if graphdef is None else nnx.merge(graphdef, model_state)
+
+    def body(state: Any, key_step: Array) -> tuple[Any, Trajectory]:
+        key_action, key_done = jax.random.split(key_step)
+        observation = state.observation
+        if model is None:
+            action = random_action(key_action, environment, num_envs)
+        else:
+            distribution, _ = model(observation)
+            action = to_action(distribution, sample_raw(distribution, key_action)[0])
+        state, timestep = play_step(environment, state, action, key_done)
+        return state, Trajectory(
+            observation=observation,
+            action=action,
+            reward=timestep.reward,
+            next_observation=timestep.observation,
+            terminated=timestep.terminated,
+            truncated=timestep.truncated,
+            info=timestep.info,
+        )
+
+    state = reset_batch(environment, jax.random.split(key_reset, num_envs))
+    _, trajectory = jax.lax.scan(body, state, jax.random.split(key_steps, num_steps))
+    return trajectory

@@ -1,0 +1,1 @@
+"""Pictures of runs. Needs the extra ``view``: matplotlib and Pillow."""

@@ -1,0 +1,57 @@
+"""Pictures of a run."""
+
+from pathlib import Path
+
+import jax
+import numpy as np
+
+from jaxdem_ac.trainers.checkpoint import build_environment, load_policy, read_config, read_metrics
+from jaxdem_ac.trainers.evaluate import record
+from jaxdem_ac.view.animation import animate
+from jaxdem_ac.view.curves import plot_learning_curve
+from jaxdem_ac.view.style import require_matplotlib
+
+
+def render_run(
+    run_dir: str | Path, *, seed: int = 1_000, decisions: int | None = None, sample: bool = False
+) -> list[Path]:
+    """Write episode.gif and learning_curve.png into a run's folder.
+
+    Parameters
+    ----------
+    run_dir : path
+        The run's folder.
+    seed : int
+        Of the episode.
+    decisions : int, optional
+        Length of the animation; one episode if left out.
+    sample : bool
+        Whether actions are sampled.
+
+    Returns
+    -------
+    list of Path
+        What was written.
+
+    Raises
+    ------
+    FileNotFoundError
+        If the folder holds no run.
+    ValueError
+        If `decisions` is below 1, or the run has no reports.
+    ImportError
+        If matplotlib is not installed.
+    """
+    require_matplotlib()
+    run_dir = Path(run_dir)
+    config = read_config(run_dir)
+    environment = build_environment(config)
+    length = environment.episode_length if decisions is None else decisions
+    if length < 1:
+        raise ValueError(f"render: decisions is at least 1; got decisions={length}. Raise it.")
+    policy = load_policy(run_dir)
+    states, info = record(environment, policy, jax.random.key(seed), length, sample)
+    episode, curve = run_dir / "episode.gif", run_dir / "learning_curve.png"
+    animate(states, np.asarray(info["success"]), episode, decision_time=environment.decision_time)
+    plot_learning_curve(read_metrics(run_dir), curve, title=f"{config.env}, {config.model}, seed {config.seed}")
+    return [episode, curve]

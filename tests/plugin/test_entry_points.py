@@ -1,0 +1,224 @@
+"""Discovery, over distributions made on disk: each test has a registry of its own."""
+
+import importlib
+import subprocess
+import sys
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from jaxdem_ac import registry as registries
+from jaxdem_ac.plugin import entry_points
+from jaxdem_ac.registry import Problem, Registry
+
+GROUP = "test.models"
+ROOT = Path(__file__).resolve().parents[2]
+
+Install = Callable[..., None]
+
+
+@pytest.fixture
+def install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Install:
+    """Return a function that puts a distribution on the path: metadata, entry points and one module."""
+
+    def put(distribution: str, entries: str, source: str = "", group: str = GROUP, folder: str = "site") -> None:
+        site = tmp_path / folder
+        information = site / f"{distribution.replace('-', '_')}-1.0.dist-info"
+        information.mkdir(parents=True)
+        (information / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {distribution}\nVersion: 1.0\n")
+        (information / "entry_points.txt").write_text(f"[{group}]\n{entries}\n")
+        module = distribution.replace("-", "_")
+        (site / f"{module}.py").write_text(source)
+        monkeypatch.syspath_prepend(site)
+        monkeypatch.delitem(sys.modules, module, raising=False)
+
+    return put
+
+
+@pytest.fixture
+def registry() -> Registry:
+    registry = Registry("model", GROUP)
+    registry.add("Builtin", "collections:OrderedDict")
+    registry.on_first_use(entry_points.discover)
+    return registry
+
+
+def test_a_plugin_is_found_by_name(install: Install, registry: Registry) -> None:
+    install("good-plugin", "My_Model = good_plugin:MyModel", "class MyModel: pass")
+    assert registry.names() == ["Builtin", "My_Model"]
+    cls = registry.get("mymodel")
+    assert (cls.__module__, cls.__name__) == ("good_plugin", "MyModel")
+    assert registry.find("my-model").origin == "good-plugin"
+    assert registry.problems == []
+
+
+def test_built_in_names_are_answered_without_discovery(install: Install, registry: Registry) -> None:
+    install("loud-plugin", "Loud = loud_plugin:Loud", "raise RuntimeError('imported')")
+    assert registry.get("Builtin").__name__ == "OrderedDict"
+    assert registry.problems == []
+
+
+BROKEN = {
+    "missing module": ("Bad = no_such_module_anywhere:Bad", "", "ModuleNotFoundError: No module named"),
+    "failing import": (
+        "Bad = bad_plugin:Bad",
+        "raise RuntimeError('two\\nlines')",
+        "RuntimeError: two lines",
+    ),
+    "missing class": (
+        "Bad = bad_plugin:Bad",
+        "",
+        "AttributeError: module 'bad_plugin' has no attribute 'Bad'",
+    ),
+    "exit on import": ("Bad = bad_plugin:Bad", "raise SystemExit(3)", "SystemExit: 3"),
+    "syntax error": ("Bad = bad_plugin:Bad", "class Bad(:", "SyntaxError: "),
+    "no class": (
+        "Bad = bad_plugin:Bad",
+        "Bad = print",
+        "TypeError: a plugin is a class; got bad_plugin:Bad of",
+    ),
+    "built-in's name": (
+        "built_in = bad_plugin:Bad",
+        "class Bad: pass",
+        "ValueError: Registry.add: the model name",
+    ),
+    "no name": ("ac. = bad_plugin:Bad", "class Bad: pass", "ValueError: Registry.add: a model needs a name"),
+}
+
+
+@pytest.mark.parametrize(("entry", "source", "error"), BROKEN.values(), ids=BROKEN.keys())
+def test_a_broken_plugin_is_skipped_with_one_warning(
+    install: Install, registry: Registry, entry: str, source: str, error: str
+) -> None:
+    install("bad-plugin", entry, source)
+    install("good-plugin", "Good = good_plugin:Good", "class Good: pass")
+    with pytest.warns(RuntimeWarning) as record:
+        names = registry.names()
+    assert names == ["Builtin", "Good"]
+    (problem,) = registry.problems
+    name = entry.partition(" =")[0]
+    assert (problem.group, problem.name, problem.origin) == (GROUP, name, "bad-plugin")
+    assert problem.error.startswith(error)
+    assert "\n" not in problem.error
+    (message,) = [str(warning.message) for warning in record]
+    for part in (repr(name), "bad-plugin", error, "`jaxdem-ac doctor`"):
+        assert part in message
+    assert registry.get("Builtin").__name__ == "OrderedDict"
+
+
+def test_an_interrupt_is_not_swallowed(install: Install, registry: Registry) -> None:
+    install("slow-plugin", "Slow = slow_plugin:Slow", "raise KeyboardInterrupt")
+    with pytest.raises(KeyboardInterrupt):
+        registry.names()
+    assert registry.names() == ["Builtin"]
+
+
+@pytest.mark.parametrize("first", ["a-plugin", "b-plugin"])
+def test_of_two_plugins_the_same_one_wins(install: Install, registry: Registry, first: str) -> None:
+    order = [first] + [name for name in ("a-plugin", "b-plugin") if name != first]
+    for name in order:
+        module = name.replace("-", "_")
+        install(name, f"Twice = {module}:Twice", "class Twice: pass", folder=f"site-{name}")
+    with pytest.warns(RuntimeWarning, match=r"plugin 'Twice' \(test.models\) of b-plugin: skipped"):
+        assert registry.find("twice").origin == "a-plugin"
+    (problem,) = registry.problems
+    assert problem.origin == "b-plugin"
+    assert "is taken by 'Twice' of a-plugin" in problem.error
+
+
+def test_a_distribution_installed_twice_counts_once(install: Install, registry: Registry) -> None:
+    install("plugin", "Good = plugin:Good", "class Good: pass", folder="wheel")
+    install("plugin", "Good = plugin:Good", "class Good: pass", folder="editable")
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert registry.names() == ["Builtin", "Good"]
+    assert registry.problems == []
+
+
+def test_our_own_entries_are_passed_over(install: Install, registry: Registry) -> None:
+    for folder in ("wheel", "editable"):
+        install("jaxdem-ac", "Builtin = collections:OrderedDict", folder=folder)
+    install("repackaged", "Builtin = collections:OrderedDict")
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert registry.names() == ["Builtin"]
+    assert registry.find("Builtin").target == "collections:OrderedDict"
+
+
+def test_an_unreadable_list_hides_no_other(install: Install, registry: Registry) -> None:
+    install("a-broken-list", "this line is no entry")
+    install("b-broken-list", "nor is this", group="of.somebody.else")
+    install("good-plugin", "Good = good_plugin:Good", "class Good: pass")
+    with pytest.warns(RuntimeWarning) as record:
+        assert registry.names() == ["Builtin", "Good"]
+    assert len(record) == 1
+    (problem,) = registry.problems
+    assert (problem.name, problem.origin) == ("entry_points.txt", "a-broken-list")
+
+
+def test_where_warnings_are_errors_nothing_is_lost(install: Install, registry: Registry) -> None:
+    install("a-broken", "Bad = a_broken:Bad", "raise OSError")
+    install("good-plugin", "Good = good_plugin:Good", "class Good: pass")
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        with pytest.raises(RuntimeWarning, match="'Bad'"):
+            registry.names()
+    assert registry.names() == ["Builtin", "Good"]
+    assert len(registry.problems) == 1
+
+
+def test_discovering_again_adds_nothing(install: Install, registry: Registry) -> None:
+    install("bad-plugin", "Bad = bad_plugin:Bad", "Bad = 1")
+    install("good-plugin", "Good = good_plugin:Good", "class Good: pass")
+    with pytest.warns(RuntimeWarning):
+        entries = registry.entries()
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        entry_points.discover(registry)
+    assert registry.entries() == entries
+    assert registry.problems == [
+        Problem(GROUP, "Bad", "bad-plugin", "TypeError: a plugin is a class; got bad_plugin:Bad of type int")
+    ]
+
+
+def test_install_reaches_every_registry(monkeypatch: pytest.MonkeyPatch) -> None:
+    fresh = tuple(Registry(registry.kind, registry.group) for registry in registries.REGISTRIES)
+    asked: list[Registry] = []
+    monkeypatch.setattr(entry_points, "REGISTRIES", fresh)
+    monkeypatch.setattr(entry_points, "discover", asked.append)
+    entry_points.install()
+    assert asked == []
+    for registry in fresh:
+        assert registry.names() == []
+        assert registry.names() == []
+    assert asked == list(fresh)
+
+
+def test_a_plugin_that_is_being_imported_is_asked_again(
+    install: Install, registry: Registry, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    names: list[list[str]] = []
+    monkeypatch.setattr(registries, "ask", lambda: names.append(registry.names()), raising=False)
+    waiting: set[str] = set()
+    monkeypatch.setattr(entry_points, "WAITING", waiting)
+    install("plugin", "Late = plugin:Late", "from jaxdem_ac import registry; registry.ask()\nclass Late: pass")
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        importlib.import_module("plugin")
+        assert names == [["Builtin"]]
+        assert waiting == {"plugin"}
+        assert registry.names() == ["Builtin", "Late"]
+    assert registry.problems == []
+
+
+def test_nothing_heavy_is_imported() -> None:
+    code = (
+        "import sys, jaxdem_ac.plugin.entry_points as e; e.install();"
+        "print(sorted({'jax', 'numpy', 'importlib.metadata', 'jaxdem'} & set(sys.modules)))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True, timeout=60
+    )
+    assert done.stdout.strip() == "[]"
