@@ -3,6 +3,7 @@
 import ast
 import inspect
 import json
+import os
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
@@ -18,7 +19,7 @@ from jaxdem_ac.trainers.config import TrainConfig
 # A training from the command line is always kept, though one from Python need not be.
 _DEFAULT_OUT = "runs/ENV-SEED"
 
-# What a user's mistake raises; anything else is our own and shows its traceback.
+# What a user's mistake raises; anything else shows its traceback.
 _MISTAKES = (ValueError, TypeError, KeyError, OSError, ImportError, FloatingPointError)
 
 
@@ -41,6 +42,8 @@ class _OneLineGroup(click.Group):
         except BrokenPipeError:
             sys.exit(141)
         except _MISTAKES as error:
+            if os.environ.get("JAXDEM_AC_DEBUG"):
+                raise
             _fail(str(error.args[0]) if isinstance(error, KeyError) and error.args else str(error))
         sys.exit(result if isinstance(result, int) else 0)
 
@@ -54,7 +57,10 @@ def _fail(message: str) -> None:
 @click.group(cls=_OneLineGroup, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(ac.__version__, prog_name="jaxdem-ac")
 def main() -> None:
-    """Train, evaluate and watch particle swarms; a plugin for JaxDEM."""
+    """Train, evaluate and watch particle swarms; a plugin for JaxDEM.
+
+    An error is one line. With JAXDEM_AC_DEBUG=1 in the environment it is a traceback.
+    """
 
 
 def _config_options(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -199,9 +205,9 @@ def evaluate(run: Path, episodes: int, seed: int, sample: bool, no_baseline: boo
     if as_json:
         click.echo(json.dumps({name: asdict(result) for name, result in results.items()}))
         return
-    names = {"before": "untrained", "after": "trained"}
+    click.echo(f"{episodes} episodes, mean and interval of 95 % confidence:")
     for name, result in results.items():
-        click.echo(f"{names[name]:<10} success {result.success}   reward {result.reward}   ({episodes} episodes)")
+        click.echo(f"  {environment.success_name} {name:<6} {result.success}   reward {result.reward}")
 
 
 @main.command()

@@ -192,11 +192,9 @@ def check_keywords(where: str, function: Callable[..., Any], keywords: Iterable[
     """Raise TypeError, with the nearest name, if `function` does not take one of `keywords`."""
     import inspect
 
-    parameters = list(inspect.signature(function).parameters.values())
-    if inspect.isclass(function):
-        # From the class itself, a metaclass such as flax's hides what it takes.
-        parameters = list(inspect.signature(vars(function).get("__init__", function)).parameters.values())
-        parameters = [parameter for parameter in parameters if parameter.name != "self"]
+    # From the class itself, a metaclass such as flax's hides what it takes.
+    made_by = function.__init__ if isinstance(function, type) else function  # type: ignore[misc]
+    parameters = [each for each in inspect.signature(made_by).parameters.values() if each.name != "self"]
     if any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters):
         return
     known = [parameter.name for parameter in parameters if parameter.kind is not parameter.POSITIONAL_ONLY]

@@ -41,6 +41,9 @@ class Environment(abc.ABC):
     action_space_defaults: ClassVar[Mapping[str, Mapping[str, Any]]] = {}
     """The same for action spaces, by name: how large an action the task needs."""
 
+    success_name: ClassVar[str] = "success"
+    """What the task calls ``info["success"]``."""
+
     num_particles: int
     """N."""
 

@@ -94,6 +94,7 @@ class SwarmNavigator(Environment):
     stiffness: float = 2e5
     """Of contacts, force / length."""
 
+    success_name: ClassVar[str] = "coverage"
     training_defaults: ClassVar[dict[str, Any]] = {
         "num_particles": 16,
         "physics_steps": 50,

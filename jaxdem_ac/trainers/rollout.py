@@ -9,7 +9,7 @@ from flax import nnx
 from jax import Array
 
 from jaxdem_ac.environments.base import Environment, Timestep, reset_batch, reset_where, step_batch
-from jaxdem_ac.models.policy import sample_raw, to_action
+from jaxdem_ac.trainers.policy import Policy
 
 
 @jax.tree_util.register_dataclass
@@ -76,8 +76,8 @@ def rollout(
     Parameters
     ----------
     environment : Environment
-    model : nnx.Module or "random"
-        A model of the model interface, whose policy is sampled; or actions uniform in [-1, 1).
+    model : nnx.Module, Policy or "random"
+        A model of the model interface or a trained policy, which is sampled; or actions uniform in [-1, 1).
     key : Array
         Random key.
     num_steps, num_envs : int
@@ -98,26 +98,23 @@ def rollout(
     if isinstance(model, str):
         if model != "random":
             raise ValueError(f"rollout: model is a model or 'random'; got {model!r}. Build one with make_model.")
-        return _rollout(environment, None, None, key, num_steps, num_envs)
-    graphdef, state = nnx.split(model)
-    return _rollout(environment, graphdef, state, key, num_steps, num_envs)
+        return _rollout(environment, None, key, num_steps, num_envs)
+    if isinstance(model, nnx.Module):
+        model = Policy(*nnx.split(model), None, environment.observation_size)
+    return _rollout(environment, model, key, num_steps, num_envs)
 
 
-@partial(jax.jit, static_argnames=("environment", "graphdef", "num_steps", "num_envs"))
-def _rollout(
-    environment: Environment, graphdef: Any, model_state: Any, key: Array, num_steps: int, num_envs: int
-) -> Trajectory:
+@partial(jax.jit, static_argnames=("environment", "num_steps", "num_envs"))
+def _rollout(environment: Environment, policy: Any, key: Array, num_steps: int, num_envs: int) -> Trajectory:
     key_reset, key_steps = jax.random.split(key)
-    model = None if graphdef is None else nnx.merge(graphdef, model_state)
 
     def body(state: Any, key_step: Array) -> tuple[Any, Trajectory]:
         key_action, key_done = jax.random.split(key_step)
         observation = state.observation
-        if model is None:
+        if policy is None:
             action = random_action(key_action, environment, num_envs)
         else:
-            distribution, _ = model(observation)
-            action = to_action(distribution, sample_raw(distribution, key_action)[0])
+            action = policy(observation, key_action)
         state, timestep = play_step(environment, state, action, key_done)
         return state, Trajectory(
             observation=observation,

@@ -95,7 +95,13 @@ def train(config: TrainConfig, report: Report | None = None, *, overwrite: bool 
         _prepare(run_dir, overwrite)
         checkpoint.write_config(run_dir, config)
     state = ppo.init(learner, model_state, jax.random.key(config.seed))
-    state, metrics = _loop(config, learner, state, run_dir, report)
+    keeper = _Keeper(learner, run_dir, state)
+    try:
+        metrics = _loop(config, keeper, report)
+    except KeyboardInterrupt:
+        keeper.save()
+        raise
+    state = keeper.state
     return TrainResult(config, run_dir, policy_of(learner, state), environment, metrics)
 
 
@@ -106,21 +112,32 @@ def policy_of(learner: ppo.Learner, state: ppo.LearnerState) -> Policy:
     return Policy(learner.graphdef, model_state, normalizer, learner.environment.observation_size)
 
 
-def _loop(
-    config: TrainConfig,
-    learner: ppo.Learner,
-    state: ppo.LearnerState,
-    run_dir: Path | None,
-    report: Report | None,
-) -> tuple[ppo.LearnerState, list[Metrics]]:
-    """Update, report and save until the run's end."""
+class _Keeper:
+    """Holds the newest state, so that an interrupt loses nothing that has been learnt, and writes checkpoints."""
+
+    def __init__(self, learner: ppo.Learner, run_dir: Path | None, state: ppo.LearnerState) -> None:
+        self.learner = learner
+        self.run_dir = run_dir
+        self.state = state
+        self.last_save = time.monotonic()
+
+    def save(self) -> None:
+        """Write a checkpoint, if the run has a folder."""
+        if self.run_dir is not None:
+            checkpoint.save_policy(self.run_dir, policy_of(self.learner, self.state), int(self.state.num_updates))
+            self.last_save = time.monotonic()
+
+
+def _loop(config: TrainConfig, keeper: _Keeper, report: Report | None) -> list[Metrics]:
+    """Update, report and save until the run's end; return the reports."""
+    learner, run_dir = keeper.learner, keeper.run_dir
     chunk = min(config.report_every, learner.num_updates)
     per_update = config.ppo.num_envs * config.ppo.num_steps * learner.environment.num_particles
     lines: list[Metrics] = []
-    start = last_save = time.monotonic()
+    start = time.monotonic()
     for done in range(chunk, learner.num_updates + 1, chunk):
         began = time.monotonic()
-        state, history = ppo.update_many(learner, state, chunk)
+        keeper.state, history = ppo.update_many(learner, keeper.state, chunk)
         metrics = _summarise(jax.device_get(history))
         now = time.monotonic()
         metrics = {
@@ -134,21 +151,23 @@ def _loop(
         lines.append(metrics)
         if run_dir is not None:
             _append(run_dir / checkpoint.METRICS, metrics)
-        bad = int(state.bad_term)
-        finished = done == learner.num_updates
-        if run_dir is not None and (bad or finished or now - last_save > _SECONDS_BETWEEN_CHECKPOINTS):
-            checkpoint.save_policy(run_dir, policy_of(learner, state), done)
-            last_save = time.monotonic()
+        bad = int(keeper.state.bad_term)
+        if bad or done == learner.num_updates or now - keeper.last_save > _SECONDS_BETWEEN_CHECKPOINTS:
+            keeper.save()
         if bad:
-            kept = "" if run_dir is None else f" What was learnt before it is kept in {str(run_dir)!r}."
-            raise FloatingPointError(
-                f"train: every number is finite; got NaN or infinity first in {ppo.TERMS[bad - 1]!r}, between "
-                f"updates {done - chunk} and {done}.{kept} Lower ppo.learning_rate or ppo.max_grad_norm, or "
-                "look at the environment if it is its observation or reward."
-            )
+            raise FloatingPointError(_first_bad_number(ppo.TERMS[bad - 1], done - chunk, done, run_dir))
         if report is not None:
             report(metrics)
-    return state, lines
+    return lines
+
+
+def _first_bad_number(term: str, before: int, after: int, run_dir: Path | None) -> str:
+    kept = "" if run_dir is None else f" What was learnt before it is kept in {str(run_dir)!r}."
+    return (
+        f"train: every number is finite; got NaN or infinity first in {term!r}, between updates {before} and {after}."
+        f"{kept} Lower ppo.learning_rate or ppo.max_grad_norm, or look at the environment if it is its observation or "
+        "reward."
+    )
 
 
 def _summarise(history: dict[str, np.ndarray]) -> Metrics:
