@@ -1,67 +1,174 @@
-"""Forces between particles that overlap."""
+"""The law of a contact, and the forces between particles that overlap."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
 
 import jax
 import jax.numpy as jnp
 from jax import Array
 
+from jaxdem_ac.dem.neighbors import Neighbors
 from jaxdem_ac.dem.particles import Particles
 from jaxdem_ac.dem.world import World
 
+# Components of a vector, one array each and not one array with a last axis of 2 or 3: that would leave vector units
+# idle, and costs a factor of 3 to 10 on a CPU.
+Components = list[Array]
+Side = Callable[[Array], Array]
 
-def contact_force(world: World, particles: Particles) -> Array:
-    r"""Return the force that contacts exert on every particle, over all pairs.
 
-    ``F_i = sum_j (k overlap_ij - c_ij v_n) n_ij``, ``overlap_ij = max(0, R_i + R_j - |x_i - x_j|)``, with ``n_ij`` the
-    unit vector from j to i and ``v_n`` the relative velocity along it. The dashpot
-    ``c = 2 zeta sqrt(k m)``, ``zeta = -ln e / sqrt(pi**2 + ln(e)**2)``, m the reduced mass, makes the restitution e
-    exact for a collision of two; near the end of a contact it can pull.
+@dataclass(frozen=True)
+class Touch:
+    """Contacts as the law sees them; every array has the same shape, one entry for each contact."""
+
+    normal: Components
+    """Unit vector towards the particle that the force is for."""
+    overlap: Array
+    """Above 0 in a contact, 0 elsewhere, length."""
+    velocity: Components
+    """Of the particle relative to what it touches, without spin."""
+    spin: Components
+    """``radius * angular_velocity`` of both sides, summed; one component in 2D."""
+    reduced_mass: Array
+    """Of both sides."""
+
+
+def contact_law(world: World, touch: Touch) -> tuple[Array, Components, Components]:
+    r"""Return the force along each contact's normal, the force across it, and the torque divided by the radius.
+
+    Along the normal, ``k overlap - c v_n``, with a dashpot ``c = 2 zeta sqrt(k m)``,
+    ``zeta = -ln e / sqrt(pi**2 + ln(e)**2)``, m the reduced mass, that makes the restitution e exact for a collision of
+    two; near the end of a contact it can pull. Across it, ``-min(gamma |v_t|, mu F_n) v_t / |v_t|`` with v_t the
+    velocity of slip at the point of contact: Coulomb's law, regularised by viscosity and without contact history.
+
+    Parameters
+    ----------
+    world : World
+    touch : Touch
+
+    Returns
+    -------
+    along : Array
+        Above 0 pushes.
+    across : list of Array
+        Its dim components; empty in a world without friction.
+    torque_over_radius : list of Array
+        1 component in 2D, 3 in 3D; empty in a world without friction.
+    """
+    normal, overlap = touch.normal, touch.overlap
+    push = world.stiffness * overlap
+    if world.damped:
+        speed = _dot(touch.velocity, normal)
+        push = push - jnp.where(overlap > 0, _dashpot(world, touch.reduced_mass) * speed, 0.0)
+    if not world.rough:
+        return push, [], []
+    slip = [v - s for v, s in zip(touch.velocity, _cross(touch.spin, normal), strict=True)]
+    along = _dot(slip, normal)
+    slip = [component - along * n for component, n in zip(slip, normal, strict=True)]
+    speed_2 = _dot(slip, slip)
+    moving = speed_2 > 0
+    inverse = jnp.where(moving, jax.lax.rsqrt(jnp.where(moving, speed_2, 1.0)), 0.0)
+    limit = world.friction * jnp.maximum(push, 0.0)
+    drag = jnp.where(overlap > 0, jnp.minimum(world.tangential_damping, limit * inverse), 0.0)
+    across = [-drag * component for component in slip]
+    # The arm is -radius * normal.
+    turning = [-component for component in _cross_vectors(normal, across)]
+    return push, across, turning
+
+
+def contact_force(world: World, particles: Particles, neighbors: Neighbors | None = None) -> tuple[Array, Array | None]:
+    r"""Return the force and the torque that contacts between particles exert on each of them.
 
     Parameters
     ----------
     world : World
     particles : Particles
         N of them.
+    neighbors : Neighbors, optional
+        Who may touch whom; all pairs are looked at if left out.
 
     Returns
     -------
-    Array, (N, dim), force
+    force : Array, (N, dim), force
+    torque : Array, (N, 1) or (N, 3), force * length
+        None in a world without friction.
 
     Notes
     -----
-    The undamped force is JaxDEM's ``spring`` model with equal moduli. Centres that coincide exert no force on each
-    other, there and here: the normal is undefined.
+    The undamped, frictionless force is JaxDEM's ``spring`` model with equal moduli. Centres that coincide exert no
+    force on each other, there and here: the normal is undefined.
     """
-    # One array for each component, ``(N, N)``, not one of ``(N, N, dim)``: a last axis of 2 or 3 leaves vector units
-    # idle, and costs a factor of 3 to 10 on a CPU.
-    separation = _pair_separation(world, particles.position)
-    distance_2 = sum(component**2 for component in separation)
-    inverse = jnp.where(distance_2 > 0, jax.lax.rsqrt(jnp.where(distance_2 > 0, distance_2, 1.0)), 0.0)
-    reach = particles.radius[:, None] + particles.radius[None, :]
-    # A particle overlaps with itself, but its separation is 0.
-    overlap = jnp.maximum(0.0, reach - distance_2 * inverse)
-    magnitude = world.stiffness * overlap
-    if world.damped:
-        velocity = particles.velocity
-        closing = sum(
-            (velocity[:, None, axis] - velocity[None, :, axis]) * component for axis, component in enumerate(separation)
-        )
-        damping = _damping(world, particles.mass) * closing * inverse
-        magnitude = magnitude - jnp.where(overlap > 0, damping, 0.0)
-    return jnp.stack([jnp.sum(magnitude * inverse * component, axis=1) for component in separation], axis=-1)
+
+    def own(values: Array) -> Array:
+        return values[:, None]
+
+    def other(values: Array) -> Array:
+        return values[None, :] if neighbors is None else values[neighbors.index]
+
+    def difference(values: Array) -> Components:
+        return [own(values[:, axis]) - other(values[:, axis]) for axis in range(world.dim)]
+
+    separation = world.minimum_image(difference(particles.position))
+    distance_2 = _dot(separation, separation)
+    apart = distance_2 > 0
+    inverse = jnp.where(apart, jax.lax.rsqrt(jnp.where(apart, distance_2, 1.0)), 0.0)
+    # A particle overlaps with itself, and the padding of a list is the particle itself: the normal is 0 there.
+    reach = own(particles.radius) + other(particles.radius)
+    overlap = jnp.where(apart, jnp.maximum(0.0, reach - distance_2 * inverse), 0.0)
+    touch = Touch(
+        normal=[component * inverse for component in separation],
+        overlap=overlap,
+        velocity=difference(particles.velocity) if world.damped or world.rough else [],
+        spin=_pair_spin(particles, own, other) if world.rough else [],
+        reduced_mass=_reduced_mass(particles, own, other) if world.damped else overlap,
+    )
+    along, across, turning = contact_law(world, touch)
+    # In this order of products the force is JaxDEM's to the last digit.
+    along = along * inverse
+    total = jnp.stack([jnp.sum(along * component, axis=1) for component in separation], axis=-1)
+    if not world.rough:
+        return total, None
+    total = total + jnp.stack([jnp.sum(component, axis=1) for component in across], axis=-1)
+    torque = [particles.radius * jnp.sum(component, axis=1) for component in turning]
+    return total, jnp.stack(torque, axis=-1)
 
 
-def _pair_separation(world: World, position: Array) -> list[Array]:
-    """Return the components of x_i - x_j, ``(N, N)`` each, through the nearest side where the box is periodic."""
-    components = [position[:, None, axis] - position[None, :, axis] for axis in range(world.dim)]
-    if world.boundary == "periodic":
-        size = world.box_high - world.box_low
-        components = [c - size[axis] * jnp.round(c / size[axis]) for axis, c in enumerate(components)]
-    return components
+def _pair_spin(particles: Particles, own: Side, other: Side) -> Components:
+    """Return the components of r_i w_i + r_j w_j."""
+    spin = particles.radius[:, None] * particles.angular_velocity
+    return [own(spin[:, axis]) + other(spin[:, axis]) for axis in range(spin.shape[1])]
 
 
-def _damping(world: World, mass: Array) -> Array:
-    """Return the dashpot constant of every pair, ``(N, N)``, mass / time."""
+def _reduced_mass(particles: Particles, own: Side, other: Side) -> Array:
+    """Return the reduced mass of each pair; a fixed particle has no inverse mass."""
+    inverse = jnp.where(particles.fixed, 0.0, 1 / particles.mass)
+    total = own(inverse) + other(inverse)
+    return 1 / jnp.where(total > 0, total, jnp.inf)
+
+
+def _dashpot(world: World, reduced_mass: Array) -> Array:
     log_e = jnp.log(world.restitution)
     zeta = -log_e / jnp.sqrt(jnp.pi**2 + log_e**2)
-    reduced = mass[:, None] * mass[None, :] / (mass[:, None] + mass[None, :])
-    return 2 * zeta * jnp.sqrt(world.stiffness * reduced)
+    return 2 * zeta * jnp.sqrt(world.stiffness * reduced_mass)
+
+
+def _dot(left: Components, right: Components) -> Array:
+    total = left[0] * right[0]
+    for a, b in zip(left[1:], right[1:], strict=True):
+        total = total + a * b
+    return total
+
+
+def _cross(spin: Components, vector: Components) -> Components:
+    """Return spin x vector, the spin out of the plane in 2D."""
+    if len(vector) == 2:
+        return [-spin[0] * vector[1], spin[0] * vector[0]]
+    return _cross_vectors(spin, vector)
+
+
+def _cross_vectors(left: Components, right: Components) -> Components:
+    """Return left x right: one component in 2D, three in 3D."""
+    if len(left) == 2:
+        return [left[0] * right[1] - left[1] * right[0]]
+    (ax, ay, az), (bx, by, bz) = left, right
+    return [ay * bz - az * by, az * bx - ax * bz, ax * by - ay * bx]

@@ -25,6 +25,12 @@ class Particles:
     """``(N,)``, length."""
     mass: Array
     """``(N,)``, mass."""
+    angular_velocity: Array
+    """``(N, 1)`` about the axis out of the plane (dim = 2) or ``(N, 3)``, 1 / time."""
+    torque: Array
+    """Total torque of the last step, ``(N, 1)`` or ``(N, 3)``, force * length."""
+    fixed: Array
+    """Which particles are obstacles that nothing moves, ``(N,)`` of bool."""
 
     @classmethod
     def create(
@@ -34,6 +40,9 @@ class Particles:
         radius: ArrayLike = 1.0,
         mass: ArrayLike = 1.0,
         force: ArrayLike = 0.0,
+        angular_velocity: ArrayLike = 0.0,
+        torque: ArrayLike = 0.0,
+        fixed: ArrayLike = False,
     ) -> Self:
         """Return particles; scalars broadcast.
 
@@ -49,6 +58,10 @@ class Particles:
             Above 0.
         force : array, (N, dim) or broadcastable
             What the particles have felt so far: to go on from a recorded state.
+        angular_velocity, torque : array, (N, 1) in 2D or (N, 3) in 3D or broadcastable
+            Spin, and what has turned the particles so far.
+        fixed : array of bool, (N,) or broadcastable
+            Obstacles: they push others, and nothing moves or turns them.
 
         Raises
         ------
@@ -61,13 +74,17 @@ class Particles:
                 f"Particles.create: position is (N, 2) or (N, 3); got shape {position.shape}. "
                 "Give one row for each particle."
             )
-        num, _ = position.shape
+        num, dim = position.shape
+        spin_shape = (num, 1 if dim == 2 else 3)
         return cls(
             position=position,
             velocity=_broadcast("velocity", velocity, position.shape, position.dtype),
             force=_broadcast("force", force, position.shape, position.dtype),
             radius=_check_positive("radius", _broadcast("radius", radius, (num,), position.dtype)),
             mass=_check_positive("mass", _broadcast("mass", mass, (num,), position.dtype)),
+            angular_velocity=_broadcast("angular_velocity", angular_velocity, spin_shape, position.dtype),
+            torque=_broadcast("torque", torque, spin_shape, position.dtype),
+            fixed=_broadcast("fixed", jnp.asarray(fixed, bool), (num,), position.dtype) > 0,
         )
 
     @property
@@ -81,9 +98,19 @@ class Particles:
         return self.position.shape[-1]
 
     @property
+    def inertia(self) -> Array:
+        """Moment of inertia of each particle, ``(N,)``, mass * length**2: a full disc's, a full sphere's."""
+        return (0.5 if self.dim == 2 else 0.4) * self.mass * self.radius**2
+
+    @property
     def kinetic_energy(self) -> Array:
         """Of each particle's translation, ``(N,)``, energy."""
         return 0.5 * self.mass * jnp.sum(self.velocity**2, axis=-1)
+
+    @property
+    def rotational_energy(self) -> Array:
+        """Of each particle's rotation, ``(N,)``, energy."""
+        return 0.5 * self.inertia * jnp.sum(self.angular_velocity**2, axis=-1)
 
 
 def as_float(name: str, value: ArrayLike) -> Array:

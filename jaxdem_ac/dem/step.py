@@ -4,19 +4,29 @@ from dataclasses import replace
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax import Array
 from jax.typing import ArrayLike
 
 from jaxdem_ac.dem.contact import contact_force
+from jaxdem_ac.dem.neighbors import Neighbors, NeighborSpec, grown, make_spec, no_neighbors, refresh
 from jaxdem_ac.dem.particles import Particles, as_float
-from jaxdem_ac.dem.walls import apply_boundary
+from jaxdem_ac.dem.walls import apply_boundary, wall_force
 from jaxdem_ac.dem.world import World
 
 
-def step(world: World, particles: Particles, external_force: Array) -> Particles:
-    """Return the particles one time step later.
+def step(
+    world: World,
+    particles: Particles,
+    external_force: Array,
+    external_torque: Array | None = None,
+    spec: NeighborSpec | None = None,
+    neighbors: Neighbors | None = None,
+) -> tuple[Particles, Neighbors | None]:
+    """Return the particles one time step later, and the list of neighbours, refreshed.
 
-    ``v' = v + a dt / 2``, ``x = x + v' dt``, ``v = v' + a_new dt / 2``, after the boundary has acted on x and v.
+    ``v' = v + a dt / 2``, ``x = x + v' dt``, ``v = v' + a_new dt / 2``, after the boundary has acted on x and v; the
+    angular velocity likewise, with torques.
 
     Parameters
     ----------
@@ -25,49 +35,87 @@ def step(world: World, particles: Particles, external_force: Array) -> Particles
         N of them.
     external_force : Array, (N, dim), force
         Constant over the step.
-
-    Returns
-    -------
-    Particles
+    external_torque : Array, (N, 1) or (N, 3), force * length, optional
+        Likewise. Without it, and without friction, nothing turns and no rotation is integrated.
+    spec : NeighborSpec, optional
+    neighbors : Neighbors, optional
+        Both or neither: without them all pairs are looked at.
 
     Notes
     -----
     The order is JaxDEM's: boundary, half kick with the last force, drift, new force, half kick. Drag takes the velocity
     from before the step, as its navigation environments do.
     """
+    free = ~particles.fixed[:, None]
     drag = -world.drag * particles.velocity
     position, velocity = apply_boundary(world, particles)
-    half_dt_over_mass = (0.5 * world.dt / particles.mass)[:, None]
+    half_dt_over_mass = jnp.where(free, (0.5 * world.dt / particles.mass)[:, None], 0.0)
     velocity = velocity + particles.force * half_dt_over_mass
-    position = position + world.dt * velocity
-    moved = replace(particles, position=position, velocity=velocity)
-    weight = particles.mass[:, None] * world.gravity
-    force = contact_force(world, moved) + (external_force + drag) + weight
-    return replace(moved, velocity=velocity + force * half_dt_over_mass, force=force)
+    position = jnp.where(free, position + world.dt * velocity, particles.position)
+    moved = replace(particles, position=position, velocity=jnp.where(free, velocity, 0.0))
+    turns = world.rough or external_torque is not None
+    half_dt_over_inertia = jnp.where(free, (0.5 * world.dt / particles.inertia)[:, None], 0.0)
+    if turns:
+        spin = particles.angular_velocity + particles.torque * half_dt_over_inertia
+        moved = replace(moved, angular_velocity=jnp.where(free, spin, 0.0))
+    if spec is not None and neighbors is not None:
+        neighbors = refresh(spec, neighbors, moved.position, world.box_low, world.box_high)
+    force, torque = contact_force(world, moved, neighbors)
+    force = force + (external_force + drag) + particles.mass[:, None] * world.gravity
+    if world.boundary == "soft":
+        wall, wall_torque = wall_force(world, moved)
+        force = force + wall
+        torque = None if torque is None or wall_torque is None else torque + wall_torque
+    moved = replace(moved, velocity=moved.velocity + force * half_dt_over_mass, force=force)
+    if turns:
+        torque = jnp.zeros_like(moved.torque) if torque is None else torque
+        torque = torque if external_torque is None else torque + external_torque
+        spin = moved.angular_velocity + torque * half_dt_over_inertia
+        moved = replace(moved, angular_velocity=spin, torque=torque)
+    return moved, neighbors
 
 
-def advance(world: World, particles: Particles, external_force: Array, num_steps: int) -> Particles:
+def advance(
+    world: World,
+    particles: Particles,
+    external_force: Array,
+    num_steps: int,
+    external_torque: Array | None = None,
+    spec: NeighborSpec | None = None,
+    neighbors: Neighbors | None = None,
+) -> tuple[Particles, Neighbors | None]:
     """Return the particles `num_steps` time steps later: :func:`simulate` without its checks, to be traced.
 
     Parameters
     ----------
-    world : World
-    particles : Particles
-    external_force : Array, (N, dim), force
-        Constant over all steps.
     num_steps : int
-        Static.
+        Static; forces and torques are constant over all steps.
+    world, particles, external_force, external_torque, spec, neighbors
+        As in :func:`step`.
     """
+
+    def body(_: int | Array, carry: tuple[Particles, Neighbors | None]) -> tuple[Particles, Neighbors | None]:
+        return step(world, carry[0], external_force, external_torque, spec, carry[1])
+
     with jax.named_scope("dem.advance"):
         if num_steps == 1:
-            return step(world, particles, external_force)
-        return jax.lax.fori_loop(0, num_steps, lambda _, p: step(world, p, external_force), particles)
+            return body(0, (particles, neighbors))
+        return jax.lax.fori_loop(0, num_steps, body, (particles, neighbors))
 
 
-_advance_jitted = jax.jit(advance, static_argnames="num_steps")
+_advance_jitted = jax.jit(advance, static_argnames=("num_steps", "spec"))
+
+# From this many particles on a list is faster than all pairs, on two CPU cores.
+LIST_FROM = 128
 
 
-def simulate(world: World, particles: Particles, num_steps: int, external_force: ArrayLike | None = None) -> Particles:
+def simulate(
+    world: World,
+    particles: Particles,
+    num_steps: int,
+    external_force: ArrayLike | None = None,
+    external_torque: ArrayLike | None = None,
+) -> Particles:
     """Return the particles `num_steps` time steps later. Compiled once for each shape and number of steps.
 
     Parameters
@@ -78,6 +126,8 @@ def simulate(world: World, particles: Particles, num_steps: int, external_force:
     num_steps : int
         At least 0.
     external_force : array, (N, dim) or broadcastable, force, optional
+        Constant over all steps; none if left out.
+    external_torque : array, (N, 1) in 2D or (N, 3) in 3D or broadcastable, force * length, optional
         Constant over all steps; none if left out.
 
     Returns
@@ -91,8 +141,15 @@ def simulate(world: World, particles: Particles, num_steps: int, external_force:
         If dimensions do not fit or `num_steps` is negative.
     TypeError
         If `num_steps` is not a whole number.
+    FloatingPointError
+        If a particle's position or velocity stops being finite; the message names the first.
+
+    Notes
+    -----
+    Small swarms look at all pairs, larger ones at lists of neighbours. If a list turns out too short, it is made longer
+    and the call starts over: no contact is lost.
     """
-    if isinstance(num_steps, bool) or not isinstance(num_steps, int):
+    if isinstance(num_steps, bool) or not isinstance(num_steps, int | np.integer):
         raise TypeError(f"simulate: num_steps is an int; got num_steps={num_steps!r}. Pass a whole number.")
     if num_steps < 0:
         raise ValueError(f"simulate: num_steps is at least 0; got num_steps={num_steps}. Pass how many to take.")
@@ -101,12 +158,69 @@ def simulate(world: World, particles: Particles, num_steps: int, external_force:
             f"simulate: particles and world have one dimension; got {particles.dim} and {world.dim}. "
             "Give the box as many sides as a position has numbers."
         )
-    shape = particles.position.shape
-    force = as_float("external_force", 0.0 if external_force is None else external_force)
+    force = _load("external_force", 0.0 if external_force is None else external_force, particles.velocity)
+    torque = None if external_torque is None else _load("external_torque", external_torque, particles.torque)
+    spec = contact_spec(world, particles)
+    while True:
+        neighbors = None if spec is None else no_neighbors(spec, particles.position)
+        after, neighbors = _advance_jitted(world, particles, force, int(num_steps), torque, spec, neighbors)
+        if isinstance(after.position, jax.core.Tracer):
+            return after
+        if spec is None or neighbors is None or not bool(neighbors.overflow(spec)):
+            break
+        spec = grown(spec, neighbors.needed)
+    if bool(jnp.any(_astray(world, after))):
+        raise FloatingPointError(_first_astray(world, particles, int(num_steps), force, torque))
+    return after
+
+
+def _astray(world: World, particles: Particles) -> Array:
+    """Return which particles are not in the box, or are nowhere: a position or velocity is not finite; ``(N,)``."""
+    finite = jnp.isfinite(particles.position) & jnp.isfinite(particles.velocity)
+    # A periodic position is put back, a reflected one turned back, at the beginning of the next step.
+    margin = (world.box_high - world.box_low) if world.boundary == "periodic" else particles.radius[:, None]
+    inside = (particles.position >= world.box_low - margin) & (particles.position <= world.box_high + margin)
+    return jnp.any(~(finite & inside), axis=-1)
+
+
+def _first_astray(world: World, particles: Particles, num_steps: int, force: Array, torque: Array | None) -> str:
+    """Play again, over all pairs, until the first particle is astray, and say which and when."""
+
+    @jax.jit
+    def play() -> tuple[Array, Particles]:
+        def going(carry: tuple[Array, Particles]) -> Array:
+            return (carry[0] < num_steps) & ~jnp.any(_astray(world, carry[1]))
+
+        def body(carry: tuple[Array, Particles]) -> tuple[Array, Particles]:
+            return carry[0] + 1, step(world, carry[1], force, torque)[0]
+
+        return jax.lax.while_loop(going, body, (jnp.zeros((), int), particles))
+
+    count, last = play()
+    first = int(jnp.argmax(_astray(world, last)))
+    return (
+        f"simulate: every particle stays in the box; got particle {first} after step {int(count)}, at "
+        f"{np.asarray(last.position[first]).tolist()} with velocity {np.asarray(last.velocity[first]).tolist()}. "
+        "Take a shorter dt, start without deep overlaps, or push less."
+    )
+
+
+def contact_spec(world: World, particles: Particles) -> NeighborSpec | None:
+    """Return what a list of contacts needs, or None where all pairs are faster or nothing has a value yet."""
+    traced = any(isinstance(leaf, jax.core.Tracer) for leaf in jax.tree.leaves((world, particles)))
+    if traced or particles.num_particles < LIST_FROM:
+        return None
+    largest = float(jnp.max(particles.radius))
+    extent = np.asarray(world.box_high - world.box_low)
+    periodic = world.boundary == "periodic"
+    return make_spec(particles.num_particles, extent, 2 * largest, 0.4 * largest, periodic=periodic)
+
+
+def _load(name: str, value: ArrayLike, like: Array) -> Array:
+    array = as_float(name, value)
     try:
-        force = jnp.broadcast_to(force, shape).astype(particles.position.dtype)
+        return jnp.broadcast_to(array, like.shape).astype(like.dtype)
     except ValueError:
         raise ValueError(
-            f"simulate: external_force broadcasts to {shape}; got shape {force.shape}. Give one row for each particle."
+            f"simulate: {name} broadcasts to {like.shape}; got shape {array.shape}. Give one row for each particle."
         ) from None
-    return _advance_jitted(world, particles, force, num_steps)

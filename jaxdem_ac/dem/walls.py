@@ -3,6 +3,7 @@
 import jax.numpy as jnp
 from jax import Array
 
+from jaxdem_ac.dem.contact import Touch, contact_law
 from jaxdem_ac.dem.particles import Particles
 from jaxdem_ac.dem.world import World
 
@@ -18,7 +19,34 @@ def apply_boundary(world: World, particles: Particles) -> tuple[Array, Array]:
     if world.boundary == "periodic":
         size = world.box_high - world.box_low
         return world.box_low + jnp.mod(particles.position - world.box_low, size), particles.velocity
+    if world.boundary == "soft":
+        return particles.position, particles.velocity
     return _reflect(world, particles)
+
+
+def wall_force(world: World, particles: Particles) -> tuple[Array, Array | None]:
+    """Return the force and the torque that soft walls exert; as :func:`~jaxdem_ac.dem.contact.contact_force`."""
+    radius = particles.radius
+    position, velocity = particles.position, particles.velocity
+    force = jnp.zeros_like(position)
+    torque = jnp.zeros_like(particles.torque)
+    for axis in range(world.dim):
+        for sign, corner in ((1.0, world.box_low), (-1.0, world.box_high)):
+            depth = radius - sign * (position[:, axis] - corner[axis])
+            spin = radius[:, None] * particles.angular_velocity
+            touch = Touch(
+                normal=[jnp.full_like(depth, sign if other == axis else 0.0) for other in range(world.dim)],
+                overlap=jnp.maximum(0.0, depth),
+                velocity=[velocity[:, other] for other in range(world.dim)],
+                spin=[spin[:, other] for other in range(spin.shape[1])],
+                reduced_mass=particles.mass,
+            )
+            push, across, turning = contact_law(world, touch)
+            force = force.at[:, axis].add(sign * push)
+            if world.rough:
+                force = force + jnp.stack(across, axis=-1)
+                torque = torque + radius[:, None] * jnp.stack(turning, axis=-1)
+    return force, torque if world.rough else None
 
 
 def _reflect(world: World, particles: Particles) -> tuple[Array, Array]:

@@ -12,7 +12,7 @@ from jax.typing import ArrayLike
 
 from jaxdem_ac.dem.particles import as_float, is_concrete
 
-Boundary = Literal["reflect", "periodic"]
+Boundary = Literal["reflect", "periodic", "soft"]
 
 
 @jax.tree_util.register_dataclass
@@ -34,10 +34,16 @@ class World:
     """``(dim,)``, length / time**2."""
     restitution: Array
     """Ratio of the normal speeds after and before a contact, ``()``, in (0, 1]."""
+    friction: Array
+    """Coulomb's coefficient, ``()``: the most that a contact drags along itself, per normal force."""
+    tangential_damping: Array
+    """Of a contact that slips slowly, ``()``, mass / time."""
     boundary: Boundary = field(metadata={"static": True})
     """What the box does with a particle that reaches its side."""
     damped: bool = field(metadata={"static": True})
     """Whether restitution is below 1, so that contacts need a dashpot."""
+    rough: bool = field(metadata={"static": True})
+    """Whether friction is above 0, so that contacts turn particles."""
 
     @classmethod
     def create(
@@ -50,6 +56,8 @@ class World:
         drag: ArrayLike = 0.0,
         gravity: ArrayLike = 0.0,
         restitution: ArrayLike = 1.0,
+        friction: ArrayLike = 0.0,
+        tangential_damping: ArrayLike = 50.0,
     ) -> Self:
         """Return a world.
 
@@ -57,8 +65,10 @@ class World:
         ----------
         box_low, box_high : array, (dim,), length
             Opposite corners of the box.
-        boundary : {"reflect", "periodic"}
-            Walls, which particles touch with their surface; or none, and what leaves on one side enters on the other.
+        boundary : {"reflect", "periodic", "soft"}
+            Walls that particles touch with their surface, and that turn them back at once; no walls, and what leaves
+            on one side enters on the other; or walls that push as a particle of the same material would, on which
+            particles lie and roll.
         stiffness : float, force / length
             Of the linear spring between two overlapping particles. JaxDEM's harmonic mean of two equal Young's
             moduli is that modulus.
@@ -71,6 +81,12 @@ class World:
             Acceleration; one number pulls down along the last axis.
         restitution : float
             Ratio of the normal speeds after and before a collision, between particles and with walls.
+        friction : float
+            Coulomb's coefficient, between particles and with soft walls; reflecting walls are smooth.
+        tangential_damping : float, mass / time
+            Below Coulomb's limit the force along a contact is this times the speed of slip: friction is regularised
+            by viscosity and has no memory of the contact, so that what should stick creeps, at a speed of the force
+            on it divided by this. Stable while ``dt * tangential_damping`` is below a third of the mass.
 
         Raises
         ------
@@ -89,7 +105,7 @@ class World:
             )
         if boundary not in get_args(Boundary):
             raise ValueError(
-                f"World.create: boundary is 'reflect' or 'periodic'; got boundary={boundary!r}. Choose one."
+                f"World.create: boundary is 'reflect', 'periodic' or 'soft'; got boundary={boundary!r}. Choose one."
             )
         dtype = low.dtype
         gravity = as_float("gravity", gravity).astype(dtype)
@@ -107,8 +123,11 @@ class World:
             drag=_in_range("drag", drag, 0, math.inf, low_included=True).astype(dtype),
             gravity=gravity,
             restitution=_in_range("restitution", restitution, 0, 1).astype(dtype),
+            friction=_in_range("friction", friction, 0, math.inf, low_included=True).astype(dtype),
+            tangential_damping=_in_range("tangential_damping", tangential_damping, 0, math.inf).astype(dtype),
             boundary=boundary,
             damped=not (is_concrete(restitution) and bool(np.all(np.asarray(restitution) == 1))),
+            rough=not (is_concrete(friction) and bool(np.all(np.asarray(friction) == 0))),
         )
 
     @property
@@ -128,10 +147,14 @@ class World:
         Array, (..., dim), length
         """
         vector = end - start
-        if self.boundary == "periodic":
-            size = self.box_high - self.box_low
-            vector = vector - size * jnp.round(vector / size)
-        return vector
+        return jnp.stack(self.minimum_image([vector[..., axis] for axis in range(self.dim)]), axis=-1)
+
+    def minimum_image(self, components: list[Array]) -> list[Array]:
+        """Return the components of displacements through the nearest side, where the box is periodic."""
+        if self.boundary != "periodic":
+            return components
+        size = self.box_high - self.box_low
+        return [c - size[axis] * jnp.round(c / size[axis]) for axis, c in enumerate(components)]
 
 
 def _in_range(name: str, value: ArrayLike, low: float, high: float, low_included: bool = False) -> Array:

@@ -1,18 +1,20 @@
 """A swarm that spreads over as many targets as it has particles, none of them assigned."""
 
-import math
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any, ClassVar
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 from jax import Array
 from jax.typing import ArrayLike
 
 from jaxdem_ac import dem
 from jaxdem_ac.environments.base import Environment, Timestep
-from jaxdem_ac.environments.lidar import lidar, wall_lidar
+from jaxdem_ac.environments.checks import check_number, check_whole
+from jaxdem_ac.environments.lidar import lidar, look, reached_sources, wall_lidar
+from jaxdem_ac.environments.placement import jittered_grid, ring
+from jaxdem_ac.environments.surroundings import Surroundings, Vicinity
 
 
 @jax.tree_util.register_dataclass
@@ -36,6 +38,12 @@ class SwarmNavigatorState:
     """``(N,)``, energy."""
     step_count: Array
     """Physics steps since the reset, ``()``."""
+    nearest_target: Array
+    """Distance of each particle's nearest target in sight, ``(N,)``, length."""
+    reached: Array
+    """Which targets have a particle's centre within one radius, ``(N,)`` of bool."""
+    vicinity: Vicinity
+    """Lists of neighbours, where the swarm is large enough for them."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -93,6 +101,9 @@ class SwarmNavigator(Environment):
     """Time step of the engine, time."""
     stiffness: float = 2e5
     """Of contacts, force / length."""
+    sensing_capacity: int | None = None
+    """Most neighbours or targets in sight of one particle, in a swarm large enough for lists; 2.5 times the mean if
+    left out. If it is too small, a run stops and says so."""
 
     success_name: ClassVar[str] = "coverage"
     training_defaults: ClassVar[dict[str, Any]] = {
@@ -107,14 +118,25 @@ class SwarmNavigator(Environment):
 
     def __post_init__(self) -> None:
         """Check every field, once."""
-        for name in ("num_particles", "max_steps", "physics_steps", "n_lidar_rays"):
-            _check_whole(name, getattr(self, name))
-        for name in ("min_box_size", "max_box_size", "lidar_range", "dt", "stiffness"):
-            _check_number(name, getattr(self, name), positive=True)
-        for name in ("box_padding", "friction"):
-            _check_number(name, getattr(self, name), least=0.0)
-        for name in ("ke_weight", "coop_weight", "near_goal_bonus"):
-            _check_number(name, getattr(self, name))
+        here = "SwarmNavigator"
+        check_whole(
+            here,
+            num_particles=self.num_particles,
+            max_steps=self.max_steps,
+            physics_steps=self.physics_steps,
+            n_lidar_rays=self.n_lidar_rays,
+        )
+        check_number(
+            here,
+            positive=True,
+            min_box_size=self.min_box_size,
+            max_box_size=self.max_box_size,
+            lidar_range=self.lidar_range,
+            dt=self.dt,
+            stiffness=self.stiffness,
+        )
+        check_number(here, least=0.0, box_padding=self.box_padding, friction=self.friction)
+        check_number(here, ke_weight=self.ke_weight, coop_weight=self.coop_weight, near_goal_bonus=self.near_goal_bonus)
         if self.max_box_size < self.min_box_size:
             raise ValueError(
                 f"SwarmNavigator: max_box_size >= min_box_size; got min_box_size={self.min_box_size}, "
@@ -153,8 +175,8 @@ class SwarmNavigator(Environment):
         size = jax.random.uniform(key_box, (2,), float, minval=self.min_box_size, maxval=self.max_box_size)
         num_inside = max(1, self.num_particles // 6)
         inside = jittered_grid(key_inside, num_inside, size)
-        ring = _ring(key_ring, self.num_particles - num_inside, size, self.box_padding / 2)
-        position = jnp.concatenate([inside, ring])
+        outside = ring(key_ring, self.num_particles - num_inside, size, self.box_padding / 2)
+        position = jnp.concatenate([inside, outside])
         # Which particle starts where says nothing: the order is shuffled.
         position = jax.random.permutation(key_order, position)
         return self._state(
@@ -223,43 +245,77 @@ class SwarmNavigator(Environment):
             Held for `physics_steps` steps; drag is added to it.
         """
         self.check_action(action)
-        world = dem.World(
-            box_low=state.box_low,
-            box_high=state.box_high,
-            stiffness=jnp.asarray(self.stiffness, float),
-            dt=jnp.asarray(self.dt, float),
-            drag=jnp.asarray(self.friction, float),
-            gravity=jnp.zeros((2,)),
-            restitution=jnp.ones(()),
-            boundary="reflect",
-            damped=False,
+        world = self._world(state.box_low, state.box_high)
+        around = self._surroundings
+        particles, contacts = dem.advance(
+            world, state.particles, action, self.physics_steps, None, around.contacts, state.vicinity.contacts
         )
-        particles = dem.advance(world, state.particles, action, self.physics_steps)
-        new = self._state(particles, state.targets, state.box_low, state.box_high)
+        vicinity = replace(state.vicinity, contacts=contacts)
+        new = self._state(particles, state.targets, state.box_low, state.box_high, vicinity)
         new = replace(new, step_count=state.step_count + self.physics_steps)
-        nearest, success = _nearest_target(particles, state.targets)
         progress = new.shaping - state.shaping
         reward = (
             progress
             - self.ke_weight * (new.kinetic_energy - state.kinetic_energy)
             + self.coop_weight * jnp.mean(progress)
-            + self.near_goal_bonus * (nearest <= particles.radius)
+            + self.near_goal_bonus * (new.nearest_target <= particles.radius)
         )
         return new, Timestep(
             observation=new.observation,
             reward=reward,
             terminated=jnp.zeros((), bool),
             truncated=new.step_count >= self.max_steps,
-            info={"success": success},
+            info={"success": jnp.mean(new.reached.astype(reward.dtype)), "overflow": around.overflow(vicinity)},
         )
 
-    def _state(self, particles: dem.Particles, targets: Array, box_low: Array, box_high: Array) -> SwarmNavigatorState:
+    @cached_property
+    def _surroundings(self) -> Surroundings:
+        """What lists of neighbours the swarm needs."""
+        size = self.max_box_size + self.box_padding
+        return Surroundings.create(
+            num_particles=self.num_particles,
+            extent=(size, size),
+            largest_radius=1.0,
+            sensing_range=max(self.lidar_range, 1.0),
+            num_targets=self.num_particles,
+            target_extent=(self.max_box_size, self.max_box_size),
+            capacity=self.sensing_capacity,
+        )
+
+    def _world(self, box_low: Array, box_high: Array) -> dem.World:
+        return dem.World(
+            box_low=box_low,
+            box_high=box_high,
+            stiffness=jnp.asarray(self.stiffness, float),
+            dt=jnp.asarray(self.dt, float),
+            drag=jnp.asarray(self.friction, float),
+            gravity=jnp.zeros((2,)),
+            restitution=jnp.ones(()),
+            friction=jnp.zeros(()),
+            tangential_damping=jnp.ones(()),
+            boundary="reflect",
+            damped=False,
+            rough=False,
+        )
+
+    def _state(
+        self,
+        particles: dem.Particles,
+        targets: Array,
+        box_low: Array,
+        box_high: Array,
+        vicinity: Vicinity | None = None,
+    ) -> SwarmNavigatorState:
         """Sense, and return the state at step 0."""
         with jax.named_scope("lidar"):
             position = particles.position
-            target_reading = lidar(position, targets, self.lidar_range, self.n_lidar_rays)
+            around = self._surroundings
+            vicinity = around.refresh(vicinity, position, box_low, box_high, targets)
+            to_targets = look(position, targets, vicinity.target_index)
+            to_others = look(position, position, vicinity.swarm_index, among_themselves=True)
+            target_reading = lidar(to_targets, self.lidar_range, self.n_lidar_rays)
             swarm_reading = jnp.maximum(
-                lidar(position, position, self.lidar_range, self.n_lidar_rays, among_themselves=True),
+                lidar(to_others, self.lidar_range, self.n_lidar_rays),
                 wall_lidar(position, box_low, box_high, self.lidar_range, self.n_lidar_rays),
             )
         seen = target_reading > 0
@@ -274,71 +330,7 @@ class SwarmNavigator(Environment):
             shaping=jnp.sum(jnp.where(seen, jnp.exp(-4 * distance), 0.0), axis=-1),
             kinetic_energy=particles.kinetic_energy,
             step_count=jnp.zeros((), jnp.int32),
+            nearest_target=jnp.min(to_targets.distance, axis=1),
+            reached=reached_sources(to_targets, particles.radius, self.num_particles),
+            vicinity=vicinity,
         )
-
-
-def jittered_grid(key: Array, num_points: int, size: Array, radius: float = 1.0) -> Array:
-    """Return points in ``[0, size]``, one in each cell of a grid, moved at random as far as discs fit their cells.
-
-    Parameters
-    ----------
-    key : Array
-        Random key.
-    num_points : int
-        At least 0.
-    size : Array, (2,), length
-    radius : float, length
-        Of the discs.
-
-    Returns
-    -------
-    Array, (num_points, 2), length
-    """
-    if num_points == 0:
-        return jnp.zeros((0, 2))
-    columns = jnp.ceil(jnp.sqrt(num_points * size[0] / size[1]))
-    rows = jnp.ceil(num_points / columns)
-    cell = size / jnp.stack([columns, rows])
-    index = jnp.arange(num_points)
-    column, row = jnp.mod(index, columns), index // columns
-    room = jnp.maximum(0.0, cell / 2 - radius)
-    shift = jax.random.uniform(key, (num_points, 2), float, minval=-1.0, maxval=1.0)
-    return (jnp.stack([column, row], axis=-1) + 0.5) * cell + shift * room
-
-
-def _ring(key: Array, num_points: int, size: Array, width: float) -> Array:
-    """Return points in the ring of `width` around ``[0, size]``: a quarter left, right, below, the rest above."""
-    key_left, key_right, key_below, key_above = jax.random.split(key, 4)
-    quarter = num_points // 4
-    upright = jnp.stack([jnp.asarray(width, size.dtype), size[1] + 2 * width])
-    flat = jnp.stack([size[0], jnp.asarray(width, size.dtype)])
-    return jnp.concatenate(
-        [
-            jittered_grid(key_left, quarter, upright) - width,
-            jittered_grid(key_right, quarter, upright) + jnp.stack([size[0], jnp.asarray(-width, size.dtype)]),
-            jittered_grid(key_below, quarter, flat) + jnp.asarray([0.0, -width]),
-            jittered_grid(key_above, num_points - 3 * quarter, flat) + jnp.stack([jnp.zeros(()), size[1]]),
-        ]
-    )
-
-
-def _nearest_target(particles: dem.Particles, targets: Array) -> tuple[Array, Array]:
-    """Return the distance of each particle's nearest target, ``(N,)``, and the share of targets reached, ``()``."""
-    x = targets[None, :, 0] - particles.position[:, None, 0]
-    y = targets[None, :, 1] - particles.position[:, None, 1]
-    distance = jnp.sqrt(x**2 + y**2)
-    reached = jnp.any(distance <= particles.radius[:, None], axis=0)
-    return jnp.min(distance, axis=1), jnp.mean(reached.astype(distance.dtype))
-
-
-def _check_whole(name: str, value: Any) -> None:
-    if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < 1:
-        raise ValueError(f"SwarmNavigator: {name} is a whole number from 1; got {name}={value!r}. Raise it.")
-
-
-def _check_number(name: str, value: Any, least: float = -math.inf, positive: bool = False) -> None:
-    if isinstance(value, bool) or not isinstance(value, int | float | np.number) or not math.isfinite(value):
-        raise ValueError(f"SwarmNavigator: {name} is a finite number; got {name}={value!r}. Pass a float.")
-    if value < least or (positive and value <= 0):
-        bound = "above 0" if positive else f"at least {least:g}"
-        raise ValueError(f"SwarmNavigator: {name} is {bound}; got {name}={value}. Raise it.")
