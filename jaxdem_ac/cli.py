@@ -20,7 +20,7 @@ from jaxdem_ac.trainers.config import TrainConfig
 _DEFAULT_OUT = "runs/ENV-SEED"
 
 # What a user's mistake raises; anything else shows its traceback.
-_MISTAKES = (ValueError, TypeError, KeyError, OSError, ImportError, FloatingPointError)
+_MISTAKES = (ValueError, TypeError, KeyError, OSError, ImportError, FloatingPointError, OverflowError)
 
 
 class _OneLineGroup(click.Group):

@@ -140,10 +140,11 @@ def _pair_spin(particles: Particles, own: Side, other: Side) -> Components:
 
 
 def _reduced_mass(particles: Particles, own: Side, other: Side) -> Array:
-    """Return the reduced mass of each pair; a fixed particle has no inverse mass."""
+    """Return the reduced mass of each pair; a fixed particle has no inverse mass, and two of them never move."""
     inverse = jnp.where(particles.fixed, 0.0, 1 / particles.mass)
     total = own(inverse) + other(inverse)
-    return 1 / jnp.where(total > 0, total, jnp.inf)
+    # Any number will do for two fixed ones but 0, where the dashpot has no derivative.
+    return 1 / jnp.where(total > 0, total, 1.0)
 
 
 def _dashpot(world: World, reduced_mass: Array) -> Array:

@@ -10,7 +10,7 @@ from jax.typing import ArrayLike
 
 from jaxdem_ac.dem.contact import contact_force
 from jaxdem_ac.dem.neighbors import Neighbors, NeighborSpec, grown, make_spec, no_neighbors, refresh
-from jaxdem_ac.dem.particles import Particles, as_float
+from jaxdem_ac.dem.particles import Particles, as_float, is_concrete
 from jaxdem_ac.dem.walls import apply_boundary, wall_force
 from jaxdem_ac.dem.world import World
 
@@ -142,12 +142,13 @@ def simulate(
     TypeError
         If `num_steps` is not a whole number.
     FloatingPointError
-        If a particle's position or velocity stops being finite; the message names the first.
+        If a particle leaves the box or stops being finite; the message names the first one and its step.
 
     Notes
     -----
     Small swarms look at all pairs, larger ones at lists of neighbours. If a list turns out too short, it is made longer
-    and the call starts over: no contact is lost.
+    and the call starts over: no contact is lost. What is traced cannot start over, nor be checked: under `jax.jit`,
+    `jax.vmap` and `jax.grad` all pairs are looked at, whatever N.
     """
     if isinstance(num_steps, bool) or not isinstance(num_steps, int | np.integer):
         raise TypeError(f"simulate: num_steps is an int; got num_steps={num_steps!r}. Pass a whole number.")
@@ -160,45 +161,65 @@ def simulate(
         )
     force = _load("external_force", 0.0 if external_force is None else external_force, particles.velocity)
     torque = None if external_torque is None else _load("external_torque", external_torque, particles.torque)
-    spec = contact_spec(world, particles)
+    # Under `jax.jit` the force is traced even where nothing that was passed in is.
+    traced = not is_concrete(*jax.tree.leaves((world, particles, force, torque)))
+    spec = None if traced else contact_spec(world, particles)
     while True:
         neighbors = None if spec is None else no_neighbors(spec, particles.position)
-        after, neighbors = _advance_jitted(world, particles, force, int(num_steps), torque, spec, neighbors)
-        if isinstance(after.position, jax.core.Tracer):
+        after, longer = _advance_jitted(world, particles, force, int(num_steps), torque, spec, neighbors)
+        if traced:
             return after
-        if spec is None or neighbors is None or not bool(neighbors.overflow(spec)):
-            break
-        spec = grown(spec, neighbors.needed)
-    if bool(jnp.any(_astray(world, after))):
-        raise FloatingPointError(_first_astray(world, particles, int(num_steps), force, torque))
-    return after
+        if bool(jnp.any(_astray(world, after))):
+            # What explodes fills any list: a list is made longer only for what came before.
+            longer = _report_astray(world, particles, int(num_steps), force, torque, spec, neighbors)
+        if spec is None or longer is None or not bool(longer.overflow(spec)):
+            return after
+        spec = grown(spec, longer.needed)
 
 
 def _astray(world: World, particles: Particles) -> Array:
-    """Return which particles are not in the box, or are nowhere: a position or velocity is not finite; ``(N,)``."""
-    finite = jnp.isfinite(particles.position) & jnp.isfinite(particles.velocity)
+    """Return which particles are not in the box, or are nowhere: a position or a speed is not finite; ``(N,)``."""
+    finite = _finite(particles.position) & _finite(particles.velocity) & _finite(particles.angular_velocity)
     # A periodic position is put back, a reflected one turned back, at the beginning of the next step.
     margin = (world.box_high - world.box_low) if world.boundary == "periodic" else particles.radius[:, None]
     inside = (particles.position >= world.box_low - margin) & (particles.position <= world.box_high + margin)
-    return jnp.any(~(finite & inside), axis=-1)
+    return ~finite | ~(jnp.all(inside, axis=-1) | particles.fixed)
 
 
-def _first_astray(world: World, particles: Particles, num_steps: int, force: Array, torque: Array | None) -> str:
-    """Play again, over all pairs, until the first particle is astray, and say which and when."""
+def _finite(values: Array) -> Array:
+    return jnp.all(jnp.isfinite(values), axis=-1)
 
-    @jax.jit
-    def play() -> tuple[Array, Particles]:
-        def going(carry: tuple[Array, Particles]) -> Array:
-            return (carry[0] < num_steps) & ~jnp.any(_astray(world, carry[1]))
 
-        def body(carry: tuple[Array, Particles]) -> tuple[Array, Particles]:
-            return carry[0] + 1, step(world, carry[1], force, torque)[0]
+def _report_astray(
+    world: World,
+    particles: Particles,
+    num_steps: int,
+    force: Array,
+    torque: Array | None,
+    spec: NeighborSpec | None,
+    neighbors: Neighbors | None,
+) -> Neighbors | None:
+    """Play again until the first particle is astray and say which and when, or return a list that overflows before."""
 
-        return jax.lax.while_loop(going, body, (jnp.zeros((), int), particles))
+    def going(carry: tuple[Array, Particles, Neighbors | None]) -> Array:
+        count, now, neighbors = carry
+        stop = jnp.any(_astray(world, now))
+        if spec is not None and neighbors is not None:
+            stop |= neighbors.overflow(spec)
+        return (count < num_steps) & ~stop
 
-    count, last = play()
-    first = int(jnp.argmax(_astray(world, last)))
-    return (
+    def body(carry: tuple[Array, Particles, Neighbors | None]) -> tuple[Array, Particles, Neighbors | None]:
+        return carry[0] + 1, *step(world, carry[1], force, torque, spec, carry[2])
+
+    play = jax.jit(lambda: jax.lax.while_loop(going, body, (jnp.zeros((), int), particles, neighbors)))
+    count, last, neighbors = play()
+    astray = _astray(world, last)
+    if spec is not None and neighbors is not None and bool(neighbors.overflow(spec)) and not bool(jnp.any(astray)):
+        return neighbors
+    # Where one position is not a number, neither is the force on those that ask how far it is.
+    nowhere = ~_finite(last.position)
+    first = int(jnp.argmax(jnp.where(jnp.any(nowhere), nowhere, astray)))
+    raise FloatingPointError(
         f"simulate: every particle stays in the box; got particle {first} after step {int(count)}, at "
         f"{np.asarray(last.position[first]).tolist()} with velocity {np.asarray(last.velocity[first]).tolist()}. "
         "Take a shorter dt, start without deep overlaps, or push less."
@@ -207,11 +228,11 @@ def _first_astray(world: World, particles: Particles, num_steps: int, force: Arr
 
 def contact_spec(world: World, particles: Particles) -> NeighborSpec | None:
     """Return what a list of contacts needs, or None where all pairs are faster or nothing has a value yet."""
-    traced = any(isinstance(leaf, jax.core.Tracer) for leaf in jax.tree.leaves((world, particles)))
-    if traced or particles.num_particles < LIST_FROM:
+    if not is_concrete(*jax.tree.leaves((world, particles))) or particles.num_particles < LIST_FROM:
         return None
-    largest = float(jnp.max(particles.radius))
-    extent = np.asarray(world.box_high - world.box_low)
+    # Not jax.numpy, which would trace even these inside a `jax.jit`.
+    largest = float(np.max(np.asarray(particles.radius)))
+    extent = np.asarray(world.box_high) - np.asarray(world.box_low)
     periodic = world.boundary == "periodic"
     return make_spec(particles.num_particles, extent, 2 * largest, 0.4 * largest, periodic=periodic)
 

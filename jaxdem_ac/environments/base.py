@@ -24,7 +24,8 @@ class Timestep:
     truncated: Array
     """Whether a time limit has cut the episode, ``()``: the value beyond is that of `observation`."""
     info: dict[str, Array]
-    """Figures to report; ``info["success"]`` is between 0 and 1, ``()``."""
+    """Figures to report, ``()`` each. ``info["success"]`` is between 0 and 1. ``info["overflow"]``, where an
+    environment has lists of fixed capacity, is 0, or the capacity that was missing: then contacts have been lost."""
 
 
 class Environment(abc.ABC):
@@ -96,6 +97,16 @@ class Environment(abc.ABC):
                 f"{type(self).__name__}.step: an action is (num_particles, action_size) = {expected}; got shape "
                 f"{jnp.shape(action)}. Give one row for each particle, and use jax.vmap for a batch."
             )
+
+
+def check_overflow(where: str, largest: Any) -> None:
+    """Raise OverflowError if lists of neighbours have been too short; `largest` is the capacity that was missing."""
+    missing = int(largest)
+    if missing > 0:
+        raise OverflowError(
+            f"{where}: lists of neighbours hold everybody in reach; got {missing} for one of them, more than its "
+            f"capacity. Make the environment with sensing_capacity={int(missing * 1.25) + 1}, or start less densely."
+        )
 
 
 def reset_batch(environment: Environment, keys: Array) -> Any:

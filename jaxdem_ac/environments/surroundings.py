@@ -46,7 +46,7 @@ class Surroundings:
     swarm: NeighborSpec | None
     """Of sensing one another."""
     targets: NeighborSpec | None
-    """Of sensing targets, which do not move."""
+    """Of sensing targets, which do not move; None if nobody senses them."""
 
     @classmethod
     def create(
@@ -56,8 +56,8 @@ class Surroundings:
         extent: tuple[float, ...],
         largest_radius: float,
         sensing_range: float,
-        num_targets: int,
-        target_extent: tuple[float, ...],
+        num_targets: int = 0,
+        target_extent: tuple[float, ...] = (),
         capacity: int | None = None,
     ) -> Self:
         """Return what N particles in a box of that extent need, and M targets in a region of theirs.
@@ -65,7 +65,7 @@ class Surroundings:
         Parameters
         ----------
         num_particles, num_targets : int
-            N and M.
+            N and M; no list of targets for M = 0.
         extent, target_extent : tuple of float, (dim,), length
         largest_radius, sensing_range : float, length
         capacity : int, optional
@@ -73,17 +73,24 @@ class Surroundings:
         """
         if num_particles < LIST_FROM:
             return cls(None, None, None)
-        box, region = np.asarray(extent), np.asarray(target_extent)
+        box = np.asarray(extent)
         return cls(
             contacts=make_spec(num_particles, box, 2 * largest_radius, 0.5 * largest_radius),
             swarm=make_spec(num_particles, box, sensing_range, largest_radius, capacity=capacity),
             targets=make_spec(
-                num_targets, region, sensing_range, largest_radius, capacity=capacity, among_themselves=False
-            ),
+                num_targets,
+                np.asarray(target_extent),
+                sensing_range,
+                largest_radius,
+                capacity=capacity,
+                among_themselves=False,
+            )
+            if num_targets
+            else None,
         )
 
     def refresh(
-        self, vicinity: Vicinity | None, position: Array, box_low: Array, box_high: Array, targets: Array
+        self, vicinity: Vicinity | None, position: Array, box_low: Array, box_high: Array, targets: Array | None = None
     ) -> Vicinity:
         """Return the lists of sensing, built again where they have grown stale; those of contacts are the engine's.
 
@@ -93,17 +100,18 @@ class Surroundings:
             None at the beginning of an episode.
         position : Array, (N, dim), length
         box_low, box_high : Array, (dim,), length
-        targets : Array, (M, dim), length
+        targets : Array, (M, dim), length, optional
+            Where there are lists of them.
         """
-        if self.contacts is None or self.swarm is None or self.targets is None:
-            return Vicinity(None, None, None)
         if vicinity is None:
-            vicinity = Vicinity(*(no_neighbors(spec, position) for spec in (self.contacts, self.swarm, self.targets)))
-        if vicinity.swarm is None or vicinity.targets is None:
-            raise ValueError("Surroundings.refresh: a list is missing. Pass the vicinity of the same environment.")
-        swarm = refresh(self.swarm, vicinity.swarm, position, box_low, box_high)
-        target_list = refresh(self.targets, vicinity.targets, position, box_low, box_high, targets)
-        return Vicinity(vicinity.contacts, swarm, target_list)
+            specs = (self.contacts, self.swarm, self.targets)
+            vicinity = Vicinity(*(None if spec is None else no_neighbors(spec, position) for spec in specs))
+        swarm, seen = vicinity.swarm, vicinity.targets
+        if self.swarm is not None and swarm is not None:
+            swarm = refresh(self.swarm, swarm, position, box_low, box_high)
+        if self.targets is not None and seen is not None and targets is not None:
+            seen = refresh(self.targets, seen, position, box_low, box_high, targets)
+        return Vicinity(vicinity.contacts, swarm, seen)
 
     def overflow(self, vicinity: Vicinity) -> Array:
         """Return the largest capacity that a list has needed and lacked, ``()``; 0 if all had room."""

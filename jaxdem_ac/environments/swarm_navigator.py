@@ -10,9 +10,9 @@ from jax import Array
 from jax.typing import ArrayLike
 
 from jaxdem_ac import dem
-from jaxdem_ac.environments.base import Environment, Timestep
-from jaxdem_ac.environments.checks import check_number, check_whole
+from jaxdem_ac.environments.base import Timestep
 from jaxdem_ac.environments.lidar import lidar, look, reached_sources, wall_lidar
+from jaxdem_ac.environments.navigator import Navigator
 from jaxdem_ac.environments.placement import jittered_grid, ring
 from jaxdem_ac.environments.surroundings import Surroundings, Vicinity
 
@@ -47,7 +47,7 @@ class SwarmNavigatorState:
 
 
 @dataclass(frozen=True, kw_only=True)
-class SwarmNavigator(Environment):
+class SwarmNavigator(Navigator):
     r"""N discs in a reflecting box look for N shared targets, by force.
 
     An action is a force ``(N, 2)``, held for `physics_steps` steps of the engine. The reward of particle i is
@@ -73,38 +73,6 @@ class SwarmNavigator(Environment):
     decision; with one step per decision both agree. JaxDEM ends an episode one step after `max_steps`, this one at it.
     """
 
-    num_particles: int = 64
-    """N, of discs and of targets."""
-    min_box_size: float = 20.0
-    """Least side of the region of the targets, drawn for each axis at a reset, length."""
-    max_box_size: float = 20.0
-    """Largest side of that region, length."""
-    box_padding: float = 20.0
-    """How much larger the box is than that region, in radii; most of the swarm starts in the ring between."""
-    max_steps: int = 100_000
-    """Length of an episode, in physics steps."""
-    physics_steps: int = 1
-    """Physics steps for which an action is held: one decision."""
-    friction: float = 0.2
-    """Viscous drag, mass / time."""
-    ke_weight: float = 0.1
-    """Of the change of kinetic energy."""
-    coop_weight: float = 0.2
-    """Of the swarm's mean progress."""
-    near_goal_bonus: float = 0.1
-    """For a particle within one radius of a target."""
-    lidar_range: float = 10.0
-    """Length."""
-    n_lidar_rays: int = 24
-    """Sectors of each lidar."""
-    dt: float = 2e-3
-    """Time step of the engine, time."""
-    stiffness: float = 2e5
-    """Of contacts, force / length."""
-    sensing_capacity: int | None = None
-    """Most neighbours or targets in sight of one particle, in a swarm large enough for lists; 2.5 times the mean if
-    left out. If it is too small, a run stops and says so."""
-
     success_name: ClassVar[str] = "coverage"
     training_defaults: ClassVar[dict[str, Any]] = {
         "num_particles": 16,
@@ -116,52 +84,10 @@ class SwarmNavigator(Environment):
         "Box": {"x_min": -10.0, "x_max": 10.0},
     }
 
-    def __post_init__(self) -> None:
-        """Check every field, once."""
-        here = "SwarmNavigator"
-        check_whole(
-            here,
-            num_particles=self.num_particles,
-            max_steps=self.max_steps,
-            physics_steps=self.physics_steps,
-            n_lidar_rays=self.n_lidar_rays,
-        )
-        check_number(
-            here,
-            positive=True,
-            min_box_size=self.min_box_size,
-            max_box_size=self.max_box_size,
-            lidar_range=self.lidar_range,
-            dt=self.dt,
-            stiffness=self.stiffness,
-        )
-        check_number(here, least=0.0, box_padding=self.box_padding, friction=self.friction)
-        check_number(here, ke_weight=self.ke_weight, coop_weight=self.coop_weight, near_goal_bonus=self.near_goal_bonus)
-        if self.max_box_size < self.min_box_size:
-            raise ValueError(
-                f"SwarmNavigator: max_box_size >= min_box_size; got min_box_size={self.min_box_size}, "
-                f"max_box_size={self.max_box_size}. Raise max_box_size."
-            )
-
     @property
     def observation_size(self) -> int:
         """2 + 2 * n_lidar_rays."""
         return 2 + 2 * self.n_lidar_rays
-
-    @property
-    def action_size(self) -> int:
-        """2: a force."""
-        return 2
-
-    @property
-    def episode_length(self) -> int:
-        """Decisions in `max_steps` physics steps, the last one begun in full."""
-        return -(-self.max_steps // self.physics_steps)
-
-    @property
-    def decision_time(self) -> float:
-        """``physics_steps * dt``."""
-        return self.physics_steps * self.dt
 
     def reset(self, key: Array) -> SwarmNavigatorState:
         """Return a new episode: targets on a jittered grid, a sixth of the swarm among them, the rest in the ring.
@@ -220,15 +146,8 @@ class SwarmNavigator(Environment):
             If a shape does not fit or a number is not finite.
         """
         particles = dem.Particles.create(position, velocity, radius, mass, force)
-        targets = dem.particles.as_float("targets", targets)
-        for name, array in (("position", particles.position), ("targets", targets)):
-            if array.shape != (self.num_particles, 2):
-                raise ValueError(
-                    f"SwarmNavigator.make_state: {name} is (num_particles, 2) = ({self.num_particles}, 2); got shape "
-                    f"{array.shape}. Build the environment with num_particles={array.shape[0]} or pass as many rows."
-                )
-        world = dem.World.create(box_low, box_high)
-        state = self._state(particles, targets, world.box_low, world.box_high)
+        targets, low, high = self.check_placement(particles, targets, box_low, box_high)
+        state = self._state(particles, targets, low, high)
         state = replace(state, step_count=jnp.asarray(step_count, jnp.int32))
         if kinetic_energy is None:
             return state
@@ -245,7 +164,7 @@ class SwarmNavigator(Environment):
             Held for `physics_steps` steps; drag is added to it.
         """
         self.check_action(action)
-        world = self._world(state.box_low, state.box_high)
+        world = self.world(state.box_low, state.box_high)
         around = self._surroundings
         particles, contacts = dem.advance(
             world, state.particles, action, self.physics_steps, None, around.contacts, state.vicinity.contacts
@@ -280,22 +199,6 @@ class SwarmNavigator(Environment):
             num_targets=self.num_particles,
             target_extent=(self.max_box_size, self.max_box_size),
             capacity=self.sensing_capacity,
-        )
-
-    def _world(self, box_low: Array, box_high: Array) -> dem.World:
-        return dem.World(
-            box_low=box_low,
-            box_high=box_high,
-            stiffness=jnp.asarray(self.stiffness, float),
-            dt=jnp.asarray(self.dt, float),
-            drag=jnp.asarray(self.friction, float),
-            gravity=jnp.zeros((2,)),
-            restitution=jnp.ones(()),
-            friction=jnp.zeros(()),
-            tangential_damping=jnp.ones(()),
-            boundary="reflect",
-            damped=False,
-            rough=False,
         )
 
     def _state(

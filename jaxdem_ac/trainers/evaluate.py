@@ -12,7 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
-from jaxdem_ac.environments.base import Environment, reset_batch, step_batch
+from jaxdem_ac.environments.base import Environment, check_overflow, reset_batch, step_batch
 
 Acting = Callable[..., Array]
 
@@ -97,7 +97,8 @@ def evaluate(
     """
     if isinstance(num_episodes, bool) or not isinstance(num_episodes, int) or num_episodes < 2:
         raise ValueError(f"evaluate: num_episodes is at least 2; got num_episodes={num_episodes!r}. Raise it.")
-    success, reward, ended = _play_episodes(environment, policy, key, num_episodes, sample, max_decisions)
+    success, reward, ended, overflow = _play_episodes(environment, policy, key, num_episodes, sample, max_decisions)
+    check_overflow("evaluate", jnp.max(overflow))
     if not bool(jnp.all(ended)):
         raise ValueError(
             f"evaluate: episodes end within max_decisions; got max_decisions={max_decisions}. "
@@ -109,28 +110,37 @@ def evaluate(
 @partial(jax.jit, static_argnames=("environment", "num_episodes", "sample", "max_decisions"))
 def _play_episodes(
     environment: Environment, policy: Any, key: Array, num_episodes: int, sample: bool, max_decisions: int
-) -> tuple[Array, Array, Array]:
-    """Return success at the end, mean reward, and whether the episode has ended; ``(E,)`` each."""
+) -> tuple[Array, Array, Array, Array]:
+    """Return success at the end, mean reward, whether the episode has ended, and any overflow; ``(E,)`` each."""
     key_reset, key_play = jax.random.split(key)
 
     def going(carry: tuple[Any, ...]) -> Array:
-        _, _, _, ended, count = carry
+        _, _, _, ended, _, count = carry
         return (count < max_decisions) & ~jnp.all(ended)
 
     def body(carry: tuple[Any, ...]) -> tuple[Any, ...]:
-        state, success, total, ended, count = carry
+        state, success, total, ended, overflow, count = carry
         key_action = jax.random.fold_in(key_play, count) if sample else None
         state, timestep = step_batch(environment, state, policy(state.observation, key_action))
         # An episode that has ended plays on, unseen, until the last one has.
         total = jnp.where(ended[:, None], total, total + jnp.stack([jnp.mean(timestep.reward, -1), one], -1))
         success = jnp.where(ended, success, timestep.info["success"])
-        return state, success, total, ended | timestep.terminated | timestep.truncated, count + 1
+        overflow = jnp.maximum(overflow, timestep.info.get("overflow", 0))
+        ended = ended | timestep.terminated | timestep.truncated
+        return state, success, total, ended, overflow, count + 1
 
     one = jnp.ones(num_episodes)
     state = reset_batch(environment, jax.random.split(key_reset, num_episodes))
-    start = (state, 0 * one, jnp.zeros((num_episodes, 2)), jnp.zeros(num_episodes, bool), 0)
-    _, success, total, ended, _ = jax.lax.while_loop(going, body, start)
-    return success, total[:, 0] / total[:, 1], ended
+    start = (
+        state,
+        0 * one,
+        jnp.zeros((num_episodes, 2)),
+        jnp.zeros(num_episodes, bool),
+        jnp.zeros(num_episodes, jnp.int32),
+        0,
+    )
+    _, success, total, ended, overflow, _ = jax.lax.while_loop(going, body, start)
+    return success, total[:, 0] / total[:, 1], ended, overflow
 
 
 @partial(jax.jit, static_argnames=("environment", "num_steps", "sample"))

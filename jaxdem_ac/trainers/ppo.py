@@ -184,6 +184,9 @@ def collect(learner: Learner, state: LearnerState) -> tuple[LearnerState, Batch,
     )
     figures = {"reward": jnp.mean(reward)}
     for name, figure in info.items():
+        if name == "overflow":
+            figures[name] = jnp.max(figure)
+            continue
         figures[name] = jnp.mean(figure)
         # At the end of episodes; not a number in a rollout in which none ended.
         figures[f"final_{name}"] = jnp.sum(jnp.where(done, figure, 0.0)) / jnp.sum(done)

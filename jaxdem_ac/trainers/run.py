@@ -13,7 +13,7 @@ import numpy as np
 from flax import nnx
 
 from jaxdem_ac import registry
-from jaxdem_ac.environments.base import Environment
+from jaxdem_ac.environments.base import Environment, check_overflow
 from jaxdem_ac.trainers import checkpoint, ppo
 from jaxdem_ac.trainers.config import TrainConfig, run_path
 from jaxdem_ac.trainers.normalizer import Normalizer
@@ -83,6 +83,8 @@ def train(config: TrainConfig, report: Report | None = None, *, overwrite: bool 
         If the folder holds a run, or other files.
     FloatingPointError
         If a number stops being finite; the message names the first. What was learnt before is kept in the folder.
+    OverflowError
+        If the environment's lists of neighbours are too short; the message gives the number to set.
     KeyError, TypeError, ValueError
         If the configuration names or sets what is not there.
     """
@@ -138,7 +140,9 @@ def _loop(config: TrainConfig, keeper: _Keeper, report: Report | None) -> list[M
     for done in range(chunk, learner.num_updates + 1, chunk):
         began = time.monotonic()
         keeper.state, history = ppo.update_many(learner, keeper.state, chunk)
-        metrics = _summarise(jax.device_get(history))
+        history = jax.device_get(history)
+        check_overflow("train", np.max(history.pop("overflow", 0)))
+        metrics = _summarise(history)
         now = time.monotonic()
         metrics = {
             "update": done,

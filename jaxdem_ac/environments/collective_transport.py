@@ -1,0 +1,450 @@
+"""A swarm that pushes together what none of it can push alone."""
+
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import Any, ClassVar
+
+import jax
+import jax.numpy as jnp
+from jax import Array
+from jax.typing import ArrayLike
+
+from jaxdem_ac import dem
+from jaxdem_ac.dem.neighbors import Neighbors, NeighborSpec
+from jaxdem_ac.dem.step import step as dem_step
+from jaxdem_ac.environments.base import Environment, Timestep
+from jaxdem_ac.environments.checks import check_number, check_whole
+from jaxdem_ac.environments.crowd import (
+    Sizes,
+    check_room,
+    draw_sizes,
+    freeze_sizes,
+    jam_spec,
+    largest,
+    renew_list,
+    shorten,
+    smallest,
+    start_list,
+    unit,
+    worst_overflow,
+)
+from jaxdem_ac.environments.lidar import lidar, look, wall_lidar
+from jaxdem_ac.environments.placement import ring
+from jaxdem_ac.environments.surroundings import LIST_FROM
+
+# A goal is the first of so many draws that is far enough, or else the farthest.
+_DRAWS = 16
+
+
+@jax.tree_util.register_dataclass
+@dataclass(frozen=True)
+class CollectiveTransportState:
+    """Where everything is, and what the last decision left."""
+
+    particles: dem.Particles
+    """N + 1 discs: the swarm, and last the load."""
+    targets: Array
+    """Goals of the load, in order, ``(G, 2)``, length."""
+    target_radius: Array
+    """How near the load's centre has to come, ``(G,)``, length."""
+    box_low: Array
+    """Lower corner of the box, ``(2,)``, length."""
+    box_high: Array
+    """Upper corner of the box, ``(2,)``, length."""
+    observation: Array
+    """``(N, O)``."""
+    num_reached: Array
+    """Goals that have been reached, ``()``; the next one is pursued."""
+    step_count: Array
+    """Physics steps since the reset, ``()``."""
+    contacts: Neighbors | None
+    """Who may touch whom; None where all pairs are faster."""
+    swarm: Neighbors | None
+    """Who may sense whom; None where all pairs are faster."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class CollectiveTransport(Environment):
+    r"""N discs, each too weak alone, push a heavy disc, the load, to a goal.
+
+    An action ``(N, 2)`` is a force in units of `max_force`, cut to length 1 and held for `physics_steps` steps of the
+    engine. The load is passive and lies on rough ground, which holds it with up to `load_friction`: fewer than
+    ``load_friction / max_force`` particles do not move it, but for a creep of
+    ``4 dt * force / load_mass`` (Coulomb's law, regularised by viscosity). The reward of particle i is
+
+    ``progress_weight (D' - D) + approach_weight (A_i' - A_i) + goal_bonus [goal reached]``
+
+    with D the distance from the load to its goal and A_i the distance from particle i to where it would push best: its
+    place behind the load, ``x_load - (R_load + R_i) u``, u the direction from the load to the goal. Primes are from
+    before the decision; both belong to the goal pursued in it. The first and the last term are shared. The observation
+    is
+
+    ================================================  ==============
+    velocity                                          2
+    direction to the load                             2
+    displacement to the load, cut at lidar_range      2
+    direction from the load to its goal               2
+    displacement to the goal, cut at lidar_range      2
+    velocity of the load                              2
+    lidar of the swarm, walls                         n_lidar_rays
+    ================================================  ==============
+
+    with displacements and lidar readings divided by their range; the load is not in the lidar. A goal is reached once
+    the load's centre is within `tolerance`; then the next of `num_goals` is pursued. Success is the share of goals
+    reached. The episode terminates with the last goal and is truncated at `max_steps`.
+
+    Notes
+    -----
+    Walls push as particles do, with restitution `restitution`. From 127 particles on contacts and lidar go through
+    lists of neighbours.
+    """
+
+    num_particles: int = 16
+    """N, without the load."""
+    num_goals: int = 1
+    """G, goals of one episode."""
+    arena_size: Sizes = 14.0
+    """Side of the square in which the load and its goals lie, or a range to draw it from, length."""
+    box_padding: float = 6.0
+    """How far the box reaches beyond it on each side: the ring in which the swarm starts, length."""
+    goal_distance: float = 6.0
+    """Least distance from one goal, at first the load, to the next, length; as far as the arena allows."""
+    tolerance: float = 1.0
+    """How near the load's centre has to come to its goal, length."""
+    radius: Sizes = 1.0
+    """Of the particles, or a range to draw each from, length."""
+    mass: Sizes = 1.0
+    """Of the particles, or a range to draw each from."""
+    load_radius: float = 3.0
+    """Length."""
+    load_mass: float = 10.0
+    """Mass."""
+    load_friction: float = 7.5
+    """The most force with which the ground holds the load."""
+    max_force: float = 3.0
+    """Of one particle."""
+    drag: float = 1.0
+    """Viscous drag, mass / time."""
+    restitution: float = 0.5
+    """Of contacts, in (0, 1]."""
+    max_steps: int = 3000
+    """Length of an episode, in physics steps."""
+    physics_steps: int = 20
+    """Physics steps for which an action is held: one decision."""
+    progress_weight: float = 1.0
+    """Of the load's progress, per length."""
+    approach_weight: float = 0.1
+    """Of a particle's own approach, per length."""
+    goal_bonus: float = 5.0
+    """For all, when a goal is reached."""
+    lidar_range: float = 8.0
+    """Length."""
+    n_lidar_rays: int = 16
+    """Sectors of the lidar."""
+    dt: float = 1e-2
+    """Time step of the engine, time."""
+    stiffness: float = 1e3
+    """Of contacts, force / length."""
+    sensing_capacity: int | None = None
+    """Most particles in sight of one, in a swarm large enough for lists; as many as can be packed if left out."""
+
+    success_name: ClassVar[str] = "goals reached"
+
+    def __post_init__(self) -> None:
+        """Check every field, once."""
+        here = "CollectiveTransport"
+        freeze_sizes(here, self, "arena_size", "radius", "mass")
+        check_whole(
+            here,
+            num_particles=self.num_particles,
+            num_goals=self.num_goals,
+            max_steps=self.max_steps,
+            physics_steps=self.physics_steps,
+            n_lidar_rays=self.n_lidar_rays,
+        )
+        check_number(
+            here,
+            positive=True,
+            box_padding=self.box_padding,
+            tolerance=self.tolerance,
+            load_radius=self.load_radius,
+            load_mass=self.load_mass,
+            max_force=self.max_force,
+            restitution=self.restitution,
+            lidar_range=self.lidar_range,
+            dt=self.dt,
+            stiffness=self.stiffness,
+        )
+        check_number(here, least=0.0, load_friction=self.load_friction, drag=self.drag, goal_distance=self.goal_distance)
+        check_number(
+            here,
+            progress_weight=self.progress_weight,
+            approach_weight=self.approach_weight,
+            goal_bonus=self.goal_bonus,
+        )
+        arena, radius = smallest(self.arena_size), largest(self.radius)
+        if arena < 2 * self.load_radius:
+            raise ValueError(
+                f"{here}: the load fits into the arena; got arena_size={self.arena_size}, "
+                f"load_radius={self.load_radius}. Raise arena_size."
+            )
+        quarter = self.num_particles // 4
+        advice = "Raise arena_size or box_padding, or lower num_particles."
+        check_room(here, quarter, (self.box_padding, arena + 2 * self.box_padding), radius, advice)
+        check_room(here, self.num_particles - 3 * quarter, (arena, self.box_padding), radius, advice)
+
+    @property
+    def observation_size(self) -> int:
+        """12 + n_lidar_rays."""
+        return 12 + self.n_lidar_rays
+
+    @property
+    def action_size(self) -> int:
+        """2: a force."""
+        return 2
+
+    @property
+    def episode_length(self) -> int:
+        """Decisions in `max_steps` physics steps, the last one begun in full."""
+        return -(-self.max_steps // self.physics_steps)
+
+    @property
+    def decision_time(self) -> float:
+        """``physics_steps * dt``."""
+        return self.physics_steps * self.dt
+
+    def reset(self, key: Array) -> CollectiveTransportState:
+        """Return a new episode: load and goals anywhere in the arena, the swarm in the ring around it.
+
+        Parameters
+        ----------
+        key : Array
+            Random key.
+        """
+        key_size, key_load, key_goals, key_ring, key_order, key_radius, key_mass = jax.random.split(key, 7)
+        size = jnp.broadcast_to(draw_sizes(key_size, self.arena_size, 1), (2,))
+        scale = largest(self.radius)
+        position = ring(key_ring, self.num_particles, size / scale, self.box_padding / scale) * scale
+        position = jax.random.permutation(key_order, position)
+        load = jax.random.uniform(key_load, (2,), float, minval=self.load_radius, maxval=size - self.load_radius)
+        particles = dem.Particles.create(
+            jnp.concatenate([position, load[None]]),
+            radius=jnp.append(draw_sizes(key_radius, self.radius, self.num_particles), self.load_radius),
+            mass=jnp.append(draw_sizes(key_mass, self.mass, self.num_particles), self.load_mass),
+        )
+        goals = []
+        place = load
+        for key_goal in jax.random.split(key_goals, self.num_goals):
+            place = self._next_goal(key_goal, place, size)
+            goals.append(place)
+        low, high = jnp.full((2,), -self.box_padding), size + self.box_padding
+        return self._state(particles, jnp.stack(goals), low, high, jnp.zeros((), jnp.int32), None)
+
+    def make_state(
+        self,
+        *,
+        position: ArrayLike,
+        load: ArrayLike,
+        targets: ArrayLike,
+        box_low: ArrayLike,
+        box_high: ArrayLike,
+        velocity: ArrayLike = 0.0,
+        load_velocity: ArrayLike = 0.0,
+        radius: ArrayLike | None = None,
+        mass: ArrayLike | None = None,
+        num_reached: int = 0,
+        step_count: int = 0,
+    ) -> CollectiveTransportState:
+        """Return the state that explicit arrays describe, for replay and tests.
+
+        Parameters
+        ----------
+        position : array, (N, 2), length
+            Of the swarm.
+        load : array, (2,), length
+            The load's centre.
+        targets : array, (G, 2), length
+            Its goals, in order.
+        box_low, box_high : array, (2,), length
+        velocity : array, (N, 2) or broadcastable
+        load_velocity : array, (2,) or broadcastable
+        radius, mass : array, (N,) or broadcastable, optional
+            Of the swarm; the environment's, in the middle of a range, if left out.
+        num_reached, step_count : int
+            Goals already reached, and physics steps already taken.
+
+        Raises
+        ------
+        ValueError
+            If a shape does not fit or a number is not finite.
+        """
+        arrays = {"position": position, "load": load, "targets": targets}
+        shapes = {"position": (self.num_particles, 2), "load": (2,), "targets": (self.num_goals, 2)}
+        for name, shape in shapes.items():
+            arrays[name] = dem.particles.as_float(name, arrays[name])
+            if arrays[name].shape != shape:
+                raise ValueError(
+                    f"CollectiveTransport.make_state: {name} is {shape}; got shape {arrays[name].shape}. "
+                    "Match num_particles and num_goals."
+                )
+
+        def with_load(values: ArrayLike | None, sizes: Sizes, of_load: float) -> Array:
+            values = (smallest(sizes) + largest(sizes)) / 2 if values is None else values
+            return jnp.append(jnp.broadcast_to(jnp.asarray(values, float), (self.num_particles,)), of_load)
+
+        velocity = jnp.broadcast_to(jnp.asarray(velocity, float), shapes["position"])
+        load_velocity = jnp.broadcast_to(jnp.asarray(load_velocity, float), (1, 2))
+        particles = dem.Particles.create(
+            jnp.concatenate([arrays["position"], jnp.asarray(arrays["load"])[None]]),
+            jnp.concatenate([velocity, load_velocity]),
+            with_load(radius, self.radius, self.load_radius),
+            with_load(mass, self.mass, self.load_mass),
+        )
+        world = dem.World.create(box_low, box_high)
+        count = jnp.asarray(num_reached, jnp.int32)
+        state = self._state(particles, jnp.asarray(arrays["targets"]), world.box_low, world.box_high, count, None)
+        return replace(state, step_count=jnp.asarray(step_count, jnp.int32))
+
+    def step(self, state: CollectiveTransportState, action: Array) -> tuple[CollectiveTransportState, Timestep]:
+        """Return the state and the timestep after one decision.
+
+        Parameters
+        ----------
+        state : CollectiveTransportState
+        action : Array, (N, 2)
+            Forces in units of `max_force`, cut to length 1.
+        """
+        self.check_action(action)
+        particles, contacts = self._advance(state, self.max_force * shorten(action, 1.0))
+        goal = self._goal(state)
+        distance, apart = self._distances(particles, goal)
+        distance_before, apart_before = self._distances(state.particles, goal)
+        hit = (distance <= self.tolerance) & (state.num_reached < self.num_goals)
+        new = self._state(
+            particles,
+            state.targets,
+            state.box_low,
+            state.box_high,
+            state.num_reached + hit,
+            replace(state, contacts=contacts),
+        )
+        new = replace(new, step_count=state.step_count + self.physics_steps)
+        reward = (
+            self.progress_weight * (distance_before - distance)
+            + self.approach_weight * (apart_before - apart)
+            + self.goal_bonus * hit
+        )
+        terminated = new.num_reached >= self.num_goals
+        contact_spec, swarm_spec = self._lists
+        return new, Timestep(
+            observation=new.observation,
+            reward=reward,
+            terminated=terminated,
+            truncated=(new.step_count >= self.max_steps) & ~terminated,
+            info={
+                "success": new.num_reached.astype(reward.dtype) / self.num_goals,
+                "overflow": worst_overflow((contact_spec, new.contacts), (swarm_spec, new.swarm)),
+            },
+        )
+
+    @cached_property
+    def _lists(self) -> tuple[NeighborSpec | None, NeighborSpec | None]:
+        """Of contacts and of sensing; None where all pairs are faster."""
+        if self.num_particles + 1 < LIST_FROM:
+            return None, None
+        side = largest(self.arena_size) + 2 * self.box_padding
+        small, large = smallest(self.radius), largest(self.radius)
+        touch = large + max(large, self.load_radius)
+        return (
+            jam_spec(self.num_particles + 1, (side, side), touch, 0.5 * small, min(small, self.load_radius)),
+            jam_spec(self.num_particles, (side, side), self.lidar_range, large, small, capacity=self.sensing_capacity),
+        )
+
+    def _advance(self, state: CollectiveTransportState, force: Array) -> tuple[dem.Particles, Neighbors | None]:
+        """Return the particles after one decision under forces ``(N, 2)``, and the list of contacts."""
+        world = dem.World.create(
+            state.box_low,
+            state.box_high,
+            boundary="soft",
+            stiffness=self.stiffness,
+            dt=self.dt,
+            drag=self.drag,
+            restitution=self.restitution,
+        )
+        contact_spec, _ = self._lists
+        # A quarter of what would stop the load in one step: it sticks, and the explicit step is stable.
+        sticking = 0.25 * self.load_mass / self.dt
+
+        def body(_: Any, carry: tuple[dem.Particles, Neighbors | None]) -> tuple[dem.Particles, Neighbors | None]:
+            particles, contacts = carry
+            ground = shorten(-sticking * particles.velocity[-1:], self.load_friction)
+            return dem_step(world, particles, jnp.concatenate([force, ground]), None, contact_spec, contacts)
+
+        with jax.named_scope("dem.advance"):
+            return jax.lax.fori_loop(0, self.physics_steps, body, (state.particles, state.contacts))
+
+    def _next_goal(self, key: Array, place: Array, size: Array) -> Array:
+        """Return a goal ``(2,)`` in the arena, far enough from the last `place` if that can be."""
+        room = size - self.load_radius
+        goals = jax.random.uniform(key, (_DRAWS, 2), float, minval=self.load_radius, maxval=room)
+        distance = jnp.linalg.norm(goals - place, axis=-1)
+        # Among those that are far enough argmax takes the first.
+        return goals[jnp.argmax(jnp.minimum(distance, self.goal_distance))]
+
+    def _goal(self, state: CollectiveTransportState) -> Array:
+        """Return the goal that is pursued, ``(2,)``; after the last one it stays."""
+        return state.targets[jnp.minimum(state.num_reached, self.num_goals - 1)]
+
+    def _distances(self, particles: dem.Particles, goal: Array) -> tuple[Array, Array]:
+        """Return the load's distance to its goal, ``()``, and each particle's to its place behind it, ``(N,)``."""
+        load, position = particles.position[-1], particles.position[:-1]
+        behind = (self.load_radius + particles.radius[:-1])[:, None] * unit(goal - load)
+        apart = position - (load - behind)
+        return jnp.sqrt(jnp.sum((goal - load) ** 2)), jnp.sqrt(jnp.sum(apart**2, axis=-1))
+
+    def _state(
+        self,
+        particles: dem.Particles,
+        targets: Array,
+        box_low: Array,
+        box_high: Array,
+        num_reached: Array,
+        before: CollectiveTransportState | None,
+    ) -> CollectiveTransportState:
+        """Sense, and return the state at step 0."""
+        contact_spec, swarm_spec = self._lists
+        position, load = particles.position[:-1], particles.position[-1]
+        contacts = start_list(contact_spec, particles.position) if before is None else before.contacts
+        swarm = start_list(swarm_spec, position) if before is None else before.swarm
+        with jax.named_scope("lidar"):
+            swarm, candidates = renew_list(swarm_spec, swarm, position, box_low, box_high)
+            reading = jnp.maximum(
+                lidar(
+                    look(position, position, candidates, among_themselves=True), self.lidar_range, self.n_lidar_rays
+                ),
+                wall_lidar(position, box_low, box_high, self.lidar_range, self.n_lidar_rays),
+            )
+        state = CollectiveTransportState(
+            particles=particles,
+            targets=targets,
+            target_radius=jnp.full((self.num_goals,), self.tolerance),
+            box_low=box_low,
+            box_high=box_high,
+            observation=reading,
+            num_reached=jnp.asarray(num_reached, jnp.int32),
+            step_count=jnp.zeros((), jnp.int32),
+            contacts=contacts,
+            swarm=swarm,
+        )
+        to_load, to_goal = load - position, self._goal(state) - load
+        of_load = jnp.concatenate(
+            [unit(to_goal), shorten(to_goal, self.lidar_range) / self.lidar_range, particles.velocity[-1]]
+        )
+        parts = [
+            particles.velocity[:-1],
+            unit(to_load),
+            shorten(to_load, self.lidar_range) / self.lidar_range,
+            jnp.broadcast_to(of_load, (self.num_particles, 6)),
+            reading / self.lidar_range,
+        ]
+        return replace(state, observation=jnp.concatenate(parts, axis=-1))

@@ -1,0 +1,435 @@
+"""A crowd that leaves a room through a narrow gap."""
+
+import math
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import Any, ClassVar
+
+import jax
+import jax.numpy as jnp
+from jax import Array
+from jax.typing import ArrayLike
+
+from jaxdem_ac import dem
+from jaxdem_ac.dem.neighbors import Neighbors, NeighborSpec
+from jaxdem_ac.environments.base import Environment, Timestep
+from jaxdem_ac.environments.checks import check_number, check_whole
+from jaxdem_ac.environments.crowd import (
+    Sizes,
+    check_room,
+    draw_sizes,
+    freeze_sizes,
+    jam_spec,
+    largest,
+    renew_list,
+    shorten,
+    smallest,
+    start_list,
+    unit,
+    worst_overflow,
+)
+from jaxdem_ac.environments.lidar import lidar, look, wall_lidar
+from jaxdem_ac.environments.placement import jittered_grid
+from jaxdem_ac.environments.surroundings import LIST_FROM
+
+
+@jax.tree_util.register_dataclass
+@dataclass(frozen=True)
+class EvacuationState:
+    """Where everything is, and what the last decision left."""
+
+    particles: dem.Particles
+    """N + M discs: the crowd, and the fixed ones that the wall with the gap is made of."""
+    targets: Array
+    """Centre of the gap, ``(1, 2)``, length."""
+    target_radius: Array
+    """Half the gap, ``(1,)``, length."""
+    box_low: Array
+    """Lower corner of room and forecourt, ``(2,)``, length."""
+    box_high: Array
+    """Upper corner of room and forecourt, ``(2,)``, length."""
+    observation: Array
+    """``(N, O)``."""
+    step_count: Array
+    """Physics steps since the reset, ``()``."""
+    contacts: Neighbors | None
+    """Who may touch whom; None where all pairs are faster."""
+    swarm: Neighbors | None
+    """Who may sense whom; None where all pairs are faster."""
+    wall: Neighbors | None
+    """Who may sense what of the wall; None where all pairs are faster."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Evacuation(Environment):
+    r"""N discs leave a room through a gap a few of them wide, and clear the space before it.
+
+    The box is cut by a wall, a row of fixed discs along y at ``x = room_size``: left of it the room, in which the crowd
+    starts, right of it the forecourt. The wall has one gap of `gap` diameters, somewhere along it.
+
+    An action ``(N, 2)`` is a force in units of `max_force`, cut to length 1 and held for `physics_steps` steps of the
+    engine. With P_i the way that particle i has come,
+
+    ``P_i = -distance to the opening`` in the room, ``min(depth, clearing)`` beyond the wall,
+
+    the opening being where its centre can pass and depth how far beyond the wall it is, the reward of particle i is
+
+    ``progress_weight (P_i - P_i') + coop_weight mean_j (P_j - P_j') + exit_bonus ([outside] - [outside]')``
+
+    Primes are from before the decision. The observation is
+
+    =============================================  ==============
+    velocity                                       2
+    direction to the opening, or away from it      2
+    displacement to the gap, cut at lidar_range    2
+    1 outside, 0 in the room                       1
+    lidar of the crowd                             n_lidar_rays
+    lidar of the walls                             n_lidar_rays
+    =============================================  ==============
+
+    with displacement and lidar readings divided by their range. Success is the share of the crowd that is outside: its
+    centres are beyond the wall's. The episode terminates when all are, and is truncated at `max_steps`.
+
+    Notes
+    -----
+    Contacts lose energy and rub: a crowd that pushes jams. With `contact_friction` = 0 it still flows by itself
+    through any gap that is wide enough. From 128 discs on, the wall's included, contacts and lidars go through lists
+    of neighbours.
+    """
+
+    num_particles: int = 32
+    """N."""
+    room_size: float = 12.0
+    """Side of the square room, length."""
+    forecourt: float = 8.0
+    """How far the box reaches beyond the wall, length."""
+    gap: float = 3.0
+    """Width of the gap, in diameters of the largest particle."""
+    radius: Sizes = 0.5
+    """Of the particles, or a range to draw each from, length."""
+    mass: Sizes = 1.0
+    """Of the particles, or a range to draw each from."""
+    wall_radius: float = 0.5
+    """Of the fixed discs of the wall, length."""
+    max_force: float = 3.0
+    """Of one particle."""
+    drag: float = 1.0
+    """Viscous drag, mass / time."""
+    restitution: float = 0.3
+    """Of contacts, in (0, 1]."""
+    contact_friction: float = 0.5
+    """Coulomb's coefficient of contacts."""
+    max_steps: int = 1500
+    """Length of an episode, in physics steps."""
+    physics_steps: int = 20
+    """Physics steps for which an action is held: one decision."""
+    progress_weight: float = 0.2
+    """Of a particle's own way, per length."""
+    coop_weight: float = 0.2
+    """Of the crowd's mean way, per length."""
+    exit_bonus: float = 1.0
+    """For a particle that has passed the wall; taken back if it returns."""
+    clearing: float = 4.0
+    """How far beyond the wall a particle is still rewarded for going on, length."""
+    lidar_range: float = 5.0
+    """Length."""
+    n_lidar_rays: int = 16
+    """Sectors of each lidar."""
+    dt: float = 1e-2
+    """Time step of the engine, time."""
+    stiffness: float = 1e3
+    """Of contacts, force / length."""
+    tangential_damping: float = 8.0
+    """Of contacts that slip slowly, mass / time."""
+    sensing_capacity: int | None = None
+    """Most particles in sight of one, in a crowd large enough for lists; as many as can be packed if left out."""
+
+    success_name: ClassVar[str] = "share outside"
+
+    def __post_init__(self) -> None:
+        """Check every field, once."""
+        here = "Evacuation"
+        freeze_sizes(here, self, "radius", "mass")
+        check_whole(
+            here,
+            num_particles=self.num_particles,
+            max_steps=self.max_steps,
+            physics_steps=self.physics_steps,
+            n_lidar_rays=self.n_lidar_rays,
+        )
+        check_number(
+            here,
+            positive=True,
+            room_size=self.room_size,
+            forecourt=self.forecourt,
+            wall_radius=self.wall_radius,
+            max_force=self.max_force,
+            restitution=self.restitution,
+            lidar_range=self.lidar_range,
+            dt=self.dt,
+            stiffness=self.stiffness,
+            tangential_damping=self.tangential_damping,
+        )
+        check_number(here, least=1.0, gap=self.gap)
+        check_number(
+            here, least=0.0, drag=self.drag, contact_friction=self.contact_friction, clearing=self.clearing
+        )
+        check_number(
+            here, progress_weight=self.progress_weight, coop_weight=self.coop_weight, exit_bonus=self.exit_bonus
+        )
+        if self._gap_width > self.room_size - 4 * self.wall_radius:
+            raise ValueError(
+                f"{here}: the gap leaves a disc of the wall on either side; got gap={self.gap}, "
+                f"room_size={self.room_size}. Lower gap or raise room_size."
+            )
+        radius = largest(self.radius)
+        advice = "Raise room_size or forecourt, or lower num_particles."
+        check_room(here, self.num_particles, self._start_region, radius, advice)
+        check_room(here, self.num_particles, (self.forecourt - self.wall_radius, self.room_size), radius, advice)
+
+    @property
+    def observation_size(self) -> int:
+        """7 + 2 * n_lidar_rays."""
+        return 7 + 2 * self.n_lidar_rays
+
+    @property
+    def action_size(self) -> int:
+        """2: a force."""
+        return 2
+
+    @property
+    def episode_length(self) -> int:
+        """Decisions in `max_steps` physics steps, the last one begun in full."""
+        return -(-self.max_steps // self.physics_steps)
+
+    @property
+    def decision_time(self) -> float:
+        """``physics_steps * dt``."""
+        return self.physics_steps * self.dt
+
+    @property
+    def num_wall(self) -> int:
+        """M, fixed discs: enough for the whole wall on either side of the gap, wherever it is."""
+        return 2 * math.ceil(self.room_size / (2 * self.wall_radius))
+
+    @property
+    def _gap_width(self) -> float:
+        return self.gap * 2 * largest(self.radius)
+
+    @property
+    def _start_region(self) -> tuple[float, float]:
+        """Where the crowd starts: the room, without the wall."""
+        return self.room_size - self.wall_radius, self.room_size
+
+    def reset(self, key: Array) -> EvacuationState:
+        """Return a new episode: the crowd on a jittered grid in the room, the gap anywhere along the wall.
+
+        Parameters
+        ----------
+        key : Array
+            Random key.
+        """
+        key_crowd, key_gap, key_order, key_radius, key_mass = jax.random.split(key, 5)
+        num = self.num_particles
+        position = jittered_grid(key_crowd, num, jnp.asarray(self._start_region), largest(self.radius))
+        margin = self._gap_width / 2 + 2 * self.wall_radius
+        return self.make_state(
+            position=jax.random.permutation(key_order, position),
+            gap_centre=jax.random.uniform(key_gap, (), float, minval=margin, maxval=self.room_size - margin),
+            radius=draw_sizes(key_radius, self.radius, num),
+            mass=draw_sizes(key_mass, self.mass, num),
+        )
+
+    def make_state(
+        self,
+        *,
+        position: ArrayLike,
+        gap_centre: ArrayLike | None = None,
+        velocity: ArrayLike = 0.0,
+        radius: ArrayLike | None = None,
+        mass: ArrayLike | None = None,
+        step_count: int = 0,
+    ) -> EvacuationState:
+        """Return the state that explicit arrays describe, for replay and tests.
+
+        Parameters
+        ----------
+        position : array, (N, 2), length
+            Of the crowd; the room is ``[0, room_size]`` along both axes.
+        gap_centre : float, length, optional
+            Where along y the gap is; in the middle if left out.
+        velocity : array, (N, 2) or broadcastable
+        radius, mass : array, (N,) or broadcastable, optional
+            The environment's, in the middle of a range, if left out.
+        step_count : int
+            Physics steps already taken.
+
+        Raises
+        ------
+        ValueError
+            If a shape does not fit or a number is not finite.
+        """
+        place = dem.particles.as_float("position", position)
+        num, per_side = self.num_particles, self.num_wall // 2
+        if place.shape != (num, 2):
+            raise ValueError(
+                f"Evacuation.make_state: position is (num_particles, 2) = ({num}, 2); got shape {place.shape}. "
+                "Match num_particles."
+            )
+        radius = (smallest(self.radius) + largest(self.radius)) / 2 if radius is None else radius
+        mass = (smallest(self.mass) + largest(self.mass)) / 2 if mass is None else mass
+        centre = jnp.asarray(self.room_size / 2 if gap_centre is None else gap_centre, float)
+        # From both edges of the gap outwards; what lies beyond the box is out of everybody's reach.
+        along = self._gap_width / 2 + self.wall_radius * (1 + 2 * jnp.arange(per_side))
+        wall = jnp.concatenate([centre - along, centre + along])
+        wall = jnp.column_stack([jnp.full_like(wall, self.room_size), wall])
+
+        def with_wall(values: ArrayLike, of_wall: float) -> Array:
+            return jnp.append(jnp.broadcast_to(jnp.asarray(values, float), (num,)), jnp.full(len(wall), of_wall))
+
+        velocity = jnp.broadcast_to(jnp.asarray(velocity, float), (num, 2))
+        particles = dem.Particles.create(
+            jnp.concatenate([place, wall]),
+            jnp.concatenate([velocity, jnp.zeros_like(wall)]),
+            with_wall(radius, self.wall_radius),
+            with_wall(mass, 1.0),
+            fixed=jnp.arange(num + len(wall)) >= num,
+        )
+        gap = jnp.stack([jnp.asarray(self.room_size, float), centre])
+        state = self._state(particles, gap[None], None)
+        return replace(state, step_count=jnp.asarray(step_count, jnp.int32))
+
+    def step(self, state: EvacuationState, action: Array) -> tuple[EvacuationState, Timestep]:
+        """Return the state and the timestep after one decision.
+
+        Parameters
+        ----------
+        state : EvacuationState
+        action : Array, (N, 2)
+            Forces in units of `max_force`, cut to length 1.
+        """
+        self.check_action(action)
+        force = self.max_force * shorten(action, 1.0)
+        world = dem.World.create(
+            state.box_low,
+            state.box_high,
+            boundary="soft",
+            stiffness=self.stiffness,
+            dt=self.dt,
+            drag=self.drag,
+            restitution=self.restitution,
+            friction=self.contact_friction,
+            tangential_damping=self.tangential_damping,
+        )
+        contact_spec, swarm_spec, wall_spec = self._lists
+        particles, contacts = dem.advance(
+            world,
+            state.particles,
+            jnp.concatenate([force, jnp.zeros((self.num_wall, 2), force.dtype)]),
+            self.physics_steps,
+            None,
+            contact_spec,
+            state.contacts,
+        )
+        new = self._state(particles, state.targets, replace(state, contacts=contacts))
+        new = replace(new, step_count=state.step_count + self.physics_steps)
+        way, outside = self._way(particles, state.targets[0])
+        way_before, outside_before = self._way(state.particles, state.targets[0])
+        progress = way - way_before
+        reward = (
+            self.progress_weight * progress
+            + self.coop_weight * jnp.mean(progress)
+            + self.exit_bonus * (outside.astype(way.dtype) - outside_before)
+        )
+        terminated = jnp.all(outside)
+        return new, Timestep(
+            observation=new.observation,
+            reward=reward,
+            terminated=terminated,
+            truncated=(new.step_count >= self.max_steps) & ~terminated,
+            info={
+                "success": jnp.mean(outside.astype(way.dtype)),
+                "overflow": worst_overflow((contact_spec, new.contacts), (swarm_spec, new.swarm), (wall_spec, new.wall)),
+            },
+        )
+
+    @cached_property
+    def _lists(self) -> tuple[NeighborSpec | None, NeighborSpec | None, NeighborSpec | None]:
+        """Of contacts, of sensing the crowd and of sensing the wall; None where all pairs are faster."""
+        num = self.num_particles + self.num_wall
+        if num < LIST_FROM:
+            return None, None, None
+        extent = (self.room_size + self.forecourt, self.room_size)
+        small, large = smallest(self.radius), largest(self.radius)
+        touch = large + max(large, self.wall_radius)
+        return (
+            jam_spec(num, extent, touch, 0.5 * small, min(small, self.wall_radius)),
+            jam_spec(self.num_particles, extent, self.lidar_range, large, small, capacity=self.sensing_capacity),
+            jam_spec(
+                self.num_wall,
+                extent,
+                self.lidar_range,
+                large,
+                self.wall_radius,
+                # In sight of one: what fits on a chord.
+                capacity=2 * math.ceil((self.lidar_range + large) / (2 * self.wall_radius)) + 2,
+                among_themselves=False,
+            ),
+        )
+
+    def _opening(self, particles: dem.Particles, gap: Array) -> Array:
+        """Return the vector from each centre to the nearest point at which it can pass the wall, ``(N, 2)``."""
+        position, radius = particles.position[: self.num_particles], particles.radius[: self.num_particles]
+        room = jnp.maximum(0.0, self._gap_width / 2 - radius)
+        along = jnp.clip(position[:, 1], gap[1] - room, gap[1] + room)
+        return jnp.column_stack([gap[0] - position[:, 0], along - position[:, 1]])
+
+    def _way(self, particles: dem.Particles, gap: Array) -> tuple[Array, Array]:
+        """Return how far everybody has come, ``(N,)``, and who is outside, ``(N,)`` of bool."""
+        to_opening = self._opening(particles, gap)
+        depth = -to_opening[:, 0]
+        distance = jnp.sqrt(jnp.sum(to_opening**2, axis=-1))
+        return jnp.where(depth > 0, jnp.minimum(depth, self.clearing), -distance), depth > 0
+
+    def _state(self, particles: dem.Particles, targets: Array, before: EvacuationState | None) -> EvacuationState:
+        """Sense, and return the state at step 0."""
+        contact_spec, swarm_spec, wall_spec = self._lists
+        num = self.num_particles
+        position, bodies, velocity = particles.position[:num], particles.position[num:], particles.velocity[:num]
+        low = jnp.zeros((2,))
+        high = jnp.asarray([self.room_size + self.forecourt, self.room_size], float)
+        contacts = start_list(contact_spec, particles.position) if before is None else before.contacts
+        swarm = start_list(swarm_spec, position) if before is None else before.swarm
+        wall = start_list(wall_spec, position) if before is None else before.wall
+        with jax.named_scope("lidar"):
+            swarm, others = renew_list(swarm_spec, swarm, position, low, high)
+            wall, stones = renew_list(wall_spec, wall, position, low, high, bodies)
+            of_crowd = lidar(
+                look(position, position, others, among_themselves=True), self.lidar_range, self.n_lidar_rays
+            )
+            of_walls = jnp.maximum(
+                lidar(look(position, bodies, stones), self.lidar_range, self.n_lidar_rays),
+                wall_lidar(position, low, high, self.lidar_range, self.n_lidar_rays),
+            )
+        to_opening = self._opening(particles, targets[0])
+        outside = to_opening[:, :1] < 0
+        parts = [
+            velocity,
+            jnp.where(outside, -1.0, 1.0) * unit(to_opening),
+            shorten(targets[0] - position, self.lidar_range) / self.lidar_range,
+            outside.astype(position.dtype),
+            of_crowd / self.lidar_range,
+            of_walls / self.lidar_range,
+        ]
+        return EvacuationState(
+            particles=particles,
+            targets=targets,
+            target_radius=jnp.full((1,), self._gap_width / 2),
+            box_low=low,
+            box_high=high,
+            observation=jnp.concatenate(parts, axis=-1),
+            step_count=jnp.zeros((), jnp.int32),
+            contacts=contacts,
+            swarm=swarm,
+            wall=wall,
+        )
