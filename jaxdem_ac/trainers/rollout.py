@@ -108,13 +108,15 @@ def rollout(
 def _rollout(environment: Environment, policy: Any, key: Array, num_steps: int, num_envs: int) -> Trajectory:
     key_reset, key_steps = jax.random.split(key)
 
+    def act(observation: Array, key_action: Array) -> Array:
+        if policy is None:
+            return random_action(key_action, environment, num_envs)
+        return policy(observation, key_action)
+
     def body(state: Any, key_step: Array) -> tuple[Any, Trajectory]:
         key_action, key_done = jax.random.split(key_step)
         observation = state.observation
-        if policy is None:
-            action = random_action(key_action, environment, num_envs)
-        else:
-            action = policy(observation, key_action)
+        action = act(observation, key_action)
         state, timestep = play_step(environment, state, action, key_done)
         return state, Trajectory(
             observation=observation,
