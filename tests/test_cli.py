@@ -1,0 +1,249 @@
+"""The command line: figures as JSON, exit codes, and one line for a mistake."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner, Result
+
+import jaxdem_ac as ac
+from jaxdem_ac.cli import main
+
+ROOT = Path(__file__).parents[1]
+COMMANDS = ("train", "eval", "render", "list", "doctor", "autoload")
+SETTINGS = {
+    "env_kw.num_particles": 4,
+    "env_kw.physics_steps": 1,
+    "env_kw.max_steps": 8,
+    "env_kw.n_lidar_rays": 5,
+    "model_kw.architecture": "[8]",
+    "ppo.num_envs": 2,
+    "ppo.num_steps": 4,
+    "ppo.num_minibatches": 2,
+}
+TINY = [part for name, value in SETTINGS.items() for part in ("--set", f"{name}={value}")]
+
+
+def call(*arguments: str) -> Result:
+    return CliRunner().invoke(main, list(arguments), prog_name="jaxdem-ac")
+
+
+def assert_one_line(result: Result, *words: str) -> None:
+    """Assert that a mistake is told in one line on stderr, with exit code 2."""
+    assert result.exit_code == 2, result.output
+    assert result.stdout == ""
+    lines = result.stderr.splitlines()
+    assert len(lines) == 1, result.stderr
+    assert lines[0].startswith("error: ")
+    assert "Traceback" not in result.stderr
+    for word in words:
+        assert word in lines[0]
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Result]:
+    """Train once, and return the folder with what was said."""
+    out = tmp_path_factory.mktemp("runs") / "nav"
+    return out, call("train", "--steps", "64", "--report-every", "1", "--out", str(out), *TINY, "--json")
+
+
+def test_help_lists_every_command() -> None:
+    result = call("--help")
+    assert result.exit_code == 0
+    for command in COMMANDS:
+        assert command in result.output
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+@pytest.mark.parametrize("flag", ["--help", "-h"])
+def test_every_command_has_help(command: str, flag: str) -> None:
+    result = call(command, flag)
+    assert result.exit_code == 0
+    assert result.output.startswith(f"Usage: jaxdem-ac {command}")
+    assert "--help" in result.output
+
+
+def test_help_of_train_names_every_plain_field() -> None:
+    output = call("train", "--help").output
+    for option in ("--env", "--model", "--action-space", "--steps", "--seed", "--out", "--report-every", "--set"):
+        assert option in output
+
+
+def test_the_version_is_said() -> None:
+    result = call("--version")
+    assert result.exit_code == 0
+    assert ac.__version__ in result.output
+
+
+def test_no_command_is_a_mistake_that_shows_help() -> None:
+    result = call()
+    assert result.exit_code == 2
+    assert "train" in result.output
+
+
+def test_train_says_its_last_report_as_json(trained: tuple[Path, Result]) -> None:
+    out, result = trained
+    assert result.exit_code == 0, result.output
+    last = json.loads(result.stdout)
+    assert last["steps"] == 64
+    assert last["update"] == 2
+    lines = [json.loads(line) for line in (out / "metrics.jsonl").read_text().splitlines()]
+    assert lines[-1] == last
+    assert {path.name for path in out.iterdir()} >= {"config.json", "metrics.jsonl", "checkpoints"}
+
+
+def test_set_reaches_every_part_of_the_configuration(trained: tuple[Path, Result]) -> None:
+    config = json.loads((trained[0] / "config.json").read_text())["config"]
+    assert config["env_kw"]["num_particles"] == 4
+    assert config["model_kw"]["architecture"] == [8]
+    assert config["ppo"]["num_envs"] == 2
+    assert config["steps"] == 64
+
+
+def test_eval_says_both_policies_as_json(trained: tuple[Path, Result]) -> None:
+    result = call("eval", str(trained[0]), "--episodes", "4", "--json")
+    assert result.exit_code == 0, result.output
+    found = json.loads(result.stdout)
+    assert set(found) == {"before", "after"}
+    for policy in found.values():
+        assert policy["num_episodes"] == 4
+        for figure in ("success", "reward"):
+            assert policy[figure]["low"] <= policy[figure]["mean"] <= policy[figure]["high"]
+
+
+def test_eval_in_words(trained: tuple[Path, Result]) -> None:
+    result = call("eval", str(trained[0]), "--episodes", "4", "--sample")
+    assert result.exit_code == 0, result.output
+    heading, before, after = result.stdout.splitlines()
+    assert heading.startswith("4 episodes")
+    assert " before " in before
+    assert " after " in after
+    for line in (before, after):
+        assert line.count("[") == line.count("]") == 2
+    alone = call("eval", str(trained[0]), "--episodes", "4", "--no-baseline", "--json")
+    assert set(json.loads(alone.stdout)) == {"after"}
+
+
+def test_render_writes_pictures(trained: tuple[Path, Result]) -> None:
+    pytest.importorskip("matplotlib")
+    result = call("render", str(trained[0]), "--decisions", "3", "--json")
+    assert result.exit_code == 0, result.output
+    animation, curve = (Path(path) for path in json.loads(result.stdout))
+    assert animation.read_bytes()[:6] in (b"GIF87a", b"GIF89a")
+    assert curve.read_bytes()[:8] == b"\x89PNG\r\n\x1a\n"
+    assert animation.parent == curve.parent == trained[0]
+
+
+def test_an_existing_run_is_kept_unless_told(trained: tuple[Path, Result]) -> None:
+    out, _ = trained
+    before = (out / "metrics.jsonl").read_text()
+    assert_one_line(call("train", "--steps", "64", "--out", str(out), *TINY), "holds a run", "--overwrite")
+    assert (out / "metrics.jsonl").read_text() == before
+
+
+def test_train_in_plain_lines(tmp_path: Path) -> None:
+    arguments = ["train", "--steps", "64", "--report-every", "1", "--out", str(tmp_path / "nav"), *TINY, "--quiet"]
+    result = call(*arguments)
+    assert result.exit_code == 0, result.output
+    assert "64" in result.output
+    assert str(tmp_path / "nav") in result.stdout
+    assert call(*arguments, "--overwrite").exit_code == 0
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["--env", "swarm_navigater"], ["swarm_navigater", "Did you mean 'swarm_navigator'"]),
+        (["--model", "SharedActorCritc"], ["Did you mean 'SharedActorCritic'"]),
+        (["--action-space", "MaxNrom"], ["Did you mean 'MaxNorm'"]),
+        (["--set", "ppo.gama=0.9"], ["gama", "Did you mean 'gamma'"]),
+        (["--set", "sed=3"], ["sed", "Did you mean 'seed'"]),
+        (["--set", "ppo.gamma"], ["field=value", "ppo.gamma"]),
+        (["--set", "ppo.gamma=2"], ["gamma", "got gamma=2"]),
+        (["--set", "env_kw.num_particle=3"], ["num_particle", "Did you mean 'num_particles'"]),
+        (["--set", "model_kw.architectur=[3]"], ["architectur", "Did you mean 'architecture'"]),
+        (["--set", "action_space_kw.max_norm=-1"], ["max_norm=-1"]),
+        (["--steps", "0"], ["steps", "steps=0"]),
+        (["--steps", "many"], ["many"]),
+        (["--seed", "-1"], ["seed=-1"]),
+        (["--colour", "red"], ["--colour"]),
+        (["something"], ["something"]),
+    ],
+)
+def test_a_mistake_in_train_is_one_line(arguments: list[str], words: list[str], tmp_path: Path) -> None:
+    assert_one_line(call("train", "--out", str(tmp_path / "run"), *arguments), *words)
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize("command", ["eval", "render"])
+def test_a_folder_without_a_run_is_one_line(command: str, tmp_path: Path) -> None:
+    assert_one_line(call(command, str(tmp_path / "nothing")), "config.json", "nothing")
+    assert_one_line(call(command), "RUN")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [(["--episodes", "1"], ["num_episodes=1"]), (["--episodes", "x"], ["x"]), (["--policy", "x"], ["--policy"])],
+)
+def test_a_mistake_in_eval_is_one_line(trained: tuple[Path, Result], arguments: list[str], words: list[str]) -> None:
+    assert_one_line(call("eval", str(trained[0]), *arguments), *words)
+
+
+def test_a_mistake_in_render_is_one_line(trained: tuple[Path, Result]) -> None:
+    pytest.importorskip("matplotlib")
+    assert_one_line(call("render", str(trained[0]), "--decisions", "0"), "decisions=0")
+
+
+def test_a_place_that_cannot_be_written_is_one_line(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("mine")
+    for out in (tmp_path / "file", tmp_path / "file" / "run"):
+        assert_one_line(call("train", "--steps", "64", *TINY, "--out", str(out)), "file")
+    assert (tmp_path / "file").read_text() == "mine"
+
+
+def test_an_unknown_command_is_one_line() -> None:
+    assert_one_line(call("trian"), "trian")
+
+
+def test_list_names_everything() -> None:
+    rows = json.loads(call("list", "--json").stdout)
+    names = {kind: [row["name"] for row in rows if row["kind"] == kind] for kind in {row["kind"] for row in rows}}
+    assert names == {
+        "model": ac.list_models(),
+        "action space": ac.list_action_spaces(),
+        "environment": ac.list_environments(),
+    }
+    assert all(row["summary"].endswith(".") for row in rows if row["origin"] == "jaxdem-ac")
+    words = call("list")
+    assert words.exit_code == 0
+    assert "MaxNorm" in words.stdout
+
+
+def test_doctor_reports_versions_and_registrations() -> None:
+    result = call("doctor", "--json")
+    found: dict[str, dict[str, Any]] = json.loads(result.stdout)
+    assert result.exit_code == (1 if found["broken plugins"] else 0)
+    assert found["versions"]["python"] == ".".join(map(str, sys.version_info[:3]))
+    assert "SharedActorCritic" in found["registered"]["models"]
+    assert found["devices"]
+    assert "found" in found["jaxdem"]
+    assert "versions:" in call("doctor").stdout
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code"), [(["--version"], 0), (["train", "--env", "nowhere"], 2), (["eval", "/nowhere"], 2)]
+)
+def test_exit_codes_of_the_program_itself(arguments: list[str], code: int, tmp_path: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "jaxdem_ac.cli", *arguments],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(ROOT)}, capture_output=True, text=True, timeout=120,
+    )  # fmt: skip
+    assert done.returncode == code
+    assert "Traceback" not in done.stderr
+    assert (done.stdout == "") == (code == 2)
+    assert list(tmp_path.iterdir()) == []

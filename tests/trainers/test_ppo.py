@@ -1,0 +1,284 @@
+"""PPO: what it learns of tasks whose values are known, its loss, its schedule, and how it stops."""
+
+import math
+from dataclasses import replace
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+from flax import nnx
+from jax import Array
+from probe_environments import (
+    ActionMatters,
+    Breaking,
+    ConstantReward,
+    Discounting,
+    Probe,
+    RewardIsObservation,
+    Tracking,
+)
+
+import jaxdem_ac as ac
+from jaxdem_ac.environments.base import Environment
+from jaxdem_ac.trainers import ppo
+
+GAMMA = 0.9
+FAST: dict[str, Any] = {
+    "num_envs": 16,
+    "num_steps": 8,
+    "num_minibatches": 2,
+    "learning_rate": 1e-2,
+    "gamma": GAMMA,
+    "normalize_observation": False,
+}
+
+
+def make(
+    environment: Environment, num_updates: int, space: str = "Free", **config: Any
+) -> tuple[ppo.Learner, ppo.LearnerState]:
+    model = ac.make_model(
+        "ActorCritic",
+        observation_space_size=environment.observation_size,
+        action_space_size=environment.action_size,
+        key=0,
+        action_space=space,
+        actor_architecture=(16,),
+        critic_architecture=(16,),
+        activation="tanh",
+    )
+    graphdef, state = nnx.split(model)
+    learner = ppo.Learner(environment, graphdef, ac.PPOConfig(**{**FAST, **config}), num_updates)
+    return learner, ppo.init(learner, state, jax.random.key(0))
+
+
+def learn(environment: Environment, num_updates: int = 80, **config: Any) -> tuple[ppo.Learner, ppo.LearnerState]:
+    learner, state = make(environment, num_updates, **config)
+    state, metrics = ppo.update_many(learner, state, num_updates)
+    assert int(state.bad_term) == 0
+    assert all(values.shape == (num_updates,) for values in metrics.values())
+    return learner, state
+
+
+def value_of(learner: ppo.Learner, state: ppo.LearnerState, *observations: float) -> np.ndarray:
+    _, value = ppo.apply_model(learner, state.params, state.constants, jnp.asarray(observations)[:, None])
+    return np.asarray(value)
+
+
+def action_of(learner: ppo.Learner, state: ppo.LearnerState, *observations: float) -> np.ndarray:
+    policy, _ = ppo.apply_model(learner, state.params, state.constants, jnp.asarray(observations)[:, None])
+    return np.asarray(policy.mode())[:, 0]
+
+
+def test_a_reward_that_ends_the_task_is_worth_itself() -> None:
+    learner, state = learn(ConstantReward())
+    np.testing.assert_allclose(value_of(learner, state, 0.0), 1.0, atol=0.1)
+
+
+@pytest.mark.parametrize("length", [1, 5])
+def test_a_time_limit_is_not_an_end(length: int) -> None:
+    # Bootstrapped, every value is 1 / (1 - gamma); as a termination it would be at most 1 + ... + gamma**(length - 1).
+    environment = ConstantReward(ends_by="time limit", length=length)
+    learner, state = learn(environment, num_updates=150, gae_lambda=0.95, max_grad_norm=10.0)
+    np.testing.assert_allclose(value_of(learner, state, 0.0), 1 / (1 - GAMMA), rtol=0.05)
+
+
+def test_values_depend_on_observations() -> None:
+    learner, state = learn(RewardIsObservation())
+    np.testing.assert_allclose(value_of(learner, state, 1.0, -1.0), [1.0, -1.0], atol=0.1)
+
+
+def test_a_later_reward_is_discounted() -> None:
+    learner, state = learn(Discounting())
+    np.testing.assert_allclose(value_of(learner, state, 0.0, 1.0), [GAMMA, 1.0], atol=0.1)
+
+
+@pytest.mark.parametrize("space", ["Free", "MaxNorm"])
+def test_the_action_that_is_rewarded_is_chosen(space: str) -> None:
+    learner, state = learn(ActionMatters(), num_updates=120, space=space)
+    np.testing.assert_allclose(action_of(learner, state, 0.0), 0.5, atol=0.1)
+
+
+def test_actions_follow_observations() -> None:
+    learner, state = learn(Tracking(), num_updates=200, num_envs=32)
+    targets = (-0.7, -0.3, 0.0, 0.4, 0.7)
+    np.testing.assert_allclose(action_of(learner, state, *targets), targets, atol=0.15)
+
+
+def batch_of(learner: ppo.Learner, state: ppo.LearnerState, seed: int = 0) -> ppo.Batch:
+    """Return a batch as it might be collected, off-policy enough that some ratios are clipped."""
+    random = np.random.default_rng(seed)
+    observation = jnp.asarray(random.normal(size=(6, 2, 1)), jnp.float32)
+    policy, value = ppo.apply_model(learner, state.params, state.constants, observation)
+    raw = policy.distribution.sample(seed=jax.random.key(seed))
+    shift = random.normal(size=(6, 2)) * 0.3
+    return ppo.Batch(
+        observation=observation,
+        raw_action=raw,
+        raw_log_prob=policy.raw_log_prob(raw) + jnp.asarray(shift, jnp.float32),
+        value=value,
+        advantage=jnp.asarray(random.normal(size=(6, 2)), jnp.float32),
+        target=jnp.asarray(random.normal(size=(6, 2)), jnp.float32),
+    )
+
+
+@pytest.mark.parametrize("normalize", [True, False])
+@pytest.mark.parametrize("space", ["Free", "MaxNorm"])
+def test_the_loss_is_the_one_that_is_written(space: str, normalize: bool) -> None:
+    settings = {"clip_eps": 0.2, "value_coef": 0.7, "entropy_coef": 0.03, "normalize_advantage": normalize}
+    learner, state = make(Tracking(), 10, space=space, **settings)
+    batch = batch_of(learner, state)
+    found, terms = ppo.loss(learner, state.params, state.constants, batch)
+
+    policy, value = ppo.apply_model(learner, state.params, state.constants, batch.observation)
+    loc, scale = (np.asarray(each, np.float64) for each in (policy.distribution.loc, policy.distribution.scale_diag))
+    z = (np.asarray(batch.raw_action) - loc) / scale
+    log_prob = np.sum(-0.5 * z**2 - np.log(scale) - 0.5 * np.log(2 * np.pi), -1)
+    ratio = np.exp(log_prob - np.asarray(batch.raw_log_prob))
+    advantage = np.asarray(batch.advantage, np.float64)
+    if normalize:
+        advantage = (advantage - advantage.mean()) / advantage.std()
+    assert (np.abs(ratio - 1) > 0.2).any()
+    assert (np.abs(ratio - 1) < 0.2).any()
+    policy_loss = -np.minimum(ratio * advantage, np.clip(ratio, 0.8, 1.2) * advantage).mean()
+    value_loss = 0.5 * ((np.asarray(value) - np.asarray(batch.target)) ** 2).mean()
+    entropy = np.asarray(policy.entropy()).mean()
+    expected = {
+        "policy_loss": policy_loss,
+        "value_loss": value_loss,
+        "entropy": entropy,
+        "kl": (ratio - 1 - np.log(ratio)).mean(),
+        "clip_fraction": (np.abs(ratio - 1) > 0.2).mean(),
+    }
+    for name, number in expected.items():
+        assert float(terms[name]) == pytest.approx(number, abs=1e-5), name
+    assert float(found) == pytest.approx(policy_loss + 0.7 * value_loss - 0.03 * entropy, abs=1e-5)
+
+
+def test_a_first_update_starts_from_ratio_one() -> None:
+    learner, state = make(Tracking(), 10, space="MaxNorm", learning_rate=1e-12)
+    _, metrics = ppo.update_many(learner, state, 1)
+    np.testing.assert_allclose(metrics["kl"], 0.0, atol=1e-6)
+    np.testing.assert_array_equal(metrics["clip_fraction"], 0.0)
+
+
+def rates_of(learner: ppo.Learner, num: int) -> np.ndarray:
+    """Return the learning rate of each optimizer update: Adam moves by it while the gradient stays the same."""
+    optimizer = ppo.make_optimizer(learner)
+    params, gradient = {"w": jnp.zeros(1)}, {"w": jnp.full(1, 0.1)}
+
+    def body(opt_state: Any, _: None) -> tuple[Any, Array]:
+        updates, opt_state = optimizer.update(gradient, opt_state, params)
+        return opt_state, -updates["w"][0]
+
+    return np.asarray(jax.jit(lambda: jax.lax.scan(body, optimizer.init(params), length=num)[1])())
+
+
+@pytest.mark.parametrize("schedule", ["linear", "cosine"])
+def test_the_rate_falls_to_0_with_the_last_optimizer_update_and_not_before(schedule: str) -> None:
+    learner, _ = make(ConstantReward(), 5, schedule=schedule, num_epochs=3, num_minibatches=4)
+    total = 5 * 3 * 4
+    rates = rates_of(learner, total + 3)
+    share = np.arange(total) / total
+    shape = 1 - share if schedule == "linear" else (1 + np.cos(np.pi * share)) / 2
+    np.testing.assert_allclose(rates[:total], 1e-2 * shape, rtol=2e-3, atol=1e-8)
+    assert (rates[:total] > 0).all()
+    # 0 but for float32's rounding of 1 - count / total.
+    np.testing.assert_allclose(rates[total:], 0.0, atol=1e-6 * 1e-2)
+
+
+def test_a_constant_rate_stays() -> None:
+    learner, _ = make(ConstantReward(), 2, schedule="constant")
+    np.testing.assert_allclose(rates_of(learner, 40), 1e-2, rtol=2e-3)
+
+
+@pytest.mark.parametrize(("size", "kept"), [(100.0, 0.5), (0.01, 0.01)])
+def test_a_gradient_is_scaled_down_to_its_largest_norm(size: float, kept: float) -> None:
+    learner, _ = make(ConstantReward(), 2, max_grad_norm=0.5)
+    optimizer = ppo.make_optimizer(learner)
+    params = {"a": jnp.zeros(3), "b": jnp.zeros((2, 2))}
+    gradient = jax.tree.map(jnp.ones_like, params)
+    gradient = jax.tree.map(lambda leaf: leaf * size / math.sqrt(7), gradient)
+    _, opt_state = optimizer.update(gradient, optimizer.init(params), params)
+    first_moment = optax.tree.get(opt_state, "mu")
+    assert float(optax.tree.norm(first_moment)) == pytest.approx(0.1 * kept, rel=1e-4)
+
+
+def test_everything_between_two_reports_is_traced_once() -> None:
+    traces = []
+
+    class Traced(Tracking):
+        def step(self, state: Any, action: Array) -> Any:
+            traces.append(None)
+            return super().step(state, action)
+
+    learner, state = make(Traced(), 12)
+    state, _ = ppo.update_many(learner, state, 4)
+    first = len(traces)
+    for _ in range(2):
+        state, _ = ppo.update_many(learner, state, 4)
+    assert first >= 1
+    assert len(traces) == first
+    assert int(state.num_updates) == 12
+
+
+def test_many_updates_are_one_after_another() -> None:
+    learner, state = make(Tracking(), 4)
+    _, one_by_one = make(Tracking(), 4)
+    state, metrics = ppo.update_many(learner, state, 4)
+    rewards = []
+    for _ in range(4):
+        one_by_one, single = ppo.update_many(learner, one_by_one, 1)
+        rewards.append(float(single["reward"][0]))
+    np.testing.assert_allclose(metrics["reward"], rewards, rtol=1e-4)
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-3, atol=1e-5), state.params, one_by_one.params)
+
+
+@pytest.mark.parametrize(
+    ("environment", "term"),
+    [(Breaking(bad_reward_at=20), "reward"), (Breaking(bad_observation_at=20), "observation")],
+    ids=["reward", "observation"],
+)
+def test_nothing_is_learnt_from_a_number_that_is_not_finite(environment: Probe, term: str) -> None:
+    learner, state = make(environment, 10)
+    good, _ = ppo.update_many(learner, state, 2)
+    assert int(good.bad_term) == 0
+    before = jax.device_get(good.params)
+    bad, _ = ppo.update_many(learner, good, 4)
+    assert ppo.TERMS[int(bad.bad_term) - 1] == term
+    jax.tree.map(np.testing.assert_array_equal, bad.params, before)
+
+
+def test_a_rate_that_breaks_the_parameters_is_found_in_what_they_give() -> None:
+    learner, state = make(Tracking(), 20, learning_rate=1e38, max_grad_norm=1e30)
+    state, _ = ppo.update_many(learner, state, 10)
+    assert int(state.bad_term) > 0
+    assert ppo.TERMS[int(state.bad_term) - 1] in ppo.TERMS[2:]
+
+
+def test_the_normalizer_has_seen_every_observation() -> None:
+    learner, state = make(Tracking(), 6, normalize_observation=True)
+    state, _ = ppo.update_many(learner, state, 6)
+    config = learner.config
+    assert float(state.normalizer.count) == 6 * config.num_envs * config.num_steps * 2
+    # Targets are uniform in [-0.8, 0.8].
+    np.testing.assert_allclose(state.normalizer.mean, 0.0, atol=0.1)
+    np.testing.assert_allclose(state.normalizer.std, 1.6 / math.sqrt(12), rtol=0.1)
+
+
+def test_figures_at_the_end_of_episodes() -> None:
+    learner, state = make(Discounting(), 2)
+    _, metrics = ppo.update_many(learner, state, 2)
+    # The probe's success is the share of its time: 1/2 and 1 in turn.
+    np.testing.assert_allclose(metrics["success"], 0.75, rtol=1e-6)
+    np.testing.assert_allclose(metrics["final_success"], 1.0, rtol=1e-6)
+    np.testing.assert_allclose(metrics["reward"], 0.5, rtol=1e-6)
+
+
+def test_learners_are_static() -> None:
+    learner, _ = make(Tracking(), 4)
+    assert hash(learner) == hash(replace(learner))
+    assert learner == replace(learner)
+    assert learner != replace(learner, num_updates=5)
