@@ -12,22 +12,9 @@ from jax.typing import ArrayLike
 from jaxdem_ac import dem
 from jaxdem_ac.dem.neighbors import Neighbors, NeighborSpec
 from jaxdem_ac.dem.step import step as dem_step
-from jaxdem_ac.environments.base import Environment, Timestep
+from jaxdem_ac.environments import crowd
+from jaxdem_ac.environments.base import Timestep
 from jaxdem_ac.environments.checks import check_number, check_whole
-from jaxdem_ac.environments.crowd import (
-    Sizes,
-    check_room,
-    draw_sizes,
-    freeze_sizes,
-    jam_spec,
-    largest,
-    renew_list,
-    shorten,
-    smallest,
-    start_list,
-    unit,
-    worst_overflow,
-)
 from jaxdem_ac.environments.lidar import lidar, look, wall_lidar
 from jaxdem_ac.environments.placement import ring
 from jaxdem_ac.environments.surroundings import LIST_FROM
@@ -64,7 +51,7 @@ class CollectiveTransportState:
 
 
 @dataclass(frozen=True, kw_only=True)
-class CollectiveTransport(Environment):
+class CollectiveTransport(crowd.CrowdTask):
     r"""N discs, each too weak alone, push a heavy disc, the load, to a goal.
 
     An action ``(N, 2)`` is a force in units of `max_force`, cut to length 1 and held for `physics_steps` steps of the
@@ -103,7 +90,7 @@ class CollectiveTransport(Environment):
     """N, without the load."""
     num_goals: int = 1
     """G, goals of one episode."""
-    arena_size: Sizes = 14.0
+    arena_size: crowd.Sizes = 14.0
     """Side of the square in which the load and its goals lie, or a range to draw it from, length."""
     box_padding: float = 6.0
     """How far the box reaches beyond it on each side: the ring in which the swarm starts, length."""
@@ -111,9 +98,9 @@ class CollectiveTransport(Environment):
     """Least distance from one goal, at first the load, to the next, length; as far as the arena allows."""
     tolerance: float = 1.0
     """How near the load's centre has to come to its goal, length."""
-    radius: Sizes = 1.0
+    radius: crowd.Sizes = 1.0
     """Of the particles, or a range to draw each from, length."""
-    mass: Sizes = 1.0
+    mass: crowd.Sizes = 1.0
     """Of the particles, or a range to draw each from."""
     load_radius: float = 3.0
     """Length."""
@@ -153,7 +140,7 @@ class CollectiveTransport(Environment):
     def __post_init__(self) -> None:
         """Check every field, once."""
         here = "CollectiveTransport"
-        freeze_sizes(here, self, "arena_size", "radius", "mass")
+        crowd.freeze_sizes(here, self, "arena_size", "radius", "mass")
         check_whole(
             here,
             num_particles=self.num_particles,
@@ -175,14 +162,16 @@ class CollectiveTransport(Environment):
             dt=self.dt,
             stiffness=self.stiffness,
         )
-        check_number(here, least=0.0, load_friction=self.load_friction, drag=self.drag, goal_distance=self.goal_distance)
+        check_number(
+            here, least=0.0, load_friction=self.load_friction, drag=self.drag, goal_distance=self.goal_distance
+        )
         check_number(
             here,
             progress_weight=self.progress_weight,
             approach_weight=self.approach_weight,
             goal_bonus=self.goal_bonus,
         )
-        arena, radius = smallest(self.arena_size), largest(self.radius)
+        arena, radius = crowd.smallest(self.arena_size), crowd.largest(self.radius)
         if arena < 2 * self.load_radius:
             raise ValueError(
                 f"{here}: the load fits into the arena; got arena_size={self.arena_size}, "
@@ -190,28 +179,13 @@ class CollectiveTransport(Environment):
             )
         quarter = self.num_particles // 4
         advice = "Raise arena_size or box_padding, or lower num_particles."
-        check_room(here, quarter, (self.box_padding, arena + 2 * self.box_padding), radius, advice)
-        check_room(here, self.num_particles - 3 * quarter, (arena, self.box_padding), radius, advice)
+        crowd.check_room(here, quarter, (self.box_padding, arena + 2 * self.box_padding), radius, advice)
+        crowd.check_room(here, self.num_particles - 3 * quarter, (arena, self.box_padding), radius, advice)
 
     @property
     def observation_size(self) -> int:
         """12 + n_lidar_rays."""
         return 12 + self.n_lidar_rays
-
-    @property
-    def action_size(self) -> int:
-        """2: a force."""
-        return 2
-
-    @property
-    def episode_length(self) -> int:
-        """Decisions in `max_steps` physics steps, the last one begun in full."""
-        return -(-self.max_steps // self.physics_steps)
-
-    @property
-    def decision_time(self) -> float:
-        """``physics_steps * dt``."""
-        return self.physics_steps * self.dt
 
     def reset(self, key: Array) -> CollectiveTransportState:
         """Return a new episode: load and goals anywhere in the arena, the swarm in the ring around it.
@@ -222,15 +196,15 @@ class CollectiveTransport(Environment):
             Random key.
         """
         key_size, key_load, key_goals, key_ring, key_order, key_radius, key_mass = jax.random.split(key, 7)
-        size = jnp.broadcast_to(draw_sizes(key_size, self.arena_size, 1), (2,))
-        scale = largest(self.radius)
+        size = jnp.broadcast_to(crowd.draw_sizes(key_size, self.arena_size, 1), (2,))
+        scale = crowd.largest(self.radius)
         position = ring(key_ring, self.num_particles, size / scale, self.box_padding / scale) * scale
         position = jax.random.permutation(key_order, position)
         load = jax.random.uniform(key_load, (2,), float, minval=self.load_radius, maxval=size - self.load_radius)
         particles = dem.Particles.create(
             jnp.concatenate([position, load[None]]),
-            radius=jnp.append(draw_sizes(key_radius, self.radius, self.num_particles), self.load_radius),
-            mass=jnp.append(draw_sizes(key_mass, self.mass, self.num_particles), self.load_mass),
+            radius=jnp.append(crowd.draw_sizes(key_radius, self.radius, self.num_particles), self.load_radius),
+            mass=jnp.append(crowd.draw_sizes(key_mass, self.mass, self.num_particles), self.load_mass),
         )
         goals = []
         place = load
@@ -278,31 +252,35 @@ class CollectiveTransport(Environment):
         ValueError
             If a shape does not fit or a number is not finite.
         """
-        arrays = {"position": position, "load": load, "targets": targets}
-        shapes = {"position": (self.num_particles, 2), "load": (2,), "targets": (self.num_goals, 2)}
-        for name, shape in shapes.items():
-            arrays[name] = dem.particles.as_float(name, arrays[name])
-            if arrays[name].shape != shape:
+        as_float = dem.particles.as_float
+        place, load, targets = as_float("position", position), as_float("load", load), as_float("targets", targets)
+        num = self.num_particles
+        for name, array, shape in (
+            ("position", place, (num, 2)),
+            ("load", load, (2,)),
+            ("targets", targets, (self.num_goals, 2)),
+        ):
+            if array.shape != shape:
                 raise ValueError(
-                    f"CollectiveTransport.make_state: {name} is {shape}; got shape {arrays[name].shape}. "
+                    f"CollectiveTransport.make_state: {name} is {shape}; got shape {array.shape}. "
                     "Match num_particles and num_goals."
                 )
 
-        def with_load(values: ArrayLike | None, sizes: Sizes, of_load: float) -> Array:
-            values = (smallest(sizes) + largest(sizes)) / 2 if values is None else values
-            return jnp.append(jnp.broadcast_to(jnp.asarray(values, float), (self.num_particles,)), of_load)
+        def with_load(values: ArrayLike | None, sizes: crowd.Sizes, of_load: float) -> Array:
+            values = (crowd.smallest(sizes) + crowd.largest(sizes)) / 2 if values is None else values
+            return jnp.append(jnp.broadcast_to(jnp.asarray(values, float), (num,)), of_load)
 
-        velocity = jnp.broadcast_to(jnp.asarray(velocity, float), shapes["position"])
+        velocity = jnp.broadcast_to(jnp.asarray(velocity, float), (num, 2))
         load_velocity = jnp.broadcast_to(jnp.asarray(load_velocity, float), (1, 2))
         particles = dem.Particles.create(
-            jnp.concatenate([arrays["position"], jnp.asarray(arrays["load"])[None]]),
+            jnp.concatenate([place, load[None]]),
             jnp.concatenate([velocity, load_velocity]),
             with_load(radius, self.radius, self.load_radius),
             with_load(mass, self.mass, self.load_mass),
         )
         world = dem.World.create(box_low, box_high)
         count = jnp.asarray(num_reached, jnp.int32)
-        state = self._state(particles, jnp.asarray(arrays["targets"]), world.box_low, world.box_high, count, None)
+        state = self._state(particles, targets, world.box_low, world.box_high, count, None)
         return replace(state, step_count=jnp.asarray(step_count, jnp.int32))
 
     def step(self, state: CollectiveTransportState, action: Array) -> tuple[CollectiveTransportState, Timestep]:
@@ -315,7 +293,7 @@ class CollectiveTransport(Environment):
             Forces in units of `max_force`, cut to length 1.
         """
         self.check_action(action)
-        particles, contacts = self._advance(state, self.max_force * shorten(action, 1.0))
+        particles, contacts = self._advance(state, self.max_force * crowd.shorten(action, 1.0))
         goal = self._goal(state)
         distance, apart = self._distances(particles, goal)
         distance_before, apart_before = self._distances(state.particles, goal)
@@ -343,7 +321,7 @@ class CollectiveTransport(Environment):
             truncated=(new.step_count >= self.max_steps) & ~terminated,
             info={
                 "success": new.num_reached.astype(reward.dtype) / self.num_goals,
-                "overflow": worst_overflow((contact_spec, new.contacts), (swarm_spec, new.swarm)),
+                "overflow": crowd.worst_overflow((contact_spec, new.contacts), (swarm_spec, new.swarm)),
             },
         )
 
@@ -352,12 +330,15 @@ class CollectiveTransport(Environment):
         """Of contacts and of sensing; None where all pairs are faster."""
         if self.num_particles + 1 < LIST_FROM:
             return None, None
-        side = largest(self.arena_size) + 2 * self.box_padding
-        small, large = smallest(self.radius), largest(self.radius)
+        side = crowd.largest(self.arena_size) + 2 * self.box_padding
+        num = self.num_particles
+        small, large = crowd.smallest(self.radius), crowd.largest(self.radius)
         touch = large + max(large, self.load_radius)
         return (
-            jam_spec(self.num_particles + 1, (side, side), touch, 0.5 * small, min(small, self.load_radius)),
-            jam_spec(self.num_particles, (side, side), self.lidar_range, large, small, capacity=self.sensing_capacity),
+            crowd.jam_spec(num + 1, (side, side), touch, 0.5 * small, min(small, self.load_radius)),
+            crowd.jam_spec(
+                self.num_particles, (side, side), self.lidar_range, large, small, capacity=self.sensing_capacity
+            ),
         )
 
     def _advance(self, state: CollectiveTransportState, force: Array) -> tuple[dem.Particles, Neighbors | None]:
@@ -377,7 +358,7 @@ class CollectiveTransport(Environment):
 
         def body(_: Any, carry: tuple[dem.Particles, Neighbors | None]) -> tuple[dem.Particles, Neighbors | None]:
             particles, contacts = carry
-            ground = shorten(-sticking * particles.velocity[-1:], self.load_friction)
+            ground = crowd.shorten(-sticking * particles.velocity[-1:], self.load_friction)
             return dem_step(world, particles, jnp.concatenate([force, ground]), None, contact_spec, contacts)
 
         with jax.named_scope("dem.advance"):
@@ -398,7 +379,7 @@ class CollectiveTransport(Environment):
     def _distances(self, particles: dem.Particles, goal: Array) -> tuple[Array, Array]:
         """Return the load's distance to its goal, ``()``, and each particle's to its place behind it, ``(N,)``."""
         load, position = particles.position[-1], particles.position[:-1]
-        behind = (self.load_radius + particles.radius[:-1])[:, None] * unit(goal - load)
+        behind = (self.load_radius + particles.radius[:-1])[:, None] * crowd.unit(goal - load)
         apart = position - (load - behind)
         return jnp.sqrt(jnp.sum((goal - load) ** 2)), jnp.sqrt(jnp.sum(apart**2, axis=-1))
 
@@ -414,14 +395,12 @@ class CollectiveTransport(Environment):
         """Sense, and return the state at step 0."""
         contact_spec, swarm_spec = self._lists
         position, load = particles.position[:-1], particles.position[-1]
-        contacts = start_list(contact_spec, particles.position) if before is None else before.contacts
-        swarm = start_list(swarm_spec, position) if before is None else before.swarm
+        contacts = crowd.start_list(contact_spec, particles.position) if before is None else before.contacts
+        swarm = crowd.start_list(swarm_spec, position) if before is None else before.swarm
         with jax.named_scope("lidar"):
-            swarm, candidates = renew_list(swarm_spec, swarm, position, box_low, box_high)
+            swarm, candidates = crowd.renew_list(swarm_spec, swarm, position, box_low, box_high)
             reading = jnp.maximum(
-                lidar(
-                    look(position, position, candidates, among_themselves=True), self.lidar_range, self.n_lidar_rays
-                ),
+                lidar(look(position, position, candidates, among_themselves=True), self.lidar_range, self.n_lidar_rays),
                 wall_lidar(position, box_low, box_high, self.lidar_range, self.n_lidar_rays),
             )
         state = CollectiveTransportState(
@@ -438,12 +417,12 @@ class CollectiveTransport(Environment):
         )
         to_load, to_goal = load - position, self._goal(state) - load
         of_load = jnp.concatenate(
-            [unit(to_goal), shorten(to_goal, self.lidar_range) / self.lidar_range, particles.velocity[-1]]
+            [crowd.unit(to_goal), crowd.shorten(to_goal, self.lidar_range) / self.lidar_range, particles.velocity[-1]]
         )
         parts = [
             particles.velocity[:-1],
-            unit(to_load),
-            shorten(to_load, self.lidar_range) / self.lidar_range,
+            crowd.unit(to_load),
+            crowd.shorten(to_load, self.lidar_range) / self.lidar_range,
             jnp.broadcast_to(of_load, (self.num_particles, 6)),
             reading / self.lidar_range,
         ]

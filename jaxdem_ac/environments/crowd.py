@@ -9,6 +9,7 @@ import numpy as np
 from jax import Array
 
 from jaxdem_ac.dem.neighbors import Neighbors, NeighborSpec, make_spec, no_neighbors, refresh
+from jaxdem_ac.environments.base import Environment
 from jaxdem_ac.environments.checks import check_number
 
 Sizes = float | tuple[float, float]
@@ -16,6 +17,32 @@ Sizes = float | tuple[float, float]
 
 # Of hexagonal packing, the densest of equal discs; a tenth more for overlaps and for sizes that differ.
 _PACKED = 1.1 * math.pi / math.sqrt(12)
+
+
+class CrowdTask(Environment):
+    """What follows from holding an action in the plane for several steps of the engine."""
+
+    max_steps: int
+    """Length of an episode, in physics steps."""
+    physics_steps: int
+    """Physics steps for which an action is held: one decision."""
+    dt: float
+    """Time step of the engine, time."""
+
+    @property
+    def action_size(self) -> int:
+        """2."""
+        return 2
+
+    @property
+    def episode_length(self) -> int:
+        """Decisions in `max_steps` physics steps, the last one begun in full."""
+        return -(-self.max_steps // self.physics_steps)
+
+    @property
+    def decision_time(self) -> float:
+        """``physics_steps * dt``."""
+        return self.physics_steps * self.dt
 
 
 def freeze_sizes(where: str, owner: Any, *names: str) -> None:

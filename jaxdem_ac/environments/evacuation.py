@@ -3,7 +3,7 @@
 import math
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import jax
 import jax.numpy as jnp
@@ -12,22 +12,9 @@ from jax.typing import ArrayLike
 
 from jaxdem_ac import dem
 from jaxdem_ac.dem.neighbors import Neighbors, NeighborSpec
-from jaxdem_ac.environments.base import Environment, Timestep
+from jaxdem_ac.environments import crowd
+from jaxdem_ac.environments.base import Timestep
 from jaxdem_ac.environments.checks import check_number, check_whole
-from jaxdem_ac.environments.crowd import (
-    Sizes,
-    check_room,
-    draw_sizes,
-    freeze_sizes,
-    jam_spec,
-    largest,
-    renew_list,
-    shorten,
-    smallest,
-    start_list,
-    unit,
-    worst_overflow,
-)
 from jaxdem_ac.environments.lidar import lidar, look, wall_lidar
 from jaxdem_ac.environments.placement import jittered_grid
 from jaxdem_ac.environments.surroundings import LIST_FROM
@@ -61,7 +48,7 @@ class EvacuationState:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Evacuation(Environment):
+class Evacuation(crowd.CrowdTask):
     r"""N discs leave a room through a gap a few of them wide, and clear the space before it.
 
     The box is cut by a wall, a row of fixed discs along y at ``x = room_size``: left of it the room, in which the crowd
@@ -103,11 +90,11 @@ class Evacuation(Environment):
     """Side of the square room, length."""
     forecourt: float = 8.0
     """How far the box reaches beyond the wall, length."""
-    gap: float = 3.0
+    gap: float = 2.5
     """Width of the gap, in diameters of the largest particle."""
-    radius: Sizes = 0.5
+    radius: crowd.Sizes = 0.5
     """Of the particles, or a range to draw each from, length."""
-    mass: Sizes = 1.0
+    mass: crowd.Sizes = 1.0
     """Of the particles, or a range to draw each from."""
     wall_radius: float = 0.5
     """Of the fixed discs of the wall, length."""
@@ -149,7 +136,7 @@ class Evacuation(Environment):
     def __post_init__(self) -> None:
         """Check every field, once."""
         here = "Evacuation"
-        freeze_sizes(here, self, "radius", "mass")
+        crowd.freeze_sizes(here, self, "radius", "mass")
         check_whole(
             here,
             num_particles=self.num_particles,
@@ -171,9 +158,7 @@ class Evacuation(Environment):
             tangential_damping=self.tangential_damping,
         )
         check_number(here, least=1.0, gap=self.gap)
-        check_number(
-            here, least=0.0, drag=self.drag, contact_friction=self.contact_friction, clearing=self.clearing
-        )
+        check_number(here, least=0.0, drag=self.drag, contact_friction=self.contact_friction, clearing=self.clearing)
         check_number(
             here, progress_weight=self.progress_weight, coop_weight=self.coop_weight, exit_bonus=self.exit_bonus
         )
@@ -182,30 +167,15 @@ class Evacuation(Environment):
                 f"{here}: the gap leaves a disc of the wall on either side; got gap={self.gap}, "
                 f"room_size={self.room_size}. Lower gap or raise room_size."
             )
-        radius = largest(self.radius)
+        radius = crowd.largest(self.radius)
         advice = "Raise room_size or forecourt, or lower num_particles."
-        check_room(here, self.num_particles, self._start_region, radius, advice)
-        check_room(here, self.num_particles, (self.forecourt - self.wall_radius, self.room_size), radius, advice)
+        crowd.check_room(here, self.num_particles, self._start_region, radius, advice)
+        crowd.check_room(here, self.num_particles, (self.forecourt - self.wall_radius, self.room_size), radius, advice)
 
     @property
     def observation_size(self) -> int:
         """7 + 2 * n_lidar_rays."""
         return 7 + 2 * self.n_lidar_rays
-
-    @property
-    def action_size(self) -> int:
-        """2: a force."""
-        return 2
-
-    @property
-    def episode_length(self) -> int:
-        """Decisions in `max_steps` physics steps, the last one begun in full."""
-        return -(-self.max_steps // self.physics_steps)
-
-    @property
-    def decision_time(self) -> float:
-        """``physics_steps * dt``."""
-        return self.physics_steps * self.dt
 
     @property
     def num_wall(self) -> int:
@@ -214,7 +184,7 @@ class Evacuation(Environment):
 
     @property
     def _gap_width(self) -> float:
-        return self.gap * 2 * largest(self.radius)
+        return self.gap * 2 * crowd.largest(self.radius)
 
     @property
     def _start_region(self) -> tuple[float, float]:
@@ -231,13 +201,13 @@ class Evacuation(Environment):
         """
         key_crowd, key_gap, key_order, key_radius, key_mass = jax.random.split(key, 5)
         num = self.num_particles
-        position = jittered_grid(key_crowd, num, jnp.asarray(self._start_region), largest(self.radius))
+        position = jittered_grid(key_crowd, num, jnp.asarray(self._start_region), crowd.largest(self.radius))
         margin = self._gap_width / 2 + 2 * self.wall_radius
         return self.make_state(
             position=jax.random.permutation(key_order, position),
             gap_centre=jax.random.uniform(key_gap, (), float, minval=margin, maxval=self.room_size - margin),
-            radius=draw_sizes(key_radius, self.radius, num),
-            mass=draw_sizes(key_mass, self.mass, num),
+            radius=crowd.draw_sizes(key_radius, self.radius, num),
+            mass=crowd.draw_sizes(key_mass, self.mass, num),
         )
 
     def make_state(
@@ -276,8 +246,8 @@ class Evacuation(Environment):
                 f"Evacuation.make_state: position is (num_particles, 2) = ({num}, 2); got shape {place.shape}. "
                 "Match num_particles."
             )
-        radius = (smallest(self.radius) + largest(self.radius)) / 2 if radius is None else radius
-        mass = (smallest(self.mass) + largest(self.mass)) / 2 if mass is None else mass
+        radius = (crowd.smallest(self.radius) + crowd.largest(self.radius)) / 2 if radius is None else radius
+        mass = (crowd.smallest(self.mass) + crowd.largest(self.mass)) / 2 if mass is None else mass
         centre = jnp.asarray(self.room_size / 2 if gap_centre is None else gap_centre, float)
         # From both edges of the gap outwards; what lies beyond the box is out of everybody's reach.
         along = self._gap_width / 2 + self.wall_radius * (1 + 2 * jnp.arange(per_side))
@@ -309,7 +279,7 @@ class Evacuation(Environment):
             Forces in units of `max_force`, cut to length 1.
         """
         self.check_action(action)
-        force = self.max_force * shorten(action, 1.0)
+        force = self.max_force * crowd.shorten(action, 1.0)
         world = dem.World.create(
             state.box_low,
             state.box_high,
@@ -349,7 +319,9 @@ class Evacuation(Environment):
             truncated=(new.step_count >= self.max_steps) & ~terminated,
             info={
                 "success": jnp.mean(outside.astype(way.dtype)),
-                "overflow": worst_overflow((contact_spec, new.contacts), (swarm_spec, new.swarm), (wall_spec, new.wall)),
+                "overflow": crowd.worst_overflow(
+                    (contact_spec, new.contacts), (swarm_spec, new.swarm), (wall_spec, new.wall)
+                ),
             },
         )
 
@@ -360,12 +332,12 @@ class Evacuation(Environment):
         if num < LIST_FROM:
             return None, None, None
         extent = (self.room_size + self.forecourt, self.room_size)
-        small, large = smallest(self.radius), largest(self.radius)
+        small, large = crowd.smallest(self.radius), crowd.largest(self.radius)
         touch = large + max(large, self.wall_radius)
         return (
-            jam_spec(num, extent, touch, 0.5 * small, min(small, self.wall_radius)),
-            jam_spec(self.num_particles, extent, self.lidar_range, large, small, capacity=self.sensing_capacity),
-            jam_spec(
+            crowd.jam_spec(num, extent, touch, 0.5 * small, min(small, self.wall_radius)),
+            crowd.jam_spec(self.num_particles, extent, self.lidar_range, large, small, capacity=self.sensing_capacity),
+            crowd.jam_spec(
                 self.num_wall,
                 extent,
                 self.lidar_range,
@@ -398,12 +370,12 @@ class Evacuation(Environment):
         position, bodies, velocity = particles.position[:num], particles.position[num:], particles.velocity[:num]
         low = jnp.zeros((2,))
         high = jnp.asarray([self.room_size + self.forecourt, self.room_size], float)
-        contacts = start_list(contact_spec, particles.position) if before is None else before.contacts
-        swarm = start_list(swarm_spec, position) if before is None else before.swarm
-        wall = start_list(wall_spec, position) if before is None else before.wall
+        contacts = crowd.start_list(contact_spec, particles.position) if before is None else before.contacts
+        swarm = crowd.start_list(swarm_spec, position) if before is None else before.swarm
+        wall = crowd.start_list(wall_spec, position) if before is None else before.wall
         with jax.named_scope("lidar"):
-            swarm, others = renew_list(swarm_spec, swarm, position, low, high)
-            wall, stones = renew_list(wall_spec, wall, position, low, high, bodies)
+            swarm, others = crowd.renew_list(swarm_spec, swarm, position, low, high)
+            wall, stones = crowd.renew_list(wall_spec, wall, position, low, high, bodies)
             of_crowd = lidar(
                 look(position, position, others, among_themselves=True), self.lidar_range, self.n_lidar_rays
             )
@@ -415,8 +387,8 @@ class Evacuation(Environment):
         outside = to_opening[:, :1] < 0
         parts = [
             velocity,
-            jnp.where(outside, -1.0, 1.0) * unit(to_opening),
-            shorten(targets[0] - position, self.lidar_range) / self.lidar_range,
+            jnp.where(outside, -1.0, 1.0) * crowd.unit(to_opening),
+            crowd.shorten(targets[0] - position, self.lidar_range) / self.lidar_range,
             outside.astype(position.dtype),
             of_crowd / self.lidar_range,
             of_walls / self.lidar_range,

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import jax
 import jax.numpy as jnp
@@ -11,21 +11,9 @@ from jax.typing import ArrayLike
 
 from jaxdem_ac import dem
 from jaxdem_ac.dem.neighbors import Neighbors, NeighborSpec
-from jaxdem_ac.environments.base import Environment, Timestep
+from jaxdem_ac.environments import crowd
+from jaxdem_ac.environments.base import Timestep
 from jaxdem_ac.environments.checks import check_number, check_whole
-from jaxdem_ac.environments.crowd import (
-    Sizes,
-    check_room,
-    draw_sizes,
-    freeze_sizes,
-    jam_spec,
-    largest,
-    renew_list,
-    shorten,
-    smallest,
-    start_list,
-    worst_overflow,
-)
 from jaxdem_ac.environments.lidar import lidar, look, reached_sources, wall_lidar
 from jaxdem_ac.environments.placement import jittered_grid, ring
 from jaxdem_ac.environments.surroundings import LIST_FROM
@@ -65,7 +53,7 @@ class SwarmRollerState:
 
 
 @dataclass(frozen=True, kw_only=True)
-class SwarmRoller(Environment):
+class SwarmRoller(crowd.CrowdTask):
     r"""N spheres on a floor look for N shared targets, each turning itself and carried by friction alone.
 
     An action ``(N, 2)`` is a torque about the two axes of the floor in units of `max_torque`, cut to length 1 and held
@@ -103,9 +91,9 @@ class SwarmRoller(Environment):
     """Largest side of that region, length."""
     box_padding: float = 8.0
     """How much larger the floor is than that region, length; most of the swarm starts in the ring between."""
-    radius: Sizes = 1.0
+    radius: crowd.Sizes = 1.0
     """Of the spheres, or a range to draw each from, length."""
-    mass: Sizes = 1.0
+    mass: crowd.Sizes = 1.0
     """Of the spheres, or a range to draw each from."""
     max_torque: float = 4.0
     """About the axes of the floor, force * length."""
@@ -148,7 +136,7 @@ class SwarmRoller(Environment):
     def __post_init__(self) -> None:
         """Check every field, once."""
         here = "SwarmRoller"
-        freeze_sizes(here, self, "radius", "mass")
+        crowd.freeze_sizes(here, self, "radius", "mass")
         check_whole(
             here,
             num_particles=self.num_particles,
@@ -179,33 +167,18 @@ class SwarmRoller(Environment):
                 f"{here}: max_box_size >= min_box_size; got min_box_size={self.min_box_size}, "
                 f"max_box_size={self.max_box_size}. Raise max_box_size."
             )
-        side, width, radius = self.min_box_size, self.box_padding / 2, largest(self.radius)
+        side, width, radius = self.min_box_size, self.box_padding / 2, crowd.largest(self.radius)
         num_outside = self.num_particles - self._num_inside
         quarter = num_outside // 4
         advice = "Raise min_box_size or box_padding, or lower num_particles."
-        check_room(here, self._num_inside, (side, side), radius, advice)
-        check_room(here, quarter, (width, side + 2 * width), radius, advice)
-        check_room(here, num_outside - 3 * quarter, (side, width), radius, advice)
+        crowd.check_room(here, self._num_inside, (side, side), radius, advice)
+        crowd.check_room(here, quarter, (width, side + 2 * width), radius, advice)
+        crowd.check_room(here, num_outside - 3 * quarter, (side, width), radius, advice)
 
     @property
     def observation_size(self) -> int:
         """5 + 2 * n_lidar_rays."""
         return 5 + 2 * self.n_lidar_rays
-
-    @property
-    def action_size(self) -> int:
-        """2: a torque."""
-        return 2
-
-    @property
-    def episode_length(self) -> int:
-        """Decisions in `max_steps` physics steps, the last one begun in full."""
-        return -(-self.max_steps // self.physics_steps)
-
-    @property
-    def decision_time(self) -> float:
-        """``physics_steps * dt``."""
-        return self.physics_steps * self.dt
 
     @property
     def _num_inside(self) -> int:
@@ -222,16 +195,16 @@ class SwarmRoller(Environment):
         """
         key_box, key_inside, key_ring, key_targets, key_order, key_radius, key_mass = jax.random.split(key, 7)
         size = jax.random.uniform(key_box, (2,), float, minval=self.min_box_size, maxval=self.max_box_size)
-        scale, width = largest(self.radius), self.box_padding / 2
+        scale, width = crowd.largest(self.radius), self.box_padding / 2
         inside = jittered_grid(key_inside, self._num_inside, size, scale)
         outside = ring(key_ring, self.num_particles - self._num_inside, size / scale, width / scale) * scale
         # Which particle starts where says nothing: the order is shuffled.
         place = jax.random.permutation(key_order, jnp.concatenate([inside, outside]))
-        radius = draw_sizes(key_radius, self.radius, self.num_particles)
+        radius = crowd.draw_sizes(key_radius, self.radius, self.num_particles)
         particles = dem.Particles.create(
             jnp.column_stack([place, radius]),
             radius=radius,
-            mass=draw_sizes(key_mass, self.mass, self.num_particles),
+            mass=crowd.draw_sizes(key_mass, self.mass, self.num_particles),
         )
         targets = jittered_grid(key_targets, self.num_particles, size, scale)
         return self._state(particles, targets, jnp.full((2,), -width), size + width, None)
@@ -269,8 +242,8 @@ class SwarmRoller(Environment):
         ValueError
             If a shape does not fit or a number is not finite.
         """
-        radius = (smallest(self.radius) + largest(self.radius)) / 2 if radius is None else radius
-        mass = (smallest(self.mass) + largest(self.mass)) / 2 if mass is None else mass
+        radius = (crowd.smallest(self.radius) + crowd.largest(self.radius)) / 2 if radius is None else radius
+        mass = (crowd.smallest(self.mass) + crowd.largest(self.mass)) / 2 if mass is None else mass
         place, targets = dem.particles.as_float("position", position), dem.particles.as_float("targets", targets)
         num = self.num_particles
         for name, array, shapes in (("position", place, ((num, 2), (num, 3))), ("targets", targets, ((num, 2),))):
@@ -296,7 +269,7 @@ class SwarmRoller(Environment):
             Torques about x and y in units of `max_torque`, cut to length 1.
         """
         self.check_action(action)
-        turning = self.max_torque * shorten(action, 1.0)
+        turning = self.max_torque * crowd.shorten(action, 1.0)
         torque = jnp.column_stack([turning, jnp.zeros_like(turning[:, 0])])
         contact_spec, swarm_spec, target_spec = self._lists
         particles, contacts = dem.advance(
@@ -308,9 +281,7 @@ class SwarmRoller(Environment):
             contact_spec,
             state.contacts,
         )
-        new = self._state(
-            particles, state.targets, state.box_low, state.box_high, replace(state, contacts=contacts)
-        )
+        new = self._state(particles, state.targets, state.box_low, state.box_high, replace(state, contacts=contacts))
         new = replace(new, step_count=state.step_count + self.physics_steps)
         progress = new.shaping - state.shaping
         reward = (
@@ -326,7 +297,7 @@ class SwarmRoller(Environment):
             truncated=new.step_count >= self.max_steps,
             info={
                 "success": jnp.mean(new.reached.astype(reward.dtype)),
-                "overflow": worst_overflow(
+                "overflow": crowd.worst_overflow(
                     (contact_spec, new.contacts), (swarm_spec, new.swarm), (target_spec, new.sighted)
                 ),
             },
@@ -338,14 +309,14 @@ class SwarmRoller(Environment):
         if self.num_particles < LIST_FROM:
             return None, None, None
         side, region = self.max_box_size + self.box_padding, self.max_box_size
-        small, large, num = smallest(self.radius), largest(self.radius), self.num_particles
-        contacts = jam_spec(num, (side, side), 2 * large, 0.5 * small, small)
+        small, large, num = crowd.smallest(self.radius), crowd.largest(self.radius), self.num_particles
+        contacts = crowd.jam_spec(num, (side, side), 2 * large, 0.5 * small, small)
         # Cells are columns: nobody is above another, or hardly.
         contacts = replace(contacts, grid=(*contacts.grid, 1), capacity=min(2 * contacts.capacity, num - 1))
         return (
             contacts,
-            jam_spec(num, (side, side), self.lidar_range, large, small, capacity=self.sensing_capacity),
-            jam_spec(
+            crowd.jam_spec(num, (side, side), self.lidar_range, large, small, capacity=self.sensing_capacity),
+            crowd.jam_spec(
                 num,
                 (region, region),
                 self.lidar_range,
@@ -358,7 +329,7 @@ class SwarmRoller(Environment):
 
     def _world(self, box_low: Array, box_high: Array) -> dem.World:
         """Return the floor with its walls; the ceiling is out of reach."""
-        height = 20 * largest(self.radius)
+        height = 20 * crowd.largest(self.radius)
         return dem.World.create(
             jnp.append(box_low, 0.0),
             jnp.append(box_high, height),
@@ -383,12 +354,12 @@ class SwarmRoller(Environment):
         """Sense, and return the state at step 0."""
         contact_spec, swarm_spec, target_spec = self._lists
         place = particles.position[:, :2]
-        contacts = start_list(contact_spec, particles.position) if before is None else before.contacts
-        swarm = start_list(swarm_spec, place) if before is None else before.swarm
-        sighted = start_list(target_spec, place) if before is None else before.sighted
+        contacts = crowd.start_list(contact_spec, particles.position) if before is None else before.contacts
+        swarm = crowd.start_list(swarm_spec, place) if before is None else before.swarm
+        sighted = crowd.start_list(target_spec, place) if before is None else before.sighted
         with jax.named_scope("lidar"):
-            swarm, others = renew_list(swarm_spec, swarm, place, box_low, box_high)
-            sighted, candidates = renew_list(target_spec, sighted, place, box_low, box_high, targets)
+            swarm, others = crowd.renew_list(swarm_spec, swarm, place, box_low, box_high)
+            sighted, candidates = crowd.renew_list(target_spec, sighted, place, box_low, box_high, targets)
             to_targets = look(place, targets, candidates)
             to_others = look(place, place, others, among_themselves=True)
             target_reading = lidar(to_targets, self.lidar_range, self.n_lidar_rays)

@@ -7,8 +7,6 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from jaxdem_ac import dem
 from jaxdem_ac.dem import Particles, World
@@ -16,6 +14,8 @@ from jaxdem_ac.dem import step as step_module
 from jaxdem_ac.dem.contact import contact_force
 from jaxdem_ac.dem.neighbors import NeighborSpec, grown, make_spec, no_neighbors, refresh
 from jaxdem_ac.dem.step import advance, contact_spec, step
+
+REFRESH = jax.jit(refresh, static_argnums=0)
 
 
 def distances(spec: NeighborSpec, position: Any, sources: Any, size: Any) -> np.ndarray:
@@ -44,7 +44,7 @@ def assert_lists_who_is_near(spec: NeighborSpec, index: Any, position: Any, sour
 def built(spec: NeighborSpec, position: Any, low: Any, high: Any, sources: Any = None) -> Any:
     """Return the list, with a specification that has room for it."""
     while True:
-        fresh = jax.jit(refresh, static_argnums=0)(spec, no_neighbors(spec, position), position, low, high, sources)
+        fresh = REFRESH(spec, no_neighbors(spec, position), position, low, high, sources)
         if not bool(fresh.overflow(spec)):
             return spec, fresh
         spec = grown(spec, fresh.needed)
@@ -53,27 +53,29 @@ def built(spec: NeighborSpec, position: Any, low: Any, high: Any, sources: Any =
 class TestList:
     """What one build finds, against distances between all."""
 
-    @given(
-        dim=st.sampled_from([2, 3]),
-        boxes=st.lists(st.sampled_from([0.6, 1.0, 1.3, 2.1, 3.0, 4.7]), min_size=3, max_size=3),
-        periodic=st.booleans(),
-        offset=st.sampled_from([0.0, -37.5, 512.0]),
-        outside=st.booleans(),
-        seed=st.integers(0, 1000),
-    )
-    def test_has_all_that_are_near_and_none_twice(self, dim, boxes, periodic, offset, outside, seed) -> None:
-        """Boxes of less than one to some five cells along each axis."""
-        random = np.random.default_rng(seed)
-        size = np.array(boxes[:dim])
-        low = np.full(dim, offset)
-        spread = random.uniform(-0.4, 1.4, (40, dim)) if outside else random.uniform(0, 1, (40, dim))
-        position = jnp.asarray(low + spread * size, jnp.float32)
-        spec = make_spec(40, size, 0.7, 0.3, periodic=periodic)
-        spec, fresh = built(spec, position, jnp.asarray(low, jnp.float32), jnp.asarray(low + size, jnp.float32))
-        assert_lists_who_is_near(spec, fresh.index, position, position, size)
-
     @pytest.mark.parametrize("periodic", [False, True])
-    @pytest.mark.parametrize("grid", [(1, 1), (1, 2), (2, 2), (2, 3), (3, 1), (5, 2)])
+    @pytest.mark.parametrize("size", [(0.6, 4.7), (2.1, 3.0), (1.3, 5.2, 0.6), (3.2, 3.2, 3.2)])
+    def test_has_all_that_are_near_and_none_twice(self, size: tuple[float, ...], periodic: bool) -> None:
+        """Boxes of less than one to some five cells along each axis, far from the origin, left by some particles."""
+        random = np.random.default_rng(0)
+        dim = len(size)
+        spec = make_spec(60, np.array(size), 0.7, 0.3, periodic=periodic, capacity=59)
+        spec = replace(spec, cell_capacity=60)
+        low = np.repeat([0.0, -37.5, 512.0, 3000.0], 3)[:, None] * np.ones(dim)
+        outside = np.tile([0.0, 0.1, 2.0], 4)[:, None, None]
+        spread = random.uniform(0, 1, (12, 60, dim)) * (1 + 2 * outside) - outside
+        position = jnp.asarray(low[:, None] + spread * size, jnp.float32)
+        corners = jnp.asarray(low, jnp.float32), jnp.asarray(low + size, jnp.float32)
+        stale = jax.vmap(lambda x: no_neighbors(spec, x))(position)
+        batch = jax.jit(jax.vmap(lambda *each: refresh(spec, *each)))(stale, position, *corners)
+        # Nothing beyond the reach, but for what single precision makes of a place far from the origin.
+        for index, each in zip(batch.index, position, strict=True):
+            assert_lists_who_is_near(spec, index, each, each, np.float32(size))
+
+    @pytest.mark.parametrize(
+        ("grid", "periodic"),
+        [((1, 1), False), ((1, 2), False), ((2, 2), True), ((2, 3), False), ((3, 1), True), ((5, 2), True)],
+    )
     def test_small_grids(self, grid: tuple[int, int], periodic: bool) -> None:
         random = np.random.default_rng(0)
         size = np.array(grid) * 1.05
@@ -95,8 +97,7 @@ class TestList:
             spec, fresh = built(replace(spec, grid=(5, 5)), position, jnp.zeros(2), jnp.full(2, 4.0))
             assert_lists_who_is_near(spec, fresh.index, position, position, np.full(2, 4.0))
 
-    @pytest.mark.parametrize("dim", [2, 3])
-    @pytest.mark.parametrize("periodic", [False, True])
+    @pytest.mark.parametrize(("dim", "periodic"), [(2, True), (3, False)])
     def test_of_points_that_are_not_particles(self, dim: int, periodic: bool) -> None:
         """Sensors and what they sense: as many as there are, also nothing in reach."""
         random = np.random.default_rng(1)
@@ -113,7 +114,7 @@ class TestList:
         spec = make_spec(1, np.full(2, 5.0), 0.7, 0.2, among_themselves=False)
         spec, fresh = built(spec, position, jnp.zeros(2), jnp.full(2, 5.0), sources)
         for moved, rebuilt in ((0.19, False), (0.21, True)):
-            later = refresh(spec, fresh, position + jnp.array([moved, 0.0]), jnp.zeros(2), jnp.full(2, 5.0), sources)
+            later = REFRESH(spec, fresh, position + jnp.array([moved, 0.0]), jnp.zeros(2), jnp.full(2, 5.0), sources)
             assert bool(later.reference[0, 0] != 1.0) == rebuilt
             assert int(later.index[0, 0]) == (0 if rebuilt else 1)
 
@@ -129,11 +130,11 @@ class TestList:
         spec = replace(spec, cell_capacity=30)
         stale = jax.vmap(lambda x: no_neighbors(spec, x))(position)
         batch = jax.jit(jax.vmap(lambda *each: refresh(spec, *each)))(stale, position, low, high)
-        twice = jax.vmap(jax.vmap(lambda *each: refresh(spec, *each)))(
+        twice = jax.jit(jax.vmap(jax.vmap(lambda *each: refresh(spec, *each))))(
             *jax.tree.map(lambda x: x[None], (stale, position, low, high))
         )
         for box in range(5):
-            alone = refresh(spec, jax.tree.map(lambda x: x[box], stale), position[box], low[box], high[box])  # noqa: B023
+            alone = REFRESH(spec, jax.tree.map(lambda x: x[box], stale), position[box], low[box], high[box])  # noqa: B023
             np.testing.assert_array_equal(batch.index[box], alone.index)
             np.testing.assert_array_equal(twice.index[0, box], alone.index)
             np.testing.assert_array_equal(batch.needed[box], alone.needed)
@@ -150,7 +151,7 @@ class TestList:
         def look(position: jax.Array) -> Any:
             return refresh(spec, no_neighbors(spec, position), position, jnp.zeros(2), jnp.full(2, 5.0), sources)
 
-        batch = jax.vmap(look)(position)
+        batch = jax.jit(jax.vmap(look))(position)
         for box in range(4):
             assert_lists_who_is_near(spec, batch.index[box], position[box], sources, 5.0)
 
@@ -167,27 +168,27 @@ class TestLifetime:
     @pytest.mark.parametrize(("moved", "rebuilt"), [(0.0, False), (0.099, False), (0.101, True)])
     def test_half_the_skin(self, moved: float, rebuilt: bool) -> None:
         position = self.position.at[2, 1].add(-moved)
-        later = refresh(self.spec, self.list, position, *self.box)
+        later = REFRESH(self.spec, self.list, position, *self.box)
         assert bool((later.reference == position).all()) == (rebuilt or moved == 0)
         assert bool((later.reference == self.position).all()) == (not rebuilt)
 
     def test_across_a_periodic_side_nothing_has_moved(self) -> None:
         spec = replace(self.spec, periodic=True)
         position = self.position.at[0, 0].add(5.0)
-        later = refresh(spec, self.list, position, *self.box)
+        later = REFRESH(spec, self.list, position, *self.box)
         np.testing.assert_array_equal(later.reference, self.position)
 
     def test_not_a_number_is_built_again_and_fills_no_list(self) -> None:
         position = jnp.full((50, 2), jnp.nan)
         spec = make_spec(50, np.full(2, 5.0), 1.0, 0.2)
         stale = no_neighbors(spec, position)
-        later = refresh(spec, stale, position, *self.box)
+        later = REFRESH(spec, stale, position, *self.box)
         np.testing.assert_array_equal(later.index, stale.index)
 
     def test_one_stale_box_in_a_batch_is_enough(self) -> None:
         both = jax.tree.map(lambda x: jnp.stack([x, x]), self.list)
         position = jnp.stack([self.position, self.position.at[2, 1].add(-0.15)])
-        later = jax.vmap(lambda each, x: refresh(self.spec, each, x, *self.box))(both, position)
+        later = jax.jit(jax.vmap(lambda each, x: refresh(self.spec, each, x, *self.box)))(both, position)
         np.testing.assert_array_equal(later.reference, position)
 
     def test_batch_keeps_one_conditional_rebuild(self) -> None:
@@ -199,7 +200,7 @@ class TestLifetime:
 
     def test_what_was_needed_is_remembered(self) -> None:
         spread = jnp.array([[1.0, 1.0], [3.0, 3.0], [4.5, 0.5]])
-        later = refresh(self.spec, self.list, spread, *self.box)
+        later = REFRESH(self.spec, self.list, spread, *self.box)
         np.testing.assert_array_equal(later.index, [[0, 0], [1, 1], [2, 2]])
         assert int(later.needed[0]) == 1
 
@@ -229,8 +230,9 @@ def assert_same(ours: Particles, expected: Particles, tolerance: float) -> None:
 class TestRun:
     """Contacts through lists are contacts over all pairs."""
 
-    @pytest.mark.parametrize("rough", [False, True])
-    @pytest.mark.parametrize(("dim", "boundary"), [(2, "reflect"), (2, "soft"), (3, "periodic")])
+    @pytest.mark.parametrize(
+        ("dim", "boundary", "rough"), [(2, "reflect", False), (2, "soft", True), (3, "periodic", True)]
+    )
     def test_simulate_with_lists_equals_all_pairs(self, dim: int, boundary: str, rough: bool, monkeypatch) -> None:
         with jax.enable_x64(True):
             material = {"friction": 0.4, "restitution": 0.7} if rough else {}
@@ -272,8 +274,9 @@ class TestRun:
         assert spec is not None
 
         def body(carry: Any, _: None) -> Any:
-            particles, neighbors = step(world, carry[0], jnp.zeros_like(particles.force), None, spec, carry[1])
-            return (particles, neighbors), jnp.any(neighbors.reference != carry[1].reference)
+            later, neighbors = step(world, carry[0], jnp.zeros_like(particles.force), None, spec, carry[1])
+            assert neighbors is not None
+            return (later, neighbors), jnp.any(neighbors.reference != carry[1].reference)
 
         apart = replace(particles, radius=0.5 * particles.radius)
         first = apart, no_neighbors(spec, particles.position)
@@ -284,7 +287,7 @@ class TestRun:
 
     def test_batch_of_swarms_equals_loop(self) -> None:
         with jax.enable_x64(True):
-            swarms = [swarm(40, 2, "reflect", seed=seed) for seed in range(4)]
+            swarms = [swarm(40, 2, "reflect", seed=seed) for seed in range(3)]
             worlds = [replace(world, box_high=world.box_high + 0.3 * n) for n, (world, _) in enumerate(swarms)]
             world = jax.tree.map(lambda *leaves: jnp.stack(leaves), *worlds)
             particles = jax.tree.map(lambda *leaves: jnp.stack(leaves), *(each for _, each in swarms))
@@ -307,7 +310,7 @@ class TestRun:
         clump = jnp.asarray(world.box_low + 5.0 + 0.4 * random.uniform(-1, 1, (200, 2)), jnp.float32)
         spec = contact_spec(world, Particles.create(clump, radius=0.5))
         assert spec is not None
-        fresh = refresh(spec, no_neighbors(spec, clump), clump, world.box_low, world.box_high)
+        fresh = REFRESH(spec, no_neighbors(spec, clump), clump, world.box_low, world.box_high)
         assert bool(fresh.overflow(spec))
         longer, whole = built(spec, clump, world.box_low, world.box_high)
         assert int(whole.needed[0]) == (distances(spec, clump, clump, 1.0) <= spec.reach).sum(axis=1).max() - 1
@@ -315,9 +318,9 @@ class TestRun:
         assert longer.cell_capacity >= int(whole.needed[1])
         # Once too short, always so: what happened in between can't be trusted.
         spread = clump + 10.0 * jnp.arange(200.0)[:, None]
-        assert bool(refresh(spec, fresh, spread, world.box_low, world.box_high).overflow(spec))
+        assert bool(REFRESH(spec, fresh, spread, world.box_low, world.box_high).overflow(spec))
 
-    @pytest.mark.parametrize("start", ["clump", "gathering"])
+    @pytest.mark.parametrize("start", ["clump", pytest.param("gathering", marks=pytest.mark.slow)])
     def test_simulate_makes_the_list_longer_and_starts_over(self, start: str, monkeypatch) -> None:
         """A clump from the beginning, and one that comes together on the way."""
         with jax.enable_x64(True):
@@ -355,8 +358,8 @@ class TestRun:
 
     def test_gradient_through_lists(self) -> None:
         with jax.enable_x64(True):
-            world, particles = swarm(60, 2, "periodic", friction=0.3, restitution=0.8)
-            spec = replace(make_spec(60, np.asarray([8.0, 8.0]), 1.0, 0.2, periodic=True), capacity=30)
+            world, particles = swarm(36, 2, "periodic", friction=0.3, restitution=0.8)
+            spec = replace(make_spec(36, np.asarray([6.0, 6.0]), 1.0, 0.2, periodic=True), capacity=30)
 
             def end(velocity: jax.Array, push: jax.Array, with_list: bool) -> jax.Array:
                 first = replace(particles, velocity=velocity)

@@ -244,8 +244,8 @@ def test_both_precisions_agree_and_keep_their_type() -> None:
     single = run()
     with jax.enable_x64(True):
         double = run()
-    assert {leaf.dtype for leaf in jax.tree.leaves(single)} == {np.dtype(np.float32)}
-    assert {leaf.dtype for leaf in jax.tree.leaves(double)} == {np.dtype(np.float64)}
+    assert {leaf.dtype for leaf in jax.tree.leaves(single) if leaf.dtype != bool} == {np.dtype(np.float32)}
+    assert {leaf.dtype for leaf in jax.tree.leaves(double) if leaf.dtype != bool} == {np.dtype(np.float64)}
     np.testing.assert_allclose(single.position, double.position, atol=2e-3)
 
 
@@ -299,7 +299,7 @@ def test_equal_shapes_compile_once() -> None:
     @jax.jit
     def run(world: dem.World, particles: dem.Particles) -> dem.Particles:
         traces.append(None)
-        return dem.advance(world, particles, jnp.zeros_like(particles.position), 3)
+        return dem.advance(world, particles, jnp.zeros_like(particles.position), 3)[0]
 
     for i in range(3):
         run(dem.World.create([0.0, 0.0], [12.0 + i, 12.0], drag=0.1 * i), gas(seed=i))

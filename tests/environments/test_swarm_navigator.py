@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 import jaxdem_ac as ac
-from jaxdem_ac.environments.swarm_navigator import jittered_grid
+from jaxdem_ac.environments.placement import jittered_grid
 
 GOLDEN = Path(__file__).parents[1] / "data" / "swarm_navigator_16.npz"
 
