@@ -33,7 +33,7 @@ demo: $(VENV)/.view
 	$(BIN)/jaxdem-ac render $(DEMO_RUN)
 	$(BIN)/jaxdem-ac eval $(DEMO_RUN)
 
-DEMO_STEPS ?= 3000000
+DEMO_STEPS ?= 2000000
 
 test: format lint types layers tests
 
