@@ -16,6 +16,9 @@ import click
 import jaxdem_ac as ac
 from jaxdem_ac.trainers.config import TrainConfig
 
+# As Python spells them, and JSON does not.
+_PYTHON_WORDS = {"True": "true", "False": "false", "None": "null"}
+
 # A training from the command line is always kept, though one from Python need not be.
 _DEFAULT_OUT = "runs/ENV-SEED"
 
@@ -101,7 +104,7 @@ def _parse_assignments(assignments: Iterable[str]) -> dict[str, Any]:
         if not equals or not path:
             raise ValueError(f"--set: an assignment is field=value; got {assignment!r}. Write ppo.gamma=0.99, say.")
         try:
-            values[path] = json.loads(text)
+            values[path] = json.loads(_PYTHON_WORDS.get(text, text))
         except json.JSONDecodeError:
             values[path] = text
     return values
@@ -162,13 +165,10 @@ def _progress(total: int, silent: bool, plain: bool) -> Iterator[Callable[[dict[
 def _describe(metrics: dict[str, Any], with_steps: bool = False) -> str:
     """Return a report in one line."""
     success = metrics.get("final_success")
-    if success is None:
-        success = metrics.get("success")
     parts = [f"{metrics['steps']:>12,} steps"] if with_steps else []
     parts.append(f"{metrics['agent_steps_per_second']:>9,.0f} agent-steps/s")
     parts.append(f"reward {metrics['reward']:+.4f}")
-    if success is not None:
-        parts.append(f"success {success:.3f}")
+    parts.append("success     -" if success is None else f"success {success:.3f}")
     parts.append(f"entropy {metrics['entropy']:+.2f}  kl {metrics['kl']:.4f}")
     return "  ".join(parts)
 

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 import jaxdem_ac as ac
+from jaxdem_ac.registry import normalize_key
 
 PUBLIC = {
     *("list_models", "list_action_spaces", "list_environments"),
@@ -70,4 +71,4 @@ def test_entry_points_name_classes_that_exist() -> None:
     for group, entries in groups.items():
         for name, value in entries.items():
             loaded = importlib.metadata.EntryPoint(name=name, value=value, group=group).load()
-            assert loaded.__name__ == name
+            assert normalize_key(loaded.__name__) == normalize_key(name)

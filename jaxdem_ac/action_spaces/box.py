@@ -117,6 +117,12 @@ def _bounds(x_min: ArrayLike, x_max: ArrayLike) -> tuple[Any, Any]:
             raise ValueError(
                 f"Box: bounds are finite; got {name}={bound.tolist()}. Use Free for an action without bounds."
             )
+    single = (1 - 1e-6) * (high.astype(np.float32) - low.astype(np.float32)) / 2
+    if (high > low).all() and not (np.isfinite(single).all() and (single > 0).all()):
+        raise ValueError(
+            f"Box: bounds are told apart in single precision; got x_min={low.tolist()}, x_max={high.tolist()}. "
+            "Move them apart, or scale the action."
+        )
     if not (high > low).all():
         raise ValueError(
             f"Box: every x_max > x_min; got x_min={low.tolist()}, x_max={high.tolist()}. Swap or move them."

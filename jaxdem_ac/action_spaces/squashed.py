@@ -62,12 +62,26 @@ class Squashed(distrax.Transformed):
         return self.raw_log_prob(raw_action) - self.bijector.forward_log_det_jacobian(raw_action)
 
     def entropy(self, input_hint: Array | None = None) -> Array:
-        """Return the entropy, in nats; ``(...)``. Exact to the quadrature's error of 1e-4 nats, for any dimension."""
+        """Return the entropy, in nats; ``(...)``.
+
+        Within 1e-4 nats for means and deviations up to 5 in any dimension up to 6, within 1e-3 relative up to 300.
+
+        Raises
+        ------
+        NotImplementedError
+            If the action space is somebody's who defines no `log_det_expectation`, and is not constant.
+        """
         del input_hint  # distrax asks for one where the log-determinant is constant; here it is never needed
         base = self.distribution
         if isinstance(self.action_space, ActionSpace) or hasattr(self.action_space, "log_det_expectation"):
             return base.entropy() + self.action_space.log_det_expectation(base.loc, self._scale)
-        return super().entropy()
+        try:
+            return super().entropy()
+        except NotImplementedError:
+            raise NotImplementedError(
+                f"Squashed.entropy: {type(self.action_space).__name__} defines no log_det_expectation(mean, std). "
+                "Define it, or train with ppo.entropy_coef=0."
+            ) from None
 
     def mode(self) -> Array:
         """Return the image of the base mode, ``f(loc)``; ``(..., D)``.

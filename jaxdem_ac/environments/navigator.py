@@ -123,7 +123,11 @@ class Navigator(Environment):
             if array.shape != (self.num_particles, 2):
                 raise ValueError(
                     f"{type(self).__name__}.make_state: {name} is (num_particles, 2) = ({self.num_particles}, 2); got "
-                    f"shape {array.shape}. Build the environment with as many particles, or pass as many rows."
+                    f"shape {array.shape}. Build the environment with num_particles={len(array)}, or pass as many rows."
                 )
         world = dem.World.create(box_low, box_high)
+        if world.dim != 2:
+            raise ValueError(
+                f"{type(self).__name__}.make_state: box_low and box_high are (2,); got ({world.dim},). Leave out z."
+            )
         return targets, world.box_low, world.box_high

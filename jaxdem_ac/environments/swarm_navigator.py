@@ -99,7 +99,8 @@ class SwarmNavigator(Navigator):
         """
         key_box, key_inside, key_ring, key_targets, key_order = jax.random.split(key, 5)
         size = jax.random.uniform(key_box, (2,), float, minval=self.min_box_size, maxval=self.max_box_size)
-        num_inside = max(1, self.num_particles // 6)
+        # Without a ring everybody starts among the targets.
+        num_inside = max(1, self.num_particles // 6) if self.box_padding > 0 else self.num_particles
         inside = jittered_grid(key_inside, num_inside, size)
         outside = ring(key_ring, self.num_particles - num_inside, size, self.box_padding / 2)
         position = jnp.concatenate([inside, outside])

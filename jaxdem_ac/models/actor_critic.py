@@ -9,9 +9,11 @@ from collections.abc import Sequence
 from typing import Any
 
 import distrax
+import jax.numpy as jnp
 import numpy as np
 from flax import nnx
 from jax import Array
+from jax.typing import ArrayLike
 
 from jaxdem_ac import registry
 from jaxdem_ac.action_spaces.free import Free
@@ -50,9 +52,9 @@ class _ActorCriticBase(nnx.Module):
         self.in_scale = _check_scale(where, "in_scale", in_scale)
         self.actor_scale = _check_scale(where, "actor_scale", actor_scale)
         self.critic_scale = _check_scale(where, "critic_scale", critic_scale)
-        self.actor_sigma_head = bool(actor_sigma_head)
+        self.actor_sigma_head = _check_flag(where, "actor_sigma_head", actor_sigma_head)
         self.activation = resolve_activation(activation)
-        self.discrete = bool(discrete)
+        self.discrete = _check_flag(where, "discrete", discrete)
 
     def _add_actor_heads(self, in_features: int, key: nnx.Rngs, action_space: distrax.Bijector | str | None) -> None:
         """Add mean (or logits), standard deviation and action space, in the order in which the host draws them."""
@@ -117,14 +119,22 @@ class _ActorCriticBase(nnx.Module):
             kept["action_space_kws"] = dict(self._action_space.metadata)
         return kept
 
-    def _check_observation(self, x: Array) -> None:
-        if x.ndim < 1 or x.shape[-1] != self.observation_space_size:
-            got = x.shape[-1] if x.ndim else "a scalar"
+    def _checked(self, observation: ArrayLike) -> Array:
+        """Return observations as an array ``(..., O)``, or raise ValueError."""
+        x = jnp.asarray(observation)
+        if x.ndim < 1:
+            raise ValueError(
+                f"{type(self).__name__}: an observation has {self.observation_space_size} numbers on its last axis; "
+                "got a scalar. Pass a vector, or a batch of them."
+            )
+        if x.shape[-1] != self.observation_space_size:
+            got = x.shape[-1]
             raise ValueError(
                 f"{type(self).__name__}: an observation has {self.observation_space_size} numbers on its last axis; "
                 f"got {got}, in shape {x.shape}. Build the model with observation_space_size={got} or pass what it "
                 "was built for."
             )
+        return x
 
     def _distribution(self, features: Array) -> distrax.Distribution:
         if self.discrete:
@@ -218,7 +228,7 @@ class SharedActorCritic(_ActorCriticBase):
         ValueError
             If the last axis is not O wide.
         """
-        self._check_observation(x)
+        x = self._checked(x)
         features = self.network(x) if self.architecture else x
         return self._distribution(features), self.critic(features)
 
@@ -289,7 +299,7 @@ class ActorCritic(_ActorCriticBase):
 
     def __call__(self, x: Array, sequence: bool = False, **ignored: Any) -> tuple[distrax.Distribution, Array]:
         """Return the policy and the value of observations; as :meth:`SharedActorCritic.__call__`."""
-        self._check_observation(x)
+        x = self._checked(x)
         features = self.actor_torso(x) if self.actor_architecture else x
         return self._distribution(features), self.critic(x)
 
@@ -331,9 +341,17 @@ def _check_size(where: str, name: str, size: Any) -> int:
     return int(size)
 
 
+def _check_flag(where: str, name: str, flag: Any) -> bool:
+    if not isinstance(flag, bool | np.bool_):
+        raise TypeError(f"{where}: {name} is true or false; got {name}={flag!r}. Pass a bool.")
+    return bool(flag)
+
+
 def _check_scale(where: str, name: str, scale: Any) -> float:
-    if not np.isfinite(scale):
-        raise ValueError(f"{where}: {name} is finite; got {name}={scale}. The defaults are sqrt(2), 1 and 0.01.")
+    if not isinstance(scale, int | float | np.number) or not np.isfinite(scale):
+        raise ValueError(
+            f"{where}: {name} is a finite number; got {name}={scale!r}. The defaults are sqrt(2), 1 and 0.01."
+        )
     return float(scale)
 
 

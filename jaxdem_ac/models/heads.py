@@ -129,9 +129,10 @@ class StdHead(nnx.Module):
     def __init__(self, in_features: int, action_space_size: int, scale: float, key: nnx.Rngs) -> None:
         # Not used here: JaxDEM's trainer logs it for every model, and its parameters load by name.
         self.log_std = nnx.Param(jnp.zeros((1, action_space_size)))
-        self.net = nnx.Sequential(linear(in_features, action_space_size, scale, key, bias=-1.0), jax.nn.softplus)
+        # A sequence of one, for the names of its parameters. softplus stays outside: it cannot be pickled.
+        self.net = nnx.Sequential(linear(in_features, action_space_size, scale, key, bias=-1.0))
 
     def __call__(self, features: Array) -> Array:
         """Return the standard deviation, ``(..., D)``, of features ``(..., F)``."""
         # softplus underflows to 0 for inputs below -104 (float32), where no density is left.
-        return jnp.maximum(self.net(features), 1e-19)
+        return jnp.maximum(jax.nn.softplus(self.net(features)), 1e-19)

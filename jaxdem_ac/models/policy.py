@@ -36,6 +36,14 @@ def raw_log_prob(distribution: Any, raw_action: Array) -> Array:
     return distribution.log_prob(raw_action)
 
 
+def entropy_to_report(distribution: Any) -> Array:
+    """Return the entropy, ``(...)``, or where the action space knows none that of the Gaussian before it."""
+    try:
+        return distribution.entropy()
+    except NotImplementedError:
+        return distribution.distribution.entropy()
+
+
 def to_action(distribution: Any, raw_action: Array) -> Array:
     """Return the action of what :func:`sample_raw` drew; ``(..., D)`` or ``(...)``."""
     if hasattr(distribution, "to_action"):

@@ -7,6 +7,7 @@ from typing import Any
 
 from jaxdem_ac import registry
 from jaxdem_ac.plugin import autoload
+from jaxdem_ac.plugin.register import HOW_TO_GET
 
 _PACKAGES = (
     "jaxdem-ac",
@@ -54,7 +55,7 @@ def _jaxdem() -> dict[str, str]:
     status = autoload.status()
     switch = {"autoload": f"{'on' if status.enabled else 'off'} ({status.path})"}
     if importlib.util.find_spec("jaxdem") is None:
-        return {"found": 'no. To get it: pip install "jaxdem-ac[jaxdem]"', **switch}
+        return {"found": f"no. To get it: {HOW_TO_GET}", **switch}
     return {"found": "yes", "version": _version("jaxdem"), "commit": _commit("jaxdem"), **switch}
 
 

@@ -17,6 +17,9 @@ from typing import Any
 
 from jaxdem_ac.registry import Registry, action_spaces, models, normalize_key
 
+HOW_TO_GET = 'pip install "JaxDEM @ git+https://github.com/cdelv/JaxDEM" tqdm'
+"""JaxDEM is not on the package index; of its heavy extra `rl` only tqdm is missing beside what we need ourselves."""
+
 HOST = "jaxdem.rl"
 """The module that holds JaxDEM's registries; ``import jaxdem`` alone does not import it."""
 
@@ -55,7 +58,7 @@ def register(*, replace: bool = False) -> None:
     except Exception as error:
         install_hook()
         raise ImportError(
-            f'register: JaxDEM has to be importable; got {one_line(error)}. Install it: pip install "jaxdem-ac[jaxdem]"'
+            f"register: JaxDEM has to be importable; got {one_line(error)}. Get it: {HOW_TO_GET}"
         ) from error
     problems = _fill_all(rl, replace)
     if WAITING:

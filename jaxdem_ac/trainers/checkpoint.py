@@ -2,7 +2,6 @@
 
 import json
 import logging
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -17,16 +16,27 @@ from jaxdem_ac.trainers.policy import Policy
 
 FORMAT = 1
 CONFIG, METRICS, CHECKPOINTS = "config.json", "metrics.jsonl", "checkpoints"
+PICTURES = ("episode.gif", "learning_curve.png")
+OWN_FILES = (CONFIG, METRICS, CHECKPOINTS, *PICTURES)
 
 
-def write_json(path: Path, values: Mapping[str, Any]) -> None:
-    """Write `values` to `path` whole or not at all."""
+def write_text(path: Path, text: str) -> None:
+    """Write `text` to `path` whole or not at all."""
     draft = path.with_name(f".{path.name}.part")
     try:
-        draft.write_text(json.dumps(values, indent=2) + "\n")
+        draft.write_text(text)
         draft.replace(path)
     finally:
         draft.unlink(missing_ok=True)
+
+
+def holds_run(run_dir: Path) -> bool:
+    """Return whether the folder's config.json is a run's."""
+    try:
+        stored = json.loads((run_dir / CONFIG).read_text())
+    except (OSError, ValueError):
+        return False
+    return isinstance(stored, dict) and stored.keys() == {"format", "config"}
 
 
 def read_config(run_dir: str | Path) -> TrainConfig:
@@ -56,10 +66,16 @@ def read_config(run_dir: str | Path) -> TrainConfig:
         raise ValueError(f"load: {path} is not a run's configuration; got {error!r}. Train it again.") from error
 
 
-def write_config(run_dir: Path, config: TrainConfig) -> None:
-    """Write config.json."""
+def config_text(config: TrainConfig) -> str:
+    """Return what config.json says.
+
+    Raises
+    ------
+    TypeError
+        If the configuration holds what JSON cannot.
+    """
     try:
-        write_json(run_dir / CONFIG, {"format": FORMAT, "config": config.to_dict()})
+        return json.dumps({"format": FORMAT, "config": config.to_dict()}, indent=2) + "\n"
     except TypeError as error:
         raise TypeError(
             f"train: a configuration is made of numbers, strings and lists; got {error}. Use such values in "
@@ -68,16 +84,28 @@ def write_config(run_dir: Path, config: TrainConfig) -> None:
 
 
 def read_metrics(run_dir: str | Path) -> list[dict[str, Any]]:
-    """Return the lines of metrics.jsonl; a last line that a crash cut short is left out."""
+    """Return the lines of metrics.jsonl; a last line that a crash cut short is left out.
+
+    Raises
+    ------
+    ValueError
+        If another line is damaged.
+    """
     path = Path(run_dir) / METRICS
     if not path.is_file():
         return []
+    texts = path.read_text().splitlines()
     lines = []
-    for line in path.read_text().splitlines():
+    for number, text in enumerate(texts, start=1):
         try:
-            lines.append(json.loads(line))
+            line = json.loads(text)
         except json.JSONDecodeError:
-            break
+            if number == len(texts):
+                break
+            line = None
+        if not isinstance(line, dict) or "steps" not in line:
+            raise ValueError(f"load: every line of {path} is a report; got line {number}: {text[:60]!r}. Remove it.")
+        lines.append(line)
     return lines
 
 
@@ -90,7 +118,13 @@ def build_model(config: TrainConfig, environment: Environment) -> Any:
     """Return the model of a configuration, with its initial parameters."""
     from jaxdem_ac.action_spaces import make_action_space
 
-    return make_model(
+    for name in ("key", "action_space", "observation_space_size", "action_space_size"):
+        if name in config.model_kw:
+            raise ValueError(
+                f"train: model_kw leaves {name} to the run; got it. Take it out; the seed and the "
+                "action space are fields of their own."
+            )
+    model = make_model(
         config.model,
         observation_space_size=environment.observation_size,
         action_space_size=environment.action_size,
@@ -98,6 +132,12 @@ def build_model(config: TrainConfig, environment: Environment) -> Any:
         action_space=make_action_space(config.action_space, **config.action_space_kw),
         **config.model_kw,
     )
+    if getattr(model, "discrete", False):
+        raise ValueError(
+            f"train: {config.env} takes actions of {environment.action_size} numbers; got discrete=True. "
+            "Leave it out of model_kw."
+        )
+    return model
 
 
 def initial_policy(config: TrainConfig) -> Policy:
@@ -179,8 +219,8 @@ def load_policy(run_dir: str | Path) -> Policy:
         except (ValueError, KeyError, TypeError) as error:
             reason = str(error).splitlines()[0] if str(error) else type(error).__name__
             raise ValueError(
-                f"load: the checkpoint {newest} in {str(run_dir)!r} is not of the model in {CONFIG}; got: {reason} "
-                "Restore the file that the run was trained with."
+                f"load: the checkpoint {newest} in {str(run_dir)!r} is damaged, or not of the model in {CONFIG}; got: "
+                f"{reason} Restore both as the run left them, or train it again."
             ) from error
     state = fresh.model_state
     nnx.replace_by_pure_dict(state, tree["model"])

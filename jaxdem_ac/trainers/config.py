@@ -58,6 +58,9 @@ class PPOConfig:
         for name in ("gamma", "gae_lambda"):
             _check("PPOConfig", name, getattr(self, name), float, lambda x: 0 <= x <= 1, "in [0, 1]")
         _check("PPOConfig", "clip_eps", self.clip_eps, float, lambda x: 0 < x < 1, "in (0, 1)")
+        for name in ("normalize_advantage", "normalize_observation"):
+            if not isinstance(getattr(self, name), bool):
+                raise TypeError(f"PPOConfig: {name} is true or false; got {name}={getattr(self, name)!r}. Pass a bool.")
         for name in ("value_coef", "entropy_coef"):
             _check("PPOConfig", name, getattr(self, name), float, lambda x: x >= 0, "at least 0")
         for name, choices in (("schedule", get_args(Schedule)), ("optimizer", get_args(Optimizer))):
@@ -90,7 +93,7 @@ class TrainConfig:
     action_space_kw: Mapping[str, Any] = field(default_factory=dict)
     """Its keywords."""
     steps: int = 4_000_000
-    """Length of the run in agent-steps: decisions times particles, rounded up to whole updates."""
+    """Length of the run in agent-steps: decisions times particles, rounded up to whole reports."""
     seed: int = 0
     """Of every random number in the run."""
     out: str | None = None
@@ -110,6 +113,8 @@ class TrainConfig:
                 raise TypeError(
                     f"TrainConfig: {name} is a name; got {type(getattr(self, name)).__name__}. Pass a string."
                 )
+        if self.out is not None and not (isinstance(self.out, str) and self.out):
+            raise TypeError(f"TrainConfig: out is the path of a folder; got out={self.out!r}. Pass a string, or None.")
         for name in ("env_kw", "model_kw", "action_space_kw"):
             if not isinstance(getattr(self, name), Mapping):
                 raise TypeError(
@@ -122,7 +127,8 @@ class TrainConfig:
     def to_dict(self) -> dict[str, Any]:
         """Return the configuration as nested JSON types."""
         plain = {item.name: getattr(self, item.name) for item in fields(self)}
-        return {**plain, **{name: dict(plain[name]) for name in _KEYWORD_FIELDS}, "ppo": asdict(self.ppo)}
+        keywords = {name: {key: _plain(value) for key, value in plain[name].items()} for name in _KEYWORD_FIELDS}
+        return {**plain, **keywords, "ppo": asdict(self.ppo)}
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Self:
@@ -158,6 +164,11 @@ class TrainConfig:
             else:
                 values[head] = value
         return self.from_dict(values)
+
+
+def _plain(value: Any) -> Any:
+    """Return a number or array of numpy or jax as Python's own, anything else as it is."""
+    return value.tolist() if hasattr(value, "tolist") else value
 
 
 _KEYWORD_FIELDS = ("env_kw", "model_kw", "action_space_kw")

@@ -77,3 +77,11 @@ def _act(policy: Policy, observation: Array, key: Array | None) -> Array:
     if key is None:
         return distribution.mode()
     return to_action(distribution, sample_raw(distribution, key)[0])
+
+
+def as_pytree(policy: Any) -> Any:
+    """Return `policy` as compiled functions take it: a plain function has no leaves of its own."""
+    leaves = jax.tree.leaves(policy)
+    if len(leaves) == 1 and leaves[0] is policy:
+        return jax.tree_util.Partial(policy)  # type: ignore[no-untyped-call]
+    return policy

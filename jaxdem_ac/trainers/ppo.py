@@ -16,7 +16,7 @@ from flax import nnx
 from jax import Array
 
 from jaxdem_ac.environments.base import Environment, reset_batch
-from jaxdem_ac.models.policy import raw_log_prob, sample_raw, to_action
+from jaxdem_ac.models.policy import entropy_to_report, raw_log_prob, sample_raw, to_action
 from jaxdem_ac.trainers.advantages import compute_gae
 from jaxdem_ac.trainers.config import PPOConfig
 from jaxdem_ac.trainers.normalizer import Normalizer, update_normalizer
@@ -33,6 +33,7 @@ TERMS = (
     "value_loss",
     "entropy",
     "grad_norm",
+    "parameters",
 )
 
 
@@ -216,9 +217,10 @@ def loss(learner: Learner, params: Any, constants: Any, batch: Batch) -> tuple[A
     clipped = jnp.clip(ratio, 1 - config.clip_eps, 1 + config.clip_eps)
     policy_loss = -jnp.mean(jnp.minimum(ratio * advantage, clipped * advantage))
     value_loss = 0.5 * jnp.mean((value - batch.target) ** 2)
-    entropy = jnp.mean(distribution.entropy())
-    if config.entropy_coef == 0:
-        entropy = jax.lax.stop_gradient(entropy)
+    if config.entropy_coef > 0:
+        entropy = jnp.mean(distribution.entropy())
+    else:
+        entropy = jax.lax.stop_gradient(jnp.mean(entropy_to_report(distribution)))
     total = policy_loss + config.value_coef * value_loss - config.entropy_coef * entropy
     return total, {
         "policy_loss": policy_loss,
@@ -241,9 +243,10 @@ def learn(learner: Learner, state: LearnerState, batch: Batch) -> tuple[LearnerS
         differentiate = jax.grad(partial(loss, learner), has_aux=True)
         gradient, terms = differentiate(state.params, state.constants, minibatch)
         terms["grad_norm"] = optax.tree.norm(gradient)
-        bad_term = _first_bad(state.bad_term, **{name: terms[name] for name in TERMS if name in terms})
         updates, opt_state = optimizer.update(gradient, state.opt_state, state.params)
         params = optax.apply_updates(state.params, updates)
+        watched = {name: terms[name] for name in TERMS if name in terms}
+        bad_term = _first_bad(state.bad_term, **watched, parameters=optax.tree.norm(params))
         # From the first bad number on nothing is learnt, so that the last good parameters are what is kept.
         keep = partial(jax.tree.map, lambda new, old: jnp.where(bad_term == 0, new, old))
         kept = replace(

@@ -9,7 +9,7 @@ from flax import nnx
 from jax import Array
 
 from jaxdem_ac.environments.base import Environment, Timestep, reset_batch, reset_where, step_batch
-from jaxdem_ac.trainers.policy import Policy
+from jaxdem_ac.trainers.policy import Policy, as_pytree
 
 
 @jax.tree_util.register_dataclass
@@ -77,7 +77,8 @@ def rollout(
     ----------
     environment : Environment
     model : nnx.Module, Policy or "random"
-        A model of the model interface or a trained policy, which is sampled; or actions uniform in [-1, 1).
+        A model of the model interface or a trained policy, which is sampled; a function ``(observation, key)``; or
+        actions uniform in [-1, 1).
     key : Array
         Random key.
     num_steps, num_envs : int
@@ -101,7 +102,7 @@ def rollout(
         return _rollout(environment, None, key, num_steps, num_envs)
     if isinstance(model, nnx.Module):
         model = Policy(*nnx.split(model), None, environment.observation_size)
-    return _rollout(environment, model, key, num_steps, num_envs)
+    return _rollout(environment, as_pytree(model), key, num_steps, num_envs)
 
 
 @partial(jax.jit, static_argnames=("environment", "num_steps", "num_envs"))

@@ -5,6 +5,7 @@ import shutil
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -80,7 +81,7 @@ def train(config: TrainConfig, report: Report | None = None, *, overwrite: bool 
     Raises
     ------
     FileExistsError
-        If the folder holds a run, or other files.
+        If the folder holds a run, or files of a run's names that are something else's.
     FloatingPointError
         If a number stops being finite; the message names the first. What was learnt before is kept in the folder.
     OverflowError
@@ -88,15 +89,20 @@ def train(config: TrainConfig, report: Report | None = None, *, overwrite: bool 
     KeyError, TypeError, ValueError
         If the configuration names or sets what is not there.
     """
+    if not isinstance(config, TrainConfig):
+        raise TypeError(f"train: config is a TrainConfig; got {type(config).__name__}. Build one.")
     config = resolve(config)
     environment = checkpoint.build_environment(config)
     graphdef, model_state = nnx.split(checkpoint.build_model(config, environment))
     learner = ppo.Learner(environment, graphdef, config.ppo, num_updates(config, environment))
+    state = ppo.init(learner, model_state, jax.random.key(config.seed))
+    # Whatever is wrong with the configuration shows here, before a folder is touched.
+    jax.eval_shape(partial(ppo.update, learner), state)
     run_dir = run_path(config)
     if run_dir is not None:
+        text = checkpoint.config_text(config)
         _prepare(run_dir, overwrite)
-        checkpoint.write_config(run_dir, config)
-    state = ppo.init(learner, model_state, jax.random.key(config.seed))
+        checkpoint.write_text(run_dir / checkpoint.CONFIG, text)
     keeper = _Keeper(learner, run_dir, state)
     try:
         metrics = _loop(config, keeper, report)
@@ -191,10 +197,14 @@ def _append(path: Path, metrics: Metrics) -> None:
 
 def _prepare(run_dir: Path, overwrite: bool) -> None:
     """Make the run's folder, and remove a run that may be overwritten; never anything else."""
-    own = (checkpoint.CONFIG, checkpoint.METRICS, checkpoint.CHECKPOINTS)
     if run_dir.exists() and not run_dir.is_dir():
         raise FileExistsError(f"train: out is a folder; got out={str(run_dir)!r}, a file. Choose another --out.")
-    held = [name for name in own if (run_dir / name).exists()]
+    held = [name for name in checkpoint.OWN_FILES if (run_dir / name).exists()]
+    if held and not checkpoint.holds_run(run_dir):
+        raise FileExistsError(
+            f"train: out is a new folder; got out={str(run_dir)!r}, which holds {', '.join(held)} of something else. "
+            "Choose another --out."
+        )
     if held and not overwrite:
         raise FileExistsError(
             f"train: out is a new folder; got out={str(run_dir)!r}, which holds a run. "

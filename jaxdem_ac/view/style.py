@@ -18,7 +18,7 @@ def require_matplotlib() -> Any:
     try:
         import matplotlib
     except ImportError:
-        raise ImportError('Pictures need matplotlib and Pillow: pip install "jaxdem-ac[view]".') from None
+        raise ImportError("Pictures need matplotlib and Pillow: pip install matplotlib pillow.") from None
     return matplotlib
 
 

@@ -51,7 +51,7 @@ def test_particles_that_are_not_numbers(keywords: dict[str, Any]) -> None:
         ({"box_low": 0.0}, ["(2,) or (3,)", "()"]),
         ({"box_low": [0.0, 10.0]}, ["box_high > box_low"]),
         ({"box_high": [np.nan, 1.0]}, ["box_high", "finite"]),
-        ({"boundary": "open"}, ["'reflect' or 'periodic'", "'open'"]),
+        ({"boundary": "open"}, ["'reflect', 'periodic' or 'soft'", "'open'"]),
         ({"dt": 0.0}, ["dt", "dt=0.0"]),
         ({"dt": -1e-3}, ["dt", "-0.001"]),
         ({"dt": np.nan}, ["dt", "finite"]),

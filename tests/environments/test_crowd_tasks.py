@@ -64,20 +64,22 @@ def test_reset_is_deterministic_and_differs_between_keys(env):
     assert not np.allclose(first.particles.position, other.particles.position)
 
 
+@pytest.mark.slow
 def test_compiled_agrees_with_uncompiled(env):
     state, action = reset(env, jax.random.key(0)), action_of(env)
     left, right = step(env, state, action), env.step(state, action)
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=2e-4), left, right)
 
 
+@pytest.mark.slow
 def test_a_batch_agrees_with_one_by_one(env):
     keys = jax.random.split(jax.random.key(0), 3)
     actions = jnp.stack([action_of(env, seed) for seed in range(3)])
-    batch, _ = step_batch(env, reset_batch(env, keys), actions)
+    batch, _ = jax.jit(lambda keys, actions: step_batch(env, reset_batch(env, keys), actions))(keys, actions)
     for index in range(3):
         alone, _ = step(env, reset(env, keys[index]), actions[index])
         np.testing.assert_allclose(batch.observation[index], alone.observation, atol=2e-4)
-    fresh = reset_where(env, batch, jnp.array([False, True, False]), keys)
+    fresh = jax.jit(partial(reset_where, env))(batch, jnp.array([False, True, False]), keys)
     np.testing.assert_array_equal(fresh.step_count, [env.physics_steps, 0, env.physics_steps])
 
 

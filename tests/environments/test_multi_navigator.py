@@ -53,6 +53,7 @@ def test_targets_are_assigned_at_random() -> None:
     assert (np.asarray(first.targets) <= 20).all()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["swarm_navigator", "multi_navigator"])
 def test_lists_change_nothing(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     keywords = {"num_particles": 48, "min_box_size": 30.0, "max_box_size": 30.0, "physics_steps": 20}

@@ -319,7 +319,7 @@ def test_a_bad_architecture_is_named(name: str, option: str, value: Any, error: 
 @both_models
 @pytest.mark.parametrize("option", ["in_scale", "actor_scale", "critic_scale"])
 def test_a_scale_that_is_not_finite_is_named(name: str, option: str) -> None:
-    with pytest.raises(ValueError, match=rf"{option} is finite; got {option}=nan"):
+    with pytest.raises(ValueError, match=rf"{option} is a finite number; got {option}=nan"):
         make(name, **{option: math.nan})
 
 

@@ -126,7 +126,7 @@ except ImportError as error:
 """
     done = run(program)
     assert done["result"].startswith("register: JaxDEM has to be importable; got ModuleNotFoundError: No module")
-    assert done["result"].endswith('pip install "jaxdem-ac[jaxdem]"')
+    assert done["result"].endswith('pip install "JaxDEM @ git+https://github.com/cdelv/JaxDEM" tqdm')
     assert "\n" not in done["result"]
     assert (done["warnings"], done["hooks"]) == ([], 1)
 

@@ -89,3 +89,20 @@ def test_record_keeps_every_state() -> None:
     states, info = record(Discounting(), Always(0.0), jax.random.key(0), 2)
     np.testing.assert_array_equal(states.time, [0, 1, 2])
     np.testing.assert_allclose(info["success"], [0.5, 1.0])
+
+
+def test_equal_outcomes_are_no_certainty() -> None:
+    none = estimate(np.zeros(30), 0.0, 1.0)
+    assert (none.mean, none.low) == (0.0, 0.0)
+    assert none.high == pytest.approx(0.1)  # the rule of three
+
+
+def test_a_share_stays_between_0_and_1() -> None:
+    few = estimate(np.array([0.0, 0.0, 0.0, 0.5]), 0.0, 1.0)
+    assert few.low == 0.0
+
+
+def test_a_function_is_a_policy_too() -> None:
+    environment = ac.make_environment("swarm_navigator", num_particles=2, max_steps=2)
+    result = ac.evaluate(environment, lambda observation, key: 0 * observation[..., :2], jax.random.key(0), 4)
+    assert 0 <= result.success.mean <= 1

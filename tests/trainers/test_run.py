@@ -240,7 +240,7 @@ def test_a_checkpoint_of_another_model_is_refused(copied: Path) -> None:
     stored = json.loads(path.read_text())
     stored["config"]["model_kw"]["architecture"] = [16]
     path.write_text(json.dumps(stored))
-    with pytest.raises(ValueError, match=r"load: the checkpoint 3 .* is not of the model"):
+    with pytest.raises(ValueError, match=r"load: the checkpoint 3 .* is damaged, or not of the model"):
         ac.load_policy(copied)
 
 
@@ -292,3 +292,36 @@ def test_another_model_and_action_space_train_too() -> None:
     low, high = run.config.action_space_kw["x_min"], run.config.action_space_kw["x_max"]
     assert (action >= low).all()
     assert (action <= high).all()
+
+
+def test_files_of_something_else_are_never_deleted(tmp_path: Path) -> None:
+    (tmp_path / "config.json").write_text('{"mine": 1}')
+    (tmp_path / "checkpoints").mkdir()
+    config = ac.TrainConfig(steps=1, env_kw={"num_particles": 2}, out=str(tmp_path))
+    with pytest.raises(FileExistsError, match=r"config\.json, checkpoints of something else"):
+        ac.train(config, overwrite=True)
+    assert (tmp_path / "config.json").read_text() == '{"mine": 1}'
+    assert (tmp_path / "checkpoints").is_dir()
+
+
+def test_a_mistake_found_late_leaves_no_folder(tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    config = ac.TrainConfig(steps=1, env_kw={"num_particles": 2}, model_kw={"discrete": True}, out=str(run))
+    with pytest.raises(ValueError, match="got discrete=True"):
+        ac.train(config)
+    assert not run.exists()
+
+
+@pytest.mark.parametrize("field", ["normalize_advantage", "normalize_observation"])
+def test_a_word_is_not_a_truth_value(field: str) -> None:
+    with pytest.raises(TypeError, match=f"{field} is true or false; got {field}='False'"):
+        ac.PPOConfig(**{field: "False"})
+
+
+def test_only_a_last_report_may_be_cut_short(tmp_path: Path) -> None:
+    path = tmp_path / "metrics.jsonl"
+    path.write_text('{"steps": 1}\n{"steps": 2}\n{"st')
+    assert [line["steps"] for line in read_metrics(tmp_path)] == [1, 2]
+    path.write_text('{"steps": 1}\n{"st\n{"steps": 3}\n')
+    with pytest.raises(ValueError, match="got line 2"):
+        read_metrics(tmp_path)
