@@ -46,8 +46,8 @@ class PPOConfig:
     """Whether advantages get mean 0 and variance 1 in every minibatch."""
     normalize_observation: bool = False
     """Whether the model sees observations divided by their running deviation. Lidar readings are in [0, 1] as they
-    are, mostly 0, and lose by it: swarm_navigator covers 0.06 of its targets with it where it covers 0.74 without,
-    after 70 updates."""
+    are, mostly 0, and lose by it: after 70 updates at a learning rate of 1e-3, swarm_navigator covers 0.09 of its
+    targets with it and 0.71 without; 0.58 and 0.74 with the model's actor_scale at 0.01."""
 
     def __post_init__(self) -> None:
         """Check every field, once."""
