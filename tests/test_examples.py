@@ -31,6 +31,7 @@ def test_models_by_name_in_jaxdem(tmp_path: Path) -> None:
     assert "trained SharedActorCritic in JaxDEM's PPO; action space MaxNorm" in output
 
 
+@pytest.mark.slow
 def test_quickstart_of_the_readme(tmp_path: Path) -> None:
     blocks = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), flags=re.DOTALL)
     quickstart = blocks[0].replace("steps=4_000_000", "steps=20_000")

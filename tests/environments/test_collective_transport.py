@@ -10,6 +10,9 @@ import pytest
 from jaxdem_ac.environments.collective_transport import CollectiveTransport
 from jaxdem_ac.trainers.evaluate import evaluate
 
+# What the contract test does not prove of this task: most of it is compiling.
+pytestmark = pytest.mark.slow
+
 
 @partial(jax.jit, static_argnums=0)
 def reset(env, key):
@@ -112,7 +115,6 @@ def test_observation_by_hand():
     np.testing.assert_allclose(state.observation[0], expected, atol=1e-6)
 
 
-@pytest.mark.slow
 @jax.tree_util.register_static
 class GoAround:
     """Walk around the load to the side away from the goal, and push."""
@@ -134,7 +136,6 @@ def test_a_policy_made_by_hand_reaches_the_goals():
     assert evaluate(CollectiveTransport(), GoAround(), jax.random.key(0), 16).success.mean > 0.9
 
 
-@pytest.mark.slow
 def test_large_swarms_use_lists_and_agree_with_all_pairs(monkeypatch):
     env = CollectiveTransport(num_particles=160, arena_size=20.0, box_padding=16.0, radius=(0.7, 1.0))
     key = jax.random.key(3)
@@ -152,7 +153,6 @@ def test_large_swarms_use_lists_and_agree_with_all_pairs(monkeypatch):
     np.testing.assert_allclose(new.observation, other.observation, atol=1e-3)
 
 
-@pytest.mark.slow
 def test_reset_places_everything_apart_and_inside():
     env = CollectiveTransport(radius=[0.6, 1.0], mass=(0.5, 2.0), arena_size=(12.0, 16.0), num_goals=3)
     assert hash(env) == hash(

@@ -13,6 +13,9 @@ from jaxdem_ac.environments.evacuation import Evacuation
 from jaxdem_ac.environments.swarm_roller import SwarmRoller
 from jaxdem_ac.registry import environments
 
+# What the contract test does not prove of this task: most of it is compiling.
+pytestmark = pytest.mark.slow
+
 
 @partial(jax.jit, static_argnums=0)
 def reset(env, key):
@@ -64,14 +67,12 @@ def test_reset_is_deterministic_and_differs_between_keys(env):
     assert not np.allclose(first.particles.position, other.particles.position)
 
 
-@pytest.mark.slow
 def test_compiled_agrees_with_uncompiled(env):
     state, action = reset(env, jax.random.key(0)), action_of(env)
     left, right = step(env, state, action), env.step(state, action)
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=2e-4), left, right)
 
 
-@pytest.mark.slow
 def test_a_batch_agrees_with_one_by_one(env):
     keys = jax.random.split(jax.random.key(0), 3)
     actions = jnp.stack([action_of(env, seed) for seed in range(3)])

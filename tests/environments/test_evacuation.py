@@ -10,6 +10,9 @@ import pytest
 from jaxdem_ac.environments.evacuation import Evacuation
 from jaxdem_ac.trainers.evaluate import evaluate
 
+# What the contract test does not prove of this task: most of it is compiling.
+pytestmark = pytest.mark.slow
+
 
 @partial(jax.jit, static_argnums=0)
 def reset(env, key):
@@ -25,7 +28,6 @@ def play(env, state, action, decisions):
     return jax.jit(lambda state: jax.lax.scan(lambda s, _: step(env, s, action), state, length=decisions))(state)
 
 
-@pytest.mark.slow
 @jax.tree_util.register_static
 class HeadOut:
     """Everybody straight to the opening, and then away from it."""
@@ -65,7 +67,6 @@ def test_the_wall_is_closed_but_for_the_gap():
         np.testing.assert_allclose(np.sort(gaps)[[-2, -1]], [0.0, env.gap], atol=1e-4)
 
 
-@pytest.mark.slow
 def test_reward_is_the_way_and_the_exit():
     env = Evacuation(num_particles=1, coop_weight=0.5)
     state = env.make_state(position=[[8.0, 6.0]])
@@ -99,7 +100,6 @@ def test_observation_by_hand():
     np.testing.assert_allclose(outside.observation[0, 2:7], [1, 0, -2 / 5, 0, 1], atol=1e-6)
 
 
-@pytest.mark.slow
 def test_a_crowd_that_heads_out_leaves_unless_friction_jams_it():
     key = jax.random.key(0)
     assert evaluate(Evacuation(gap=3.0), HeadOut(), key, 8).success.mean > 0.95
@@ -109,7 +109,6 @@ def test_a_crowd_that_heads_out_leaves_unless_friction_jams_it():
     assert jammed < smooth - 0.05
 
 
-@pytest.mark.slow
 def test_large_crowds_use_lists_and_agree_with_all_pairs(monkeypatch):
     keywords = {"num_particles": 160, "room_size": 20.0, "forecourt": 16.0, "radius": (0.4, 0.5)}
     key, action = jax.random.key(3), jax.random.normal(jax.random.key(4), (160, 2))
@@ -126,7 +125,6 @@ def test_large_crowds_use_lists_and_agree_with_all_pairs(monkeypatch):
     np.testing.assert_allclose(new.observation, other.observation, atol=1e-3)
 
 
-@pytest.mark.slow
 def test_lists_have_room_for_a_jam():
     env = Evacuation(num_particles=160, room_size=20.0, forecourt=16.0)
     state = reset(env, jax.random.key(0))

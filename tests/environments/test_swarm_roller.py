@@ -9,6 +9,9 @@ import pytest
 
 from jaxdem_ac.environments.swarm_roller import SwarmRoller
 
+# What the contract test does not prove of this task: most of it is compiling.
+pytestmark = pytest.mark.slow
+
 
 @partial(jax.jit, static_argnums=0)
 def reset(env, key):
@@ -98,7 +101,6 @@ def test_observation_by_hand():
     np.testing.assert_allclose(state.observation[0], expected, atol=1e-6)
 
 
-@pytest.mark.slow
 def test_large_swarms_use_lists_and_agree_with_all_pairs(monkeypatch):
     keywords = {
         "num_particles": 160,
