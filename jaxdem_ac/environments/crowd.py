@@ -11,6 +11,7 @@ from jax import Array
 from jaxdem_ac.dem.neighbors import Neighbors, NeighborSpec, make_spec, no_neighbors, refresh
 from jaxdem_ac.environments.base import Environment
 from jaxdem_ac.environments.checks import check_number
+from jaxdem_ac.environments.surroundings import worst_overflow as worst_overflow
 
 Sizes = float | tuple[float, float]
 """One number for all, or a range (low, high) from which each is drawn at a reset."""
@@ -162,15 +163,6 @@ def renew_list(
         return None, None
     neighbors = refresh(spec, neighbors, position, box_low, box_high, sources)
     return neighbors, neighbors.index
-
-
-def worst_overflow(*lists: tuple[NeighborSpec | None, Neighbors | None]) -> Array:
-    """Return the largest capacity that a list has needed and lacked, ``()``; 0 if all had room."""
-    worst = jnp.zeros((), jnp.int32)
-    for spec, neighbors in lists:
-        if spec is not None and neighbors is not None:
-            worst = jnp.maximum(worst, jnp.where(neighbors.overflow(spec), jnp.max(neighbors.needed), 0))
-    return worst
 
 
 def unit(vector: Array) -> Array:

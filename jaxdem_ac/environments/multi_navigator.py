@@ -183,7 +183,7 @@ class MultiNavigator(Navigator):
             truncated=new.step_count >= self.max_steps,
             info={
                 "success": jnp.mean((new.distance <= radius).astype(reward.dtype)),
-                "overflow": around.overflow(vicinity),
+                "overflow": around.overflow(new.vicinity),
             },
         )
 

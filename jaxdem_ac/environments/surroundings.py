@@ -115,12 +115,15 @@ class Surroundings:
 
     def overflow(self, vicinity: Vicinity) -> Array:
         """Return the largest capacity that a list has needed and lacked, ``()``; 0 if all had room."""
-        worst = jnp.zeros((), jnp.int32)
-        for spec, neighbors in (
-            (self.contacts, vicinity.contacts),
-            (self.swarm, vicinity.swarm),
-            (self.targets, vicinity.targets),
-        ):
-            if spec is not None and neighbors is not None:
-                worst = jnp.maximum(worst, jnp.where(neighbors.overflow(spec), jnp.max(neighbors.needed), 0))
-        return worst
+        return worst_overflow(
+            (self.contacts, vicinity.contacts), (self.swarm, vicinity.swarm), (self.targets, vicinity.targets)
+        )
+
+
+def worst_overflow(*lists: tuple[NeighborSpec | None, Neighbors | None]) -> Array:
+    """Return the largest capacity that a list has needed and lacked, ``()``; 0 if all had room."""
+    worst = jnp.zeros((), jnp.int32)
+    for spec, neighbors in lists:
+        if spec is not None and neighbors is not None:
+            worst = jnp.maximum(worst, jnp.where(neighbors.overflow(spec), jnp.max(neighbors.needed), 0))
+    return worst

@@ -185,7 +185,7 @@ class SwarmNavigator(Navigator):
             reward=reward,
             terminated=jnp.zeros((), bool),
             truncated=new.step_count >= self.max_steps,
-            info={"success": jnp.mean(new.reached.astype(reward.dtype)), "overflow": around.overflow(vicinity)},
+            info={"success": jnp.mean(new.reached.astype(reward.dtype)), "overflow": around.overflow(new.vicinity)},
         )
 
     @cached_property

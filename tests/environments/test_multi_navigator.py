@@ -1,5 +1,6 @@
 """multi_navigator against what JaxDEM recorded, and its own rules."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import jax
@@ -79,6 +80,18 @@ def test_a_list_that_is_too_short_is_reported_with_the_number_to_set() -> None:
     environment = ac.make_environment("swarm_navigator", num_particles=200, sensing_capacity=2, max_steps=2)
     with pytest.raises(OverflowError, match=r"sensing_capacity=\d+"):
         ac.evaluate(environment, _Still(), jax.random.key(0), 2)
+
+
+@pytest.mark.parametrize("name", ["swarm_navigator", "multi_navigator"])
+def test_a_list_that_is_too_short_is_reported_by_the_decision_that_needed_it(name: str) -> None:
+    environment = ac.make_environment(name, num_particles=200, sensing_capacity=2)
+    state = environment.reset(jax.random.key(0))
+    stale = replace(state.vicinity.swarm, reference=jnp.full((200, 2), jnp.inf), needed=jnp.zeros(2, jnp.int32))
+    lists = replace(state.vicinity, swarm=stale)
+    if lists.targets is not None:
+        lists = replace(lists, targets=replace(lists.targets, needed=jnp.zeros(2, jnp.int32)))
+    _, timestep = environment.step(replace(state, vicinity=lists), jnp.zeros((200, 2)))
+    assert int(timestep.info["overflow"]) > 2
 
 
 @jax.tree_util.register_static
