@@ -100,10 +100,18 @@ def contact_force(world: World, particles: Particles, neighbors: Neighbors | Non
     """
 
     def own(values: Array) -> Array:
-        return values[:, None]
+        return values[:, None] if neighbors is None else _read(values, neighbors.left)
 
     def other(values: Array) -> Array:
-        return values[None, :] if neighbors is None else values[neighbors.index]
+        return values[None, :] if neighbors is None else _read(values, neighbors.right)
+
+    def total(values: Array, of_other: float) -> Array:
+        """Sum over the contacts of each particle, ``(N,)``; in a list each contact stands once, for both sides."""
+        if neighbors is None:
+            return jnp.sum(values, axis=1)
+        nothing = jnp.zeros(particles.num_particles, values.dtype)
+        half = nothing.at[neighbors.left].add(values, mode="promise_in_bounds")
+        return half.at[neighbors.right].add(of_other * values, mode="promise_in_bounds")
 
     def difference(values: Array) -> Components:
         return [own(values[:, axis]) - other(values[:, axis]) for axis in range(world.dim)]
@@ -112,7 +120,7 @@ def contact_force(world: World, particles: Particles, neighbors: Neighbors | Non
     distance_2 = _dot(separation, separation)
     apart = distance_2 > 0
     inverse = jnp.where(apart, jax.lax.rsqrt(jnp.where(apart, distance_2, 1.0)), 0.0)
-    # A particle overlaps with itself, and the padding of a list is the particle itself: the normal is 0 there.
+    # A particle overlaps with itself, of which the padding of a list consists: the normal is 0 there.
     reach = own(particles.radius) + other(particles.radius)
     overlap = jnp.where(apart, jnp.maximum(0.0, reach - distance_2 * inverse), 0.0)
     touch = Touch(
@@ -125,12 +133,17 @@ def contact_force(world: World, particles: Particles, neighbors: Neighbors | Non
     along, across, turning = contact_law(world, touch)
     # In this order of products the force is JaxDEM's to the last digit.
     along = along * inverse
-    total = jnp.stack([jnp.sum(along * component, axis=1) for component in separation], axis=-1)
+    forces = [along * component for component in separation]
     if not world.rough:
-        return total, None
-    total = total + jnp.stack([jnp.sum(component, axis=1) for component in across], axis=-1)
-    torque = [particles.radius * jnp.sum(component, axis=1) for component in turning]
-    return total, jnp.stack(torque, axis=-1)
+        return jnp.stack([total(component, -1.0) for component in forces], axis=-1), None
+    forces = [push + drag for push, drag in zip(forces, across, strict=True)]
+    # Both sides turn the same way, each about an arm of its own.
+    torque = [particles.radius * total(component, 1.0) for component in turning]
+    return jnp.stack([total(component, -1.0) for component in forces], axis=-1), jnp.stack(torque, axis=-1)
+
+
+def _read(values: Array, index: Array) -> Array:
+    return values.at[index].get(mode="promise_in_bounds")
 
 
 def _pair_spin(particles: Particles, own: Side, other: Side) -> Components:

@@ -1,10 +1,17 @@
-"""Who is near whom: lists of fixed capacity, built in O(N) and built again only when somebody has moved far enough.
+"""Who is near whom: one flat list of pairs, built in O(N) and built again only when somebody has moved far enough.
 
-Why not jax-md's lists: they know neither two kinds of points (sensors and targets) nor a batch of boxes. Under
-`jax.vmap` a conditional rebuild becomes an unconditional one; here a batch of E environments of N particles is one set
-of E * N particles whose cells never touch, with one condition for all, by a rule of `jax.custom_batching`.
+A list has room for a fixed number of pairs, so that a compiled loop can carry it. It is flat, and not a row of
+neighbours for each particle: a row is as long as the fullest one, a few times the mean; all of them together are hardly
+longer than usual. Among particles each pair stands once.
+
+Why not jax-md's lists: they are rows (of 0.2 contacts a particle, where room for 9 has to be kept), they know neither
+two kinds of points (sensors and targets) nor a batch of boxes. Under `jax.vmap` a conditional rebuild becomes an
+unconditional one; here a rule of `jax.custom_batching` keeps one condition for a whole batch.
 """
 
+import itertools
+import math
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cache
 from typing import Any
@@ -13,6 +20,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import Array
+
+# How much longer than the expected number of pairs a list is; a run whose list is too short makes it longer.
+_SLACK = 1.2
+_MOST_PAIRS = 2**31 - 1
 
 
 @dataclass(frozen=True)
@@ -24,15 +35,17 @@ class NeighborSpec:
     skin: float
     """How much farther than `cutoff` the list reaches, so that it lasts, length."""
     capacity: int
-    """K, neighbours of one particle at most."""
+    """P, pairs at most."""
+    candidates: int
+    """Pairs of neighbouring cells at most, which a build looks at."""
     grid: tuple[int, ...]
-    """Cells along each axis. Cells beyond wrap around: that only adds candidates, which their distance rules out."""
-    cell_capacity: int
-    """Particles in one cell at most."""
+    """Cells along each axis. Points beyond the outermost cells are counted to them."""
+    width: tuple[float, ...]
+    """Of a cell along each axis, at least `reach`, length; in a periodic box its side divided by `grid` instead."""
     among_themselves: bool = True
-    """Whether sources are the particles themselves, none of which is its own neighbour."""
+    """Whether sources are the particles themselves, each pair of which stands once."""
     periodic: bool = False
-    """Whether the box is periodic; then the grid has to tile it."""
+    """Whether the box is periodic."""
 
     @property
     def reach(self) -> float:
@@ -45,77 +58,103 @@ class NeighborSpec:
 class Neighbors:
     """A list, and when it was built."""
 
-    index: Array
-    """Neighbours of each particle, ``(N, K)`` of int: padded with the particle itself among themselves, else with M."""
+    left: Array
+    """The particle of each pair, ``(P,)`` of int."""
+    right: Array
+    """Its neighbour, ``(P,)`` of int; among themselves, what pads the list is a particle with itself."""
+    count: Array
+    """Pairs in the list, ``()``."""
     reference: Array
     """Positions when the list was built, ``(N, dim)``, length."""
     needed: Array
-    """The most neighbours and the most particles in a cell that there have been, ``(2,)``."""
+    """The most pairs and the most candidates that there have been, ``(2,)``."""
 
-    def overflow(self, spec: NeighborSpec) -> Array:
-        """Return whether a neighbour has ever been left out for lack of room, ``()``."""
-        return jnp.any(self.needed > jnp.asarray([spec.capacity, spec.cell_capacity]))
+    @property
+    def valid(self) -> Array:
+        """Which entries are pairs and not padding, ``(P,)`` of bool."""
+        return jnp.arange(self.left.shape[0]) < self.count
+
+    def shortage(self, spec: NeighborSpec) -> Array:
+        """Return how many times longer the list would have had to be, ``()``; 0 if it has always been long enough."""
+        ratio = jnp.max(self.needed / jnp.asarray([spec.capacity, spec.candidates], float))
+        return jnp.where(ratio > 1, ratio, 0.0)
 
 
 def make_spec(
-    num_sources: int,
-    extent: np.ndarray,
+    num_particles: int,
+    extent: Sequence[float] | np.ndarray,
     cutoff: float,
     skin: float,
     *,
-    capacity: int | None = None,
-    among_themselves: bool = True,
+    num_sources: int | None = None,
+    room: float = 1.0,
     periodic: bool = False,
 ) -> NeighborSpec:
-    """Return a specification for points spread over a region, with room for what is 2.5 times as dense.
+    """Return a specification for points spread evenly over a region.
 
     Parameters
     ----------
-    num_sources : int
-        M.
+    num_particles : int
+        N.
     extent : array, (dim,), length
-        Of the region; of the box if it is periodic.
+        Of the region; of the box if it is periodic, the smallest of a batch.
     cutoff, skin : float, length
-    capacity : int, optional
-        K; from the density if left out.
-    among_themselves, periodic : bool
+    num_sources : int, optional
+        M, points that the particles have for neighbours; each other if left out.
+    room : float
+        Of the list, relative to what is usually enough.
+    periodic : bool
         As in :class:`NeighborSpec`.
     """
     extent = np.asarray(extent, float)
-    reach = cutoff + skin
-    dim = len(extent)
-    density = num_sources / float(np.prod(extent))
-    ball = np.pi * reach**2 if dim == 2 else 4 / 3 * np.pi * reach**3
-    if capacity is None:
-        capacity = int(np.ceil(2.5 * density * ball)) + 8
-    # Non-periodic cells are exactly `reach` wide whatever the box; more of them than there are sources is waste.
-    most = max(1, int(np.ceil(num_sources ** (1 / dim))))
-    tiling = np.floor(extent / reach) if periodic else np.ceil(extent / reach)
-    grid = tuple(int(max(1, min(most, cells))) for cells in tiling)
-    in_cell = num_sources / float(np.prod(grid)) if periodic or max(grid) == most else density * reach**dim
-    cell_capacity = int(np.ceil(2.5 * in_cell)) + 6
+    reach, dim, alone = cutoff + skin, len(extent), num_sources is None
+    num_sources = num_particles if num_sources is None else num_sources
+    # More cells than sources are waste.
+    most = max(1, math.ceil(num_sources ** (1 / dim)))
+    cells = np.clip(np.floor(extent / reach) if periodic else np.ceil(extent / reach), 1, most).astype(int)
+    # Both neighbours of a cell in a periodic row of two are the same one.
+    cells = np.where(periodic & (cells == 2), 1, cells)
+    width = extent / cells if periodic else np.maximum(reach, extent / cells)
+    within = np.minimum(extent, 2 * reach)
+    ball = math.pi * reach**2 if dim == 2 else 4 / 3 * math.pi * reach**3
+    pairs = num_particles * num_sources * (0.5 if alone else 1.0)
+    near = pairs * min(1.0, min(ball, float(np.prod(within))) / float(np.prod(extent)))
+    looked_at = pairs * float(np.prod(np.minimum(1.0, 3 / cells)))
+    everything = num_particles * (num_particles - 1) // 2 if alone else num_particles * num_sources
+
+    def enough(expected: float) -> int:
+        number = max(1, min(everything, math.ceil(room * (_SLACK * expected + 4 * math.sqrt(expected) + 16))))
+        if number > _MOST_PAIRS:
+            raise OverflowError(
+                f"make_spec: a list of neighbours holds fewer than 2**31 pairs; got {number} for {num_particles} "
+                "particles. Spread them out, or shorten the range in which they sense each other."
+            )
+        return number
+
     return NeighborSpec(
         cutoff=float(cutoff),
         skin=float(skin),
-        capacity=max(1, min(capacity, num_sources - among_themselves)),
-        grid=grid,
-        cell_capacity=min(cell_capacity, num_sources),
-        among_themselves=among_themselves,
+        capacity=enough(near),
+        candidates=enough(looked_at),
+        grid=tuple(int(number) for number in cells),
+        width=tuple(float(side) for side in width),
+        among_themselves=alone,
         periodic=periodic,
     )
 
 
 def grown(spec: NeighborSpec, needed: Any) -> NeighborSpec:
     """Return `spec` with room for what was needed and a quarter more."""
-    neighbors, in_cell = (int(number * 1.25) + 1 for number in np.asarray(needed))
-    return replace(spec, capacity=max(spec.capacity, neighbors), cell_capacity=max(spec.cell_capacity, in_cell))
+    pairs, candidates = (int(number * 1.25) + 1 for number in np.asarray(needed))
+    return replace(spec, capacity=max(spec.capacity, pairs), candidates=max(spec.candidates, candidates))
 
 
 def no_neighbors(spec: NeighborSpec, position: Array) -> Neighbors:
     """Return a list that the first :func:`refresh` builds; position ``(N, dim)``."""
-    num = position.shape[0]
     return Neighbors(
-        index=jnp.broadcast_to(jnp.arange(num, dtype=jnp.int32)[:, None], (num, spec.capacity)),
+        left=jnp.zeros(spec.capacity, jnp.int32),
+        right=jnp.zeros(spec.capacity, jnp.int32),
+        count=jnp.zeros((), jnp.int32),
         reference=jnp.full_like(position, jnp.inf),
         needed=jnp.zeros(2, jnp.int32),
     )
@@ -141,11 +180,14 @@ def refresh(
         Points that do not move; the particles themselves if left out.
     """
     sources = position if sources is None else sources
-    arguments = (neighbors.index, neighbors.reference, neighbors.needed, position, sources, box_low, box_high)
+    arguments = jax.lax.stop_gradient((neighbors, position, sources, box_low, box_high))
     with jax.named_scope("neighbors"):
-        batch_of_one = [jax.lax.stop_gradient(argument)[None] for argument in arguments]
-        index, reference, needed = _refresh_batch(spec)(*batch_of_one)
-    return Neighbors(index[0], reference[0], needed[0])
+        fresh: Neighbors = jax.tree.map(lambda leaf: leaf[0], _refresh_batch(spec)(*_batch_of_one(arguments)))
+    return fresh
+
+
+def _batch_of_one(tree: Any) -> Any:
+    return jax.tree.map(lambda leaf: leaf[None], tree)
 
 
 @cache
@@ -153,96 +195,151 @@ def _refresh_batch(spec: NeighborSpec) -> Any:
     """Return the function that refreshes a batch, leaves ``(B, ...)``, under one condition."""
 
     @jax.custom_batching.custom_vmap
-    def refresh_batch(
-        index: Array, reference: Array, needed: Array, position: Array, sources: Array, low: Array, high: Array
-    ) -> tuple[Array, Array, Array]:
-        moved = position - reference
+    def refresh_batch(old: Neighbors, position: Array, sources: Array, low: Array, high: Array) -> Neighbors:
+        moved = position - old.reference
         if spec.periodic:
             size = (high - low)[:, None, :]
             moved = moved - size * jnp.round(moved / size)
         allowed = spec.skin / 2 if spec.among_themselves else spec.skin
         stale = ~(jnp.max(jnp.sum(moved**2, axis=-1)) <= allowed**2)
 
-        def build() -> tuple[Array, Array, Array]:
-            fresh, most = _build(spec, position, sources, low, high)
-            return fresh, position, jnp.maximum(needed, most)
+        def build() -> Neighbors:
+            left, right, count, needed = jax.vmap(lambda *each: _build(spec, *each))(position, sources, low, high)
+            return Neighbors(left, right, count, position, jnp.maximum(old.needed, needed))
 
-        return jax.lax.cond(stale, build, lambda: (index, reference, needed))
+        return jax.lax.cond(stale, build, lambda: old)
 
     @refresh_batch.def_vmap
-    def rule(axis_size: int, batched: list[bool], *arguments: Array) -> tuple[tuple[Array, ...], tuple[bool, ...]]:
-        full = [
-            argument if is_batched else jnp.broadcast_to(argument, (axis_size, *argument.shape))
-            for argument, is_batched in zip(arguments, batched, strict=True)
-        ]
-        merged = refresh_batch(*(each.reshape(-1, *each.shape[2:]) for each in full))
-        return tuple(each.reshape(axis_size, -1, *each.shape[1:]) for each in merged), (True, True, True)
+    def rule(axis_size: int, batched: Any, *arguments: Any) -> tuple[Neighbors, Any]:
+        full = jax.tree.map(
+            lambda leaf, is_batched: leaf if is_batched else jnp.broadcast_to(leaf, (axis_size, *leaf.shape)),
+            arguments,
+            tuple(batched),
+        )
+        merged = refresh_batch(*jax.tree.map(lambda leaf: leaf.reshape(-1, *leaf.shape[2:]), full))
+        out = jax.tree.map(lambda leaf: leaf.reshape(axis_size, -1, *leaf.shape[1:]), merged)
+        return out, jax.tree.map(lambda _: True, out)
 
     return refresh_batch
 
 
-def _build(spec: NeighborSpec, position: Array, sources: Array, low: Array, high: Array) -> tuple[Array, Array]:
-    """Return the list of a batch, ``(B, N, K)``, and what it needed, ``(B, 2)``."""
-    num_boxes, num, dim = position.shape
-    num_sources = sources.shape[1]
-    per_box = int(np.prod(spec.grid))
-    cell = _cells(spec, sources, low, high)
-    box = jnp.arange(num_boxes, dtype=jnp.int32)[:, None]
-    bucket = (box * per_box + _flat(spec, cell)).reshape(-1)
-    order = jnp.argsort(bucket).astype(jnp.int32)
-    count = jnp.zeros(num_boxes * per_box, jnp.int32).at[bucket].add(1)
-    start = jnp.cumsum(count) - count
+def _build(spec: NeighborSpec, position: Array, sources: Array, low: Array, high: Array) -> tuple[Array, ...]:
+    """Return both columns of the list, how many pairs it holds, and what it needed."""
+    num, num_sources, num_cells = position.shape[0], sources.shape[0], math.prod(spec.grid)
+    cell = _flat(spec, _cells(spec, sources, low, high))
+    order = _argsort(cell, num_cells)
+    # start[c] is where the sources of cell c begin in this order.
+    count = jnp.zeros(num_cells + 1, jnp.int32).at[cell + 1].add(1, mode="promise_in_bounds")
+    start = jnp.cumsum(count)
+    ordered = sources[order]
+    points = ordered if spec.among_themselves else position
+    first, last = _ranges(spec, _cells(spec, points, low, high), start)
 
-    near = _cells(spec, position, low, high)[:, :, None, :] + _stencil(spec)
-    near = (box[..., None] * per_box + _flat(spec, near)).reshape(num_boxes * num, -1)
-    slot = jnp.arange(spec.cell_capacity, dtype=jnp.int32)
-    occupied = slot < count[near][..., None]
-    at = jnp.minimum(start[near][..., None] + slot, num_boxes * num_sources - 1)
-    at = at.reshape(num_boxes * num, -1)
-    candidate = order[at]
-    flat_position, flat_sources = position.reshape(-1, dim), sources.reshape(-1, dim)[order]
-    distance_2 = jnp.zeros(at.shape, position.dtype)
-    for axis in range(dim):
-        apart = flat_sources[:, axis][at] - flat_position[:, axis][:, None]
+    # All ranges one after the other: to which does each candidate belong, and which place in the order is it?
+    length = jnp.maximum(0, last - first)
+    end = jnp.cumsum(length.reshape(-1))
+    begin = end - length.reshape(-1)
+    # Counted in floating point too: so many that the integers wrap around must not pass for few.
+    total = jnp.sum(length.astype(float))
+    total = jnp.where(total < _MOST_PAIRS, end[-1], _MOST_PAIRS)
+    marks = jnp.zeros(spec.candidates + 1, jnp.int32).at[begin].add(1, mode="drop")[: spec.candidates]
+    segment = jnp.maximum(jnp.cumsum(marks) - 1, 0)
+    slot = jnp.arange(spec.candidates, dtype=jnp.int32)
+    one = segment // first.shape[1]
+    other = jnp.clip(slot + (first.reshape(-1) - begin)[segment], 0, num_sources - 1)
+    square = jnp.zeros(spec.candidates, position.dtype)
+    for axis in range(position.shape[1]):
+        apart = ordered[:, axis][other] - points[:, axis][one]
         if spec.periodic:
-            size = jnp.repeat(high[:, axis] - low[:, axis], num)[:, None]
+            size = high[axis] - low[axis]
             apart = apart - size * jnp.round(apart / size)
-        distance_2 = distance_2 + apart**2
-    keep = occupied.reshape(at.shape) & (distance_2 <= spec.reach**2)
-    own = jnp.arange(num_boxes * num, dtype=jnp.int32)
-    if spec.among_themselves:
-        keep &= candidate != own[:, None]
+        square = square + apart**2
+    keep = (slot < total) & (square <= spec.reach**2)
 
-    # Kept candidates move up to the front of their row; what finds no room there goes to a last column, cut off.
-    place = jnp.cumsum(keep, axis=1, dtype=jnp.int32) - 1
-    column = jnp.where(keep & (place < spec.capacity), place, spec.capacity)
-    local = candidate % num_sources
-    padding = (own % num)[:, None] if spec.among_themselves else jnp.full((num_boxes * num, 1), num_sources, jnp.int32)
-    rows = jnp.broadcast_to(padding, (num_boxes * num, spec.capacity + 1))
-    rows = rows.at[own[:, None], column].set(local, mode="promise_in_bounds")[:, : spec.capacity]
-    most = jnp.max(jnp.sum(keep, axis=1, dtype=jnp.int32).reshape(num_boxes, num), axis=1)
-    fullest = jnp.max(count.reshape(num_boxes, per_box), axis=1)
-    return rows.reshape(num_boxes, num, spec.capacity), jnp.stack([most, fullest], axis=-1)
+    # What is kept moves up to the front; what finds no room there is dropped, and counted.
+    place = jnp.cumsum(keep.astype(jnp.int32))
+    kept = jnp.zeros(spec.capacity, jnp.int32)
+    kept = kept.at[jnp.where(keep, place - 1, spec.capacity)].set(slot, mode="drop", unique_indices=True)
+    num_kept = jnp.minimum(place[-1], spec.capacity)
+    entry = jnp.arange(spec.capacity, dtype=jnp.int32)
+    real = entry < num_kept
+    left = one[kept]
+    left = order[left] if spec.among_themselves else left
+    right = order[other[kept]]
+    return (
+        # Padding is spread over all: a scatter to one address waits for itself, and takes twice as long.
+        jnp.where(real, left, entry % num),
+        jnp.where(real, right, entry % num_sources),
+        num_kept,
+        jnp.stack([place[-1], total.astype(jnp.int32)]),
+    )
+
+
+def _ranges(spec: NeighborSpec, cell: Array, start: Array) -> tuple[Array, Array]:
+    """Return where in the order the candidates of each point begin and end, ``(N, R)`` each.
+
+    Cells that follow each other along the last axis make one range. Among themselves, a point looks at what comes after
+    it in its own cell, and at that half of the neighbouring cells which comes after its own.
+    """
+    before, (along, cells) = spec.grid[:-1], (cell[:, -1], spec.grid[-1])
+    first, last = [], []
+    sides = (-1, 0, 1)
+    for offset in itertools.product(*(sides if number > 1 else (0,) for number in before)):
+        if spec.among_themselves and offset < (0,) * len(offset):
+            continue
+        own_row = spec.among_themselves and not any(offset)
+        row = cell[:, :-1] + jnp.asarray(offset, jnp.int32)
+        inside = jnp.all((row >= 0) & (row < jnp.asarray(before)), axis=-1)
+        row = jnp.mod(row, jnp.asarray(before)) if spec.periodic else jnp.clip(row, 0, jnp.asarray(before) - 1)
+        base = _flat(replace(spec, grid=before), row) * cells
+        after_own = jnp.arange(1, len(cell) + 1, dtype=jnp.int32)
+        if not spec.periodic:
+            low = base + jnp.maximum(along - 1, 0)
+            high = base + jnp.minimum(along + 1, cells - 1)
+            first.append(after_own if own_row else start[low])
+            last.append(jnp.where(inside, start[high + 1], 0))
+            continue
+        for side in sides if cells > 1 else (0,):
+            if own_row and side < 0:
+                continue
+            number = base + jnp.mod(along + side, cells)
+            first.append(after_own if own_row and side == 0 else start[number])
+            last.append(start[number + 1])
+    return jnp.stack(first, axis=-1), jnp.stack(last, axis=-1)
 
 
 def _cells(spec: NeighborSpec, points: Array, low: Array, high: Array) -> Array:
-    """Return the cell of every point along each axis, ``(B, N, dim)``, not yet wrapped into the grid."""
-    width: Any = spec.reach
+    """Return the cell of every point along each axis, ``(N, dim)`` of int."""
+    grid = jnp.asarray(spec.grid)
+    width: Any = (high - low) / grid if spec.periodic else jnp.asarray(spec.width, points.dtype)
+    cell = jnp.floor((points - low) / width)
     if spec.periodic:
-        width = ((high - low) / jnp.asarray(spec.grid))[:, None, :]
-    return jnp.floor((points - low[:, None, :]) / width).astype(jnp.int32)
+        cell = jnp.mod(cell, grid)
+    # Comparisons with what is not a number are false.
+    return jnp.where(cell > 0, jnp.minimum(cell, grid - 1), 0).astype(jnp.int32)
 
 
 def _flat(spec: NeighborSpec, cell: Array) -> Array:
-    """Return the number of a cell in its box's grid; ``(..., dim)`` to ``(...)``."""
+    """Return the number of a cell in the grid; ``(..., dim)`` to ``(...)``."""
     number = jnp.zeros(cell.shape[:-1], jnp.int32)
     for axis, cells in enumerate(spec.grid):
-        number = number * cells + jnp.mod(cell[..., axis], cells)
+        number = number * cells + cell[..., axis]
     return number
 
 
-def _stencil(spec: NeighborSpec) -> Array:
-    """Return the offsets of the cells to look into, each cell of the wrapped grid once; ``(O, dim)``."""
-    # Along an axis of one or two cells, both sides are the same cell.
-    along = [range(-1, 2) if cells >= 3 else range(cells) for cells in spec.grid]
-    return jnp.asarray(np.stack(np.meshgrid(*along, indexing="ij"), -1).reshape(-1, len(spec.grid)), jnp.int32)
+def _argsort(key: Array, num_keys: int) -> Array:
+    """Return the stable order of keys in [0, num_keys), ``(N,)`` of int.
+
+    Sorts packed words, the key's digits before the place: on a CPU 4 to 10 times as fast as `jax.numpy.argsort`, which
+    compares pairs.
+    """
+    place_bits = max(1, (len(key) - 1).bit_length())
+    key_bits = max(1, (num_keys - 1).bit_length())
+    digit_bits = 32 - place_bits
+    place = jnp.arange(len(key), dtype=jnp.uint32)
+    order = place
+    for shift in range(0, key_bits, digit_bits):
+        digit = (key.astype(jnp.uint32)[order] >> shift) & jnp.uint32(2**digit_bits - 1)
+        word = jnp.sort((digit << place_bits) | place)
+        order = order[word & jnp.uint32(2**place_bits - 1)]
+    return order.astype(jnp.int32)

@@ -172,7 +172,7 @@ def simulate(
         if bool(jnp.any(_astray(world, after))):
             # What explodes fills any list: a list is made longer only for what came before.
             longer = _report_astray(world, particles, int(num_steps), force, torque, spec, neighbors)
-        if spec is None or longer is None or not bool(longer.overflow(spec)):
+        if spec is None or longer is None or not bool(longer.shortage(spec)):
             return after
         spec = grown(spec, longer.needed)
 
@@ -205,7 +205,7 @@ def _report_astray(
         count, now, neighbors = carry
         stop = jnp.any(_astray(world, now))
         if spec is not None and neighbors is not None:
-            stop |= neighbors.overflow(spec)
+            stop |= neighbors.shortage(spec) > 0
         return (count < num_steps) & ~stop
 
     def body(carry: tuple[Array, Particles, Neighbors | None]) -> tuple[Array, Particles, Neighbors | None]:
@@ -214,7 +214,7 @@ def _report_astray(
     play = jax.jit(lambda: jax.lax.while_loop(going, body, (jnp.zeros((), int), particles, neighbors)))
     count, last, neighbors = play()
     astray = _astray(world, last)
-    if spec is not None and neighbors is not None and bool(neighbors.overflow(spec)) and not bool(jnp.any(astray)):
+    if spec is not None and neighbors is not None and bool(neighbors.shortage(spec)) and not bool(jnp.any(astray)):
         return neighbors
     # Where one position is not a number, neither is the force on those that ask how far it is.
     nowhere = ~_finite(last.position)

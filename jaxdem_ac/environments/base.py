@@ -1,13 +1,16 @@
 """What an environment is, and how a batch of them is stepped and reset."""
 
 import abc
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from functools import partial
+from typing import Any, ClassVar, Self, TypeVar
 
 import jax
 import jax.numpy as jnp
 from jax import Array
+
+Played = TypeVar("Played")
 
 
 @jax.tree_util.register_dataclass
@@ -25,7 +28,7 @@ class Timestep:
     """Whether a time limit has cut the episode, ``()``: the value beyond is that of `observation`."""
     info: dict[str, Array]
     """Figures to report, ``()`` each. ``info["success"]`` is between 0 and 1. ``info["overflow"]``, where an
-    environment has lists of fixed capacity, is 0, or the capacity that was missing: then contacts have been lost."""
+    environment has lists of fixed capacity, is 0, or how many times longer one had to be: then contacts were lost."""
 
 
 class Environment(abc.ABC):
@@ -89,6 +92,24 @@ class Environment(abc.ABC):
         action : Array, (N, D)
         """
 
+    def grown(self, overflow: float) -> Self:
+        """Return the same task with longer lists of neighbours, for who has met ``info["overflow"]``.
+
+        Parameters
+        ----------
+        overflow : float
+            How many times longer they have to be.
+
+        Raises
+        ------
+        OverflowError
+            If the environment cannot lengthen its lists.
+        """
+        raise OverflowError(
+            f"{type(self).__name__}: lists of neighbours hold everybody in reach; got one that has to be "
+            f"{float(overflow):.3g} times as long. Build the environment with longer ones."
+        )
+
     def check_action(self, action: Array) -> None:
         """Raise ValueError unless `action` is ``(N, D)``."""
         expected = (self.num_particles, self.action_size)
@@ -97,16 +118,6 @@ class Environment(abc.ABC):
                 f"{type(self).__name__}.step: an action is (num_particles, action_size) = {expected}; got shape "
                 f"{jnp.shape(action)}. Give one row for each particle, and use jax.vmap for a batch."
             )
-
-
-def check_overflow(where: str, largest: Any) -> None:
-    """Raise OverflowError if lists of neighbours have been too short; `largest` is the capacity that was missing."""
-    missing = int(largest)
-    if missing > 0:
-        raise OverflowError(
-            f"{where}: lists of neighbours hold everybody in reach; got {missing} for one of them, more than its "
-            f"capacity. Make the environment with sensing_capacity={int(missing * 1.25) + 1}, or start less densely."
-        )
 
 
 def reset_batch(environment: Environment, keys: Array) -> Any:
@@ -144,3 +155,37 @@ def reset_where(environment: Environment, state: Any, done: Array, keys: Array) 
         return jax.tree.map(choose, fresh, state)
 
     return jax.lax.cond(jnp.any(done), replace, lambda: state)
+
+
+def play_with_room(
+    environment: Environment, play: Callable[[Environment], Played], overflow: Callable[[Played], Any]
+) -> tuple[Environment, Played]:
+    """Return what was played, again with longer lists of neighbours for as long as they have been too short.
+
+    Parameters
+    ----------
+    environment : Environment
+    play : callable
+        From an environment to a result.
+    overflow : callable
+        From that to the largest ``info["overflow"]``. One that is traced says nothing: then nothing is repeated.
+    """
+    while True:
+        played = play(environment)
+        worst = overflow(played)
+        if isinstance(worst, jax.core.Tracer) or not worst > 0:
+            return environment, played
+        environment = environment.grown(float(worst))
+
+
+def resized(environment: Environment, state: Any, num_envs: int) -> Any:
+    """Return the states of a batch, leaves ``(E, ...)``, in the shapes of an environment whose lists are longer.
+
+    What is new at the end of an axis is 0, which is how lists are padded.
+    """
+    like = jax.eval_shape(partial(reset_batch, environment), jax.random.split(jax.random.key(0), num_envs))
+
+    def pad(leaf: Array, shape: tuple[int, ...]) -> Array:
+        return jnp.pad(leaf, [(0, new - old) for old, new in zip(leaf.shape, shape, strict=True)])
+
+    return jax.tree.map(lambda leaf, new: leaf if leaf.shape == new.shape else pad(leaf, new.shape), state, like)

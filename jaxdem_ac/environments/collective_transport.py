@@ -1,7 +1,7 @@
 """A swarm that pushes together what none of it can push alone."""
 
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any, ClassVar
 
 import jax
@@ -10,14 +10,14 @@ from jax import Array
 from jax.typing import ArrayLike
 
 from jaxdem_ac import dem
-from jaxdem_ac.dem.neighbors import Neighbors, NeighborSpec
+from jaxdem_ac.dem.neighbors import Neighbors
 from jaxdem_ac.dem.step import step as dem_step
-from jaxdem_ac.environments import crowd
+from jaxdem_ac.environments import task
 from jaxdem_ac.environments.base import Timestep
 from jaxdem_ac.environments.checks import check_number, check_whole
 from jaxdem_ac.environments.lidar import lidar, look, wall_lidar
 from jaxdem_ac.environments.placement import ring
-from jaxdem_ac.environments.surroundings import LIST_FROM
+from jaxdem_ac.environments.surroundings import Surroundings, Vicinity
 
 # A goal is the first of so many draws that is far enough, or else the farthest.
 _DRAWS = 16
@@ -44,14 +44,12 @@ class CollectiveTransportState:
     """Goals that have been reached, ``()``; the next one is pursued."""
     step_count: Array
     """Physics steps since the reset, ``()``."""
-    contacts: Neighbors | None
-    """Who may touch whom; None where all pairs are faster."""
-    swarm: Neighbors | None
-    """Who may sense whom; None where all pairs are faster."""
+    vicinity: Vicinity
+    """Lists of neighbours, where the swarm is large enough for them."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class CollectiveTransport(crowd.CrowdTask):
+class CollectiveTransport(task.SwarmTask):
     r"""N discs, each too weak alone, push a heavy disc, the load, to a goal.
 
     An action ``(N, 2)`` is a force in units of `max_force`, cut to length 1 and held for `physics_steps` steps of the
@@ -82,15 +80,15 @@ class CollectiveTransport(crowd.CrowdTask):
 
     Notes
     -----
-    Walls push as particles do, with restitution `restitution`. From 127 particles on contacts and lidar go through
-    lists of neighbours.
+    Walls push as particles do, with restitution `restitution`. Large swarms touch and sense through lists of
+    neighbours.
     """
 
     num_particles: int = 16
     """N, without the load."""
     num_goals: int = 1
     """G, goals of one episode."""
-    arena_size: crowd.Sizes = 14.0
+    arena_size: task.Sizes = 14.0
     """Side of the square in which the load and its goals lie, or a range to draw it from, length."""
     box_padding: float = 6.0
     """How far the box reaches beyond it on each side: the ring in which the swarm starts, length."""
@@ -98,9 +96,9 @@ class CollectiveTransport(crowd.CrowdTask):
     """Least distance from one goal, at first the load, to the next, length; as far as the arena allows."""
     tolerance: float = 1.0
     """How near the load's centre has to come to its goal, length."""
-    radius: crowd.Sizes = 1.0
+    radius: task.Sizes = 1.0
     """Of the particles, or a range to draw each from, length."""
-    mass: crowd.Sizes = 1.0
+    mass: task.Sizes = 1.0
     """Of the particles, or a range to draw each from."""
     load_radius: float = 3.0
     """Length."""
@@ -132,15 +130,16 @@ class CollectiveTransport(crowd.CrowdTask):
     """Time step of the engine, time."""
     stiffness: float = 1e3
     """Of contacts, force / length."""
-    sensing_capacity: int | None = None
-    """Most particles in sight of one, in a swarm large enough for lists; as many as can be packed if left out."""
+    neighbor_room: float = 1.0
+    """Room in the lists of neighbours of a large swarm, relative to what is usually enough. Where it is not, a run
+    makes it larger and repeats what has been lost."""
 
     success_name: ClassVar[str] = "goals reached"
 
     def __post_init__(self) -> None:
         """Check every field, once."""
         here = "CollectiveTransport"
-        crowd.freeze_sizes(here, self, "arena_size", "radius", "mass")
+        task.freeze_sizes(here, self, "arena_size", "radius", "mass")
         check_whole(
             here,
             num_particles=self.num_particles,
@@ -161,6 +160,7 @@ class CollectiveTransport(crowd.CrowdTask):
             lidar_range=self.lidar_range,
             dt=self.dt,
             stiffness=self.stiffness,
+            neighbor_room=self.neighbor_room,
         )
         check_number(
             here, least=0.0, load_friction=self.load_friction, drag=self.drag, goal_distance=self.goal_distance
@@ -171,7 +171,7 @@ class CollectiveTransport(crowd.CrowdTask):
             approach_weight=self.approach_weight,
             goal_bonus=self.goal_bonus,
         )
-        arena, radius = crowd.smallest(self.arena_size), crowd.largest(self.radius)
+        arena, radius = task.smallest(self.arena_size), task.largest(self.radius)
         if arena < 2 * self.load_radius:
             raise ValueError(
                 f"{here}: the load fits into the arena; got arena_size={self.arena_size}, "
@@ -179,14 +179,15 @@ class CollectiveTransport(crowd.CrowdTask):
             )
         quarter = self.num_particles // 4
         advice = "Raise arena_size or box_padding, or lower num_particles."
-        crowd.check_room(here, quarter, (self.box_padding, arena + 2 * self.box_padding), radius, advice)
-        crowd.check_room(here, self.num_particles - 3 * quarter, (arena, self.box_padding), radius, advice)
+        task.check_room(here, quarter, (self.box_padding, arena + 2 * self.box_padding), radius, advice)
+        task.check_room(here, self.num_particles - 3 * quarter, (arena, self.box_padding), radius, advice)
 
     @property
     def observation_size(self) -> int:
         """12 + n_lidar_rays."""
         return 12 + self.n_lidar_rays
 
+    @partial(jax.jit, static_argnums=0)
     def reset(self, key: Array) -> CollectiveTransportState:
         """Return a new episode: load and goals anywhere in the arena, the swarm in the ring around it.
 
@@ -196,15 +197,15 @@ class CollectiveTransport(crowd.CrowdTask):
             Random key.
         """
         key_size, key_load, key_goals, key_ring, key_order, key_radius, key_mass = jax.random.split(key, 7)
-        size = jnp.broadcast_to(crowd.draw_sizes(key_size, self.arena_size, 1), (2,))
-        scale = crowd.largest(self.radius)
-        position = ring(key_ring, self.num_particles, size / scale, self.box_padding / scale) * scale
+        size = jnp.broadcast_to(task.draw_sizes(key_size, self.arena_size, 1), (2,))
+        scale = task.largest(self.radius)
+        position = ring(key_ring, self.num_particles, size, self.box_padding, scale)
         position = jax.random.permutation(key_order, position)
         load = jax.random.uniform(key_load, (2,), float, minval=self.load_radius, maxval=size - self.load_radius)
         particles = dem.Particles.create(
             jnp.concatenate([position, load[None]]),
-            radius=jnp.append(crowd.draw_sizes(key_radius, self.radius, self.num_particles), self.load_radius),
-            mass=jnp.append(crowd.draw_sizes(key_mass, self.mass, self.num_particles), self.load_mass),
+            radius=jnp.append(task.draw_sizes(key_radius, self.radius, self.num_particles), self.load_radius),
+            mass=jnp.append(task.draw_sizes(key_mass, self.mass, self.num_particles), self.load_mass),
         )
         goals = []
         place = load
@@ -250,7 +251,7 @@ class CollectiveTransport(crowd.CrowdTask):
         Raises
         ------
         ValueError
-            If a shape does not fit or a number is not finite.
+            If a shape does not fit a number is not finite, or a radius is larger than the environment's.
         """
         as_float = dem.particles.as_float
         place, load, targets = as_float("position", position), as_float("load", load), as_float("targets", targets)
@@ -266,8 +267,8 @@ class CollectiveTransport(crowd.CrowdTask):
                     "Match num_particles and num_goals."
                 )
 
-        def with_load(values: ArrayLike | None, sizes: crowd.Sizes, of_load: float) -> Array:
-            values = (crowd.smallest(sizes) + crowd.largest(sizes)) / 2 if values is None else values
+        def with_load(values: ArrayLike | None, sizes: task.Sizes, of_load: float) -> Array:
+            values = task.middle(sizes) if values is None else values
             return jnp.append(jnp.broadcast_to(jnp.asarray(values, float), (num,)), of_load)
 
         velocity = jnp.broadcast_to(jnp.asarray(velocity, float), (num, 2))
@@ -278,11 +279,13 @@ class CollectiveTransport(crowd.CrowdTask):
             with_load(radius, self.radius, self.load_radius),
             with_load(mass, self.mass, self.load_mass),
         )
+        task.check_radius("CollectiveTransport.make_state", particles.radius[:-1], self.radius)
         world = dem.World.create(box_low, box_high)
         count = jnp.asarray(num_reached, jnp.int32)
         state = self._state(particles, targets, world.box_low, world.box_high, count, None)
         return replace(state, step_count=jnp.asarray(step_count, jnp.int32))
 
+    @partial(jax.jit, static_argnums=0)
     def step(self, state: CollectiveTransportState, action: Array) -> tuple[CollectiveTransportState, Timestep]:
         """Return the state and the timestep after one decision.
 
@@ -293,7 +296,7 @@ class CollectiveTransport(crowd.CrowdTask):
             Forces in units of `max_force`, cut to length 1.
         """
         self.check_action(action)
-        particles, contacts = self._advance(state, self.max_force * crowd.shorten(action, 1.0))
+        particles, contacts = self._advance(state, self.max_force * task.shorten(action, 1.0))
         goal = self._goal(state)
         distance, apart = self._distances(particles, goal)
         distance_before, apart_before = self._distances(state.particles, goal)
@@ -304,7 +307,7 @@ class CollectiveTransport(crowd.CrowdTask):
             state.box_low,
             state.box_high,
             state.num_reached + hit,
-            replace(state, contacts=contacts),
+            replace(state.vicinity, contacts=contacts),
         )
         new = replace(new, step_count=state.step_count + self.physics_steps)
         reward = (
@@ -313,7 +316,6 @@ class CollectiveTransport(crowd.CrowdTask):
             + self.goal_bonus * hit
         )
         terminated = new.num_reached >= self.num_goals
-        contact_spec, swarm_spec = self._lists
         return new, Timestep(
             observation=new.observation,
             reward=reward,
@@ -321,24 +323,24 @@ class CollectiveTransport(crowd.CrowdTask):
             truncated=(new.step_count >= self.max_steps) & ~terminated,
             info={
                 "success": new.num_reached.astype(reward.dtype) / self.num_goals,
-                "overflow": crowd.worst_overflow((contact_spec, new.contacts), (swarm_spec, new.swarm)),
+                "overflow": self._surroundings.overflow(new.vicinity),
             },
         )
 
     @cached_property
-    def _lists(self) -> tuple[NeighborSpec | None, NeighborSpec | None]:
-        """Of contacts and of sensing; None where all pairs are faster."""
-        if self.num_particles + 1 < LIST_FROM:
-            return None, None
-        side = crowd.largest(self.arena_size) + 2 * self.box_padding
-        num = self.num_particles
-        small, large = crowd.smallest(self.radius), crowd.largest(self.radius)
-        touch = large + max(large, self.load_radius)
-        return (
-            crowd.jam_spec(num + 1, (side, side), touch, 0.5 * small, min(small, self.load_radius)),
-            crowd.jam_spec(
-                self.num_particles, (side, side), self.lidar_range, large, small, capacity=self.sensing_capacity
-            ),
+    def _surroundings(self) -> Surroundings:
+        """What lists of neighbours the swarm needs."""
+        side = task.largest(self.arena_size) + 2 * self.box_padding
+        large = task.largest(self.radius)
+        return Surroundings.create(
+            num_particles=self.num_particles,
+            extent=(side, side),
+            sensing_range=self.lidar_range,
+            contact_range=large + max(large, self.load_radius),
+            skin=0.5 * task.smallest(self.radius),
+            num_bodies=self.num_particles + 1,
+            # They gather around the load.
+            room=2 * self.neighbor_room,
         )
 
     def _advance(self, state: CollectiveTransportState, force: Array) -> tuple[dem.Particles, Neighbors | None]:
@@ -352,17 +354,17 @@ class CollectiveTransport(crowd.CrowdTask):
             drag=self.drag,
             restitution=self.restitution,
         )
-        contact_spec, _ = self._lists
+        contact_spec = self._surroundings.contacts
         # A quarter of what would stop the load in one step: it sticks, and the explicit step is stable.
         sticking = 0.25 * self.load_mass / self.dt
 
         def body(_: Any, carry: tuple[dem.Particles, Neighbors | None]) -> tuple[dem.Particles, Neighbors | None]:
             particles, contacts = carry
-            ground = crowd.shorten(-sticking * particles.velocity[-1:], self.load_friction)
+            ground = task.shorten(-sticking * particles.velocity[-1:], self.load_friction)
             return dem_step(world, particles, jnp.concatenate([force, ground]), None, contact_spec, contacts)
 
         with jax.named_scope("dem.advance"):
-            return jax.lax.fori_loop(0, self.physics_steps, body, (state.particles, state.contacts))
+            return jax.lax.fori_loop(0, self.physics_steps, body, (state.particles, state.vicinity.contacts))
 
     def _next_goal(self, key: Array, place: Array, size: Array) -> Array:
         """Return a goal ``(2,)`` in the arena, far enough from the last `place` if that can be."""
@@ -379,10 +381,11 @@ class CollectiveTransport(crowd.CrowdTask):
     def _distances(self, particles: dem.Particles, goal: Array) -> tuple[Array, Array]:
         """Return the load's distance to its goal, ``()``, and each particle's to its place behind it, ``(N,)``."""
         load, position = particles.position[-1], particles.position[:-1]
-        behind = (self.load_radius + particles.radius[:-1])[:, None] * crowd.unit(goal - load)
+        behind = (self.load_radius + particles.radius[:-1])[:, None] * task.unit(goal - load)
         apart = position - (load - behind)
         return jnp.sqrt(jnp.sum((goal - load) ** 2)), jnp.sqrt(jnp.sum(apart**2, axis=-1))
 
+    @partial(jax.jit, static_argnums=0)
     def _state(
         self,
         particles: dem.Particles,
@@ -390,17 +393,16 @@ class CollectiveTransport(crowd.CrowdTask):
         box_low: Array,
         box_high: Array,
         num_reached: Array,
-        before: CollectiveTransportState | None,
+        vicinity: Vicinity | None,
     ) -> CollectiveTransportState:
         """Sense, and return the state at step 0."""
-        contact_spec, swarm_spec = self._lists
         position, load = particles.position[:-1], particles.position[-1]
-        contacts = crowd.start_list(contact_spec, particles.position) if before is None else before.contacts
-        swarm = crowd.start_list(swarm_spec, position) if before is None else before.swarm
+        around = self._surroundings
         with jax.named_scope("lidar"):
-            swarm, candidates = crowd.renew_list(swarm_spec, swarm, position, box_low, box_high)
+            vicinity = around.begin(position, particles.position) if vicinity is None else vicinity
+            vicinity = around.refresh(vicinity, position, box_low, box_high)
             reading = jnp.maximum(
-                lidar(look(position, position, candidates, among_themselves=True), self.lidar_range, self.n_lidar_rays),
+                lidar(look(position, neighbors=vicinity.swarm), self.lidar_range, self.n_lidar_rays),
                 wall_lidar(position, box_low, box_high, self.lidar_range, self.n_lidar_rays),
             )
         state = CollectiveTransportState(
@@ -412,17 +414,16 @@ class CollectiveTransport(crowd.CrowdTask):
             observation=reading,
             num_reached=jnp.asarray(num_reached, jnp.int32),
             step_count=jnp.zeros((), jnp.int32),
-            contacts=contacts,
-            swarm=swarm,
+            vicinity=vicinity,
         )
         to_load, to_goal = load - position, self._goal(state) - load
         of_load = jnp.concatenate(
-            [crowd.unit(to_goal), crowd.shorten(to_goal, self.lidar_range) / self.lidar_range, particles.velocity[-1]]
+            [task.unit(to_goal), task.shorten(to_goal, self.lidar_range) / self.lidar_range, particles.velocity[-1]]
         )
         parts = [
             particles.velocity[:-1],
-            crowd.unit(to_load),
-            crowd.shorten(to_load, self.lidar_range) / self.lidar_range,
+            task.unit(to_load),
+            task.shorten(to_load, self.lidar_range) / self.lidar_range,
             jnp.broadcast_to(of_load, (self.num_particles, 6)),
             reading / self.lidar_range,
         ]

@@ -2,7 +2,7 @@
 
 import math
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, partial
 from typing import ClassVar
 
 import jax
@@ -11,13 +11,12 @@ from jax import Array
 from jax.typing import ArrayLike
 
 from jaxdem_ac import dem
-from jaxdem_ac.dem.neighbors import Neighbors, NeighborSpec
-from jaxdem_ac.environments import crowd
+from jaxdem_ac.environments import task
 from jaxdem_ac.environments.base import Timestep
 from jaxdem_ac.environments.checks import check_number, check_whole
 from jaxdem_ac.environments.lidar import lidar, look, wall_lidar
 from jaxdem_ac.environments.placement import jittered_grid
-from jaxdem_ac.environments.surroundings import LIST_FROM
+from jaxdem_ac.environments.surroundings import Surroundings, Vicinity
 
 
 @jax.tree_util.register_dataclass
@@ -39,16 +38,12 @@ class EvacuationState:
     """``(N, O)``."""
     step_count: Array
     """Physics steps since the reset, ``()``."""
-    contacts: Neighbors | None
-    """Who may touch whom; None where all pairs are faster."""
-    swarm: Neighbors | None
-    """Who may sense whom; None where all pairs are faster."""
-    wall: Neighbors | None
-    """Who may sense what of the wall; None where all pairs are faster."""
+    vicinity: Vicinity
+    """Lists of neighbours, where the swarm is large enough for them."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class Evacuation(crowd.CrowdTask):
+class Evacuation(task.SwarmTask):
     r"""N discs leave a room through a gap a few of them wide, and clear the space before it.
 
     The box is cut by a wall, a row of fixed discs along y at ``x = room_size``: left of it the room, in which the crowd
@@ -80,8 +75,7 @@ class Evacuation(crowd.CrowdTask):
     Notes
     -----
     Contacts lose energy and rub: a crowd that pushes jams. With `contact_friction` = 0 it still flows by itself
-    through any gap that is wide enough. From 128 discs on, the wall's included, contacts and lidars go through lists
-    of neighbours.
+    through any gap that is wide enough. Large crowds touch and sense through lists of neighbours.
     """
 
     num_particles: int = 32
@@ -92,9 +86,9 @@ class Evacuation(crowd.CrowdTask):
     """How far the box reaches beyond the wall, length."""
     gap: float = 2.5
     """Width of the gap, in diameters of the largest particle."""
-    radius: crowd.Sizes = 0.5
+    radius: task.Sizes = 0.5
     """Of the particles, or a range to draw each from, length."""
-    mass: crowd.Sizes = 1.0
+    mass: task.Sizes = 1.0
     """Of the particles, or a range to draw each from."""
     wall_radius: float = 0.5
     """Of the fixed discs of the wall, length."""
@@ -128,15 +122,16 @@ class Evacuation(crowd.CrowdTask):
     """Of contacts, force / length."""
     tangential_damping: float = 8.0
     """Of contacts that slip slowly, mass / time."""
-    sensing_capacity: int | None = None
-    """Most particles in sight of one, in a crowd large enough for lists; as many as can be packed if left out."""
+    neighbor_room: float = 1.0
+    """Room in the lists of neighbours of a large swarm, relative to what is usually enough. Where it is not, a run
+    makes it larger and repeats what has been lost."""
 
     success_name: ClassVar[str] = "share outside"
 
     def __post_init__(self) -> None:
         """Check every field, once."""
         here = "Evacuation"
-        crowd.freeze_sizes(here, self, "radius", "mass")
+        task.freeze_sizes(here, self, "radius", "mass")
         check_whole(
             here,
             num_particles=self.num_particles,
@@ -155,6 +150,7 @@ class Evacuation(crowd.CrowdTask):
             lidar_range=self.lidar_range,
             dt=self.dt,
             stiffness=self.stiffness,
+            neighbor_room=self.neighbor_room,
             tangential_damping=self.tangential_damping,
         )
         check_number(here, least=1.0, gap=self.gap)
@@ -167,10 +163,10 @@ class Evacuation(crowd.CrowdTask):
                 f"{here}: the gap leaves a disc of the wall on either side; got gap={self.gap}, "
                 f"room_size={self.room_size}. Lower gap or raise room_size."
             )
-        radius = crowd.largest(self.radius)
+        radius = task.largest(self.radius)
         advice = "Raise room_size or forecourt, or lower num_particles."
-        crowd.check_room(here, self.num_particles, self._start_region, radius, advice)
-        crowd.check_room(here, self.num_particles, (self.forecourt - self.wall_radius, self.room_size), radius, advice)
+        task.check_room(here, self.num_particles, self._start_region, radius, advice)
+        task.check_room(here, self.num_particles, (self.forecourt - self.wall_radius, self.room_size), radius, advice)
 
     @property
     def observation_size(self) -> int:
@@ -184,13 +180,14 @@ class Evacuation(crowd.CrowdTask):
 
     @property
     def _gap_width(self) -> float:
-        return self.gap * 2 * crowd.largest(self.radius)
+        return self.gap * 2 * task.largest(self.radius)
 
     @property
     def _start_region(self) -> tuple[float, float]:
         """Where the crowd starts: the room, without the wall."""
         return self.room_size - self.wall_radius, self.room_size
 
+    @partial(jax.jit, static_argnums=0)
     def reset(self, key: Array) -> EvacuationState:
         """Return a new episode: the crowd on a jittered grid in the room, the gap anywhere along the wall.
 
@@ -201,13 +198,13 @@ class Evacuation(crowd.CrowdTask):
         """
         key_crowd, key_gap, key_order, key_radius, key_mass = jax.random.split(key, 5)
         num = self.num_particles
-        position = jittered_grid(key_crowd, num, jnp.asarray(self._start_region), crowd.largest(self.radius))
+        position = jittered_grid(key_crowd, num, jnp.asarray(self._start_region), task.largest(self.radius))
         margin = self._gap_width / 2 + 2 * self.wall_radius
         return self.make_state(
             position=jax.random.permutation(key_order, position),
             gap_centre=jax.random.uniform(key_gap, (), float, minval=margin, maxval=self.room_size - margin),
-            radius=crowd.draw_sizes(key_radius, self.radius, num),
-            mass=crowd.draw_sizes(key_mass, self.mass, num),
+            radius=task.draw_sizes(key_radius, self.radius, num),
+            mass=task.draw_sizes(key_mass, self.mass, num),
         )
 
     def make_state(
@@ -237,7 +234,7 @@ class Evacuation(crowd.CrowdTask):
         Raises
         ------
         ValueError
-            If a shape does not fit or a number is not finite.
+            If a shape does not fit, a number is not finite, or a radius is larger than the environment's.
         """
         place = dem.particles.as_float("position", position)
         num, per_side = self.num_particles, self.num_wall // 2
@@ -246,8 +243,8 @@ class Evacuation(crowd.CrowdTask):
                 f"Evacuation.make_state: position is (num_particles, 2) = ({num}, 2); got shape {place.shape}. "
                 "Match num_particles."
             )
-        radius = (crowd.smallest(self.radius) + crowd.largest(self.radius)) / 2 if radius is None else radius
-        mass = (crowd.smallest(self.mass) + crowd.largest(self.mass)) / 2 if mass is None else mass
+        radius = task.middle(self.radius) if radius is None else radius
+        mass = task.middle(self.mass) if mass is None else mass
         centre = jnp.asarray(self.room_size / 2 if gap_centre is None else gap_centre, float)
         # From both edges of the gap outwards; what lies beyond the box is out of everybody's reach.
         along = self._gap_width / 2 + self.wall_radius * (1 + 2 * jnp.arange(per_side))
@@ -265,10 +262,12 @@ class Evacuation(crowd.CrowdTask):
             with_wall(mass, 1.0),
             fixed=jnp.arange(num + len(wall)) >= num,
         )
+        task.check_radius("Evacuation.make_state", particles.radius[:num], self.radius)
         gap = jnp.stack([jnp.asarray(self.room_size, float), centre])
         state = self._state(particles, gap[None], None)
         return replace(state, step_count=jnp.asarray(step_count, jnp.int32))
 
+    @partial(jax.jit, static_argnums=0)
     def step(self, state: EvacuationState, action: Array) -> tuple[EvacuationState, Timestep]:
         """Return the state and the timestep after one decision.
 
@@ -279,7 +278,7 @@ class Evacuation(crowd.CrowdTask):
             Forces in units of `max_force`, cut to length 1.
         """
         self.check_action(action)
-        force = self.max_force * crowd.shorten(action, 1.0)
+        force = self.max_force * task.shorten(action, 1.0)
         world = dem.World.create(
             state.box_low,
             state.box_high,
@@ -291,17 +290,17 @@ class Evacuation(crowd.CrowdTask):
             friction=self.contact_friction,
             tangential_damping=self.tangential_damping,
         )
-        contact_spec, swarm_spec, wall_spec = self._lists
+        around = self._surroundings
         particles, contacts = dem.advance(
             world,
             state.particles,
             jnp.concatenate([force, jnp.zeros((self.num_wall, 2), force.dtype)]),
             self.physics_steps,
             None,
-            contact_spec,
-            state.contacts,
+            around.contacts,
+            state.vicinity.contacts,
         )
-        new = self._state(particles, state.targets, replace(state, contacts=contacts))
+        new = self._state(particles, state.targets, replace(state.vicinity, contacts=contacts))
         new = replace(new, step_count=state.step_count + self.physics_steps)
         way, outside = self._way(particles, state.targets[0])
         way_before, outside_before = self._way(state.particles, state.targets[0])
@@ -319,34 +318,24 @@ class Evacuation(crowd.CrowdTask):
             truncated=(new.step_count >= self.max_steps) & ~terminated,
             info={
                 "success": jnp.mean(outside.astype(way.dtype)),
-                "overflow": crowd.worst_overflow(
-                    (contact_spec, new.contacts), (swarm_spec, new.swarm), (wall_spec, new.wall)
-                ),
+                "overflow": around.overflow(new.vicinity),
             },
         )
 
     @cached_property
-    def _lists(self) -> tuple[NeighborSpec | None, NeighborSpec | None, NeighborSpec | None]:
-        """Of contacts, of sensing the crowd and of sensing the wall; None where all pairs are faster."""
-        num = self.num_particles + self.num_wall
-        if num < LIST_FROM:
-            return None, None, None
-        extent = (self.room_size + self.forecourt, self.room_size)
-        small, large = crowd.smallest(self.radius), crowd.largest(self.radius)
-        touch = large + max(large, self.wall_radius)
-        return (
-            crowd.jam_spec(num, extent, touch, 0.5 * small, min(small, self.wall_radius)),
-            crowd.jam_spec(self.num_particles, extent, self.lidar_range, large, small, capacity=self.sensing_capacity),
-            crowd.jam_spec(
-                self.num_wall,
-                extent,
-                self.lidar_range,
-                large,
-                self.wall_radius,
-                # In sight of one: what fits on a chord.
-                capacity=2 * math.ceil((self.lidar_range + large) / (2 * self.wall_radius)) + 2,
-                among_themselves=False,
-            ),
+    def _surroundings(self) -> Surroundings:
+        """What lists of neighbours the crowd needs."""
+        large = task.largest(self.radius)
+        return Surroundings.create(
+            num_particles=self.num_particles,
+            extent=(self.room_size + self.forecourt, self.room_size),
+            sensing_range=self.lidar_range,
+            contact_range=large + max(large, self.wall_radius),
+            skin=0.5 * task.smallest(self.radius),
+            num_bodies=self.num_particles + self.num_wall,
+            num_targets=self.num_wall,
+            # They start in the room, and gather before the gap.
+            room=2 * self.neighbor_room * (1 + self.forecourt / self.room_size),
         )
 
     def _opening(self, particles: dem.Particles, gap: Array) -> Array:
@@ -363,32 +352,27 @@ class Evacuation(crowd.CrowdTask):
         distance = jnp.sqrt(jnp.sum(to_opening**2, axis=-1))
         return jnp.where(depth > 0, jnp.minimum(depth, self.clearing), -distance), depth > 0
 
-    def _state(self, particles: dem.Particles, targets: Array, before: EvacuationState | None) -> EvacuationState:
+    @partial(jax.jit, static_argnums=0)
+    def _state(self, particles: dem.Particles, targets: Array, vicinity: Vicinity | None) -> EvacuationState:
         """Sense, and return the state at step 0."""
-        contact_spec, swarm_spec, wall_spec = self._lists
-        num = self.num_particles
+        around, num = self._surroundings, self.num_particles
         position, bodies, velocity = particles.position[:num], particles.position[num:], particles.velocity[:num]
         low = jnp.zeros((2,))
         high = jnp.asarray([self.room_size + self.forecourt, self.room_size], float)
-        contacts = crowd.start_list(contact_spec, particles.position) if before is None else before.contacts
-        swarm = crowd.start_list(swarm_spec, position) if before is None else before.swarm
-        wall = crowd.start_list(wall_spec, position) if before is None else before.wall
         with jax.named_scope("lidar"):
-            swarm, others = crowd.renew_list(swarm_spec, swarm, position, low, high)
-            wall, stones = crowd.renew_list(wall_spec, wall, position, low, high, bodies)
-            of_crowd = lidar(
-                look(position, position, others, among_themselves=True), self.lidar_range, self.n_lidar_rays
-            )
+            vicinity = around.begin(position, particles.position) if vicinity is None else vicinity
+            vicinity = around.refresh(vicinity, position, low, high, bodies)
+            of_crowd = lidar(look(position, neighbors=vicinity.swarm), self.lidar_range, self.n_lidar_rays)
             of_walls = jnp.maximum(
-                lidar(look(position, bodies, stones), self.lidar_range, self.n_lidar_rays),
+                lidar(look(position, bodies, vicinity.targets), self.lidar_range, self.n_lidar_rays),
                 wall_lidar(position, low, high, self.lidar_range, self.n_lidar_rays),
             )
         to_opening = self._opening(particles, targets[0])
         outside = to_opening[:, :1] < 0
         parts = [
             velocity,
-            jnp.where(outside, -1.0, 1.0) * crowd.unit(to_opening),
-            crowd.shorten(targets[0] - position, self.lidar_range) / self.lidar_range,
+            jnp.where(outside, -1.0, 1.0) * task.unit(to_opening),
+            task.shorten(targets[0] - position, self.lidar_range) / self.lidar_range,
             outside.astype(position.dtype),
             of_crowd / self.lidar_range,
             of_walls / self.lidar_range,
@@ -401,7 +385,5 @@ class Evacuation(crowd.CrowdTask):
             box_high=high,
             observation=jnp.concatenate(parts, axis=-1),
             step_count=jnp.zeros((), jnp.int32),
-            contacts=contacts,
-            swarm=swarm,
-            wall=wall,
+            vicinity=vicinity,
         )

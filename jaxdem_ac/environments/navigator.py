@@ -1,18 +1,53 @@
 """What the navigators share: discs in a reflecting box, moved by force, on their way to targets."""
 
-from dataclasses import dataclass
+import abc
+from dataclasses import dataclass, replace
+from functools import cached_property, partial
+from typing import Any, ClassVar
 
+import jax
 import jax.numpy as jnp
 from jax import Array
 from jax.typing import ArrayLike
 
 from jaxdem_ac import dem
-from jaxdem_ac.environments.base import Environment
+from jaxdem_ac.environments import task
+from jaxdem_ac.environments.base import Timestep
 from jaxdem_ac.environments.checks import check_number, check_whole
+from jaxdem_ac.environments.surroundings import Surroundings, Vicinity
+
+
+@jax.tree_util.register_dataclass
+@dataclass(frozen=True)
+class NavigatorState:
+    """Where everything is, and what the last decision left."""
+
+    particles: dem.Particles
+    """N discs."""
+    targets: Array
+    """``(N, 2)``, length."""
+    box_low: Array
+    """Lower corner of the box, ``(2,)``, length."""
+    box_high: Array
+    """Upper corner of the box, ``(2,)``, length."""
+    observation: Array
+    """``(N, O)``."""
+    potential: Array
+    """Whose change is a particle's progress, ``(N,)``."""
+    distance: Array
+    """To a particle's own target, or to the nearest one, at most `lidar_range`; ``(N,)``, length."""
+    reached: Array
+    """Which targets are reached, ``(N,)`` of bool."""
+    kinetic_energy: Array
+    """``(N,)``, energy."""
+    step_count: Array
+    """Physics steps since the reset, ``()``."""
+    vicinity: Vicinity
+    """Lists of neighbours, where the swarm is large enough for them."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class Navigator(Environment):
+class Navigator(task.SwarmTask):
     """Fields and physics of the navigators; names and defaults are JaxDEM's."""
 
     num_particles: int = 64
@@ -27,6 +62,10 @@ class Navigator(Environment):
     """Length of an episode, in physics steps."""
     physics_steps: int = 1
     """Physics steps for which an action is held: one decision."""
+    radius: task.Sizes = 1.0
+    """Of the discs, or a range to draw each from, length."""
+    mass: task.Sizes = 1.0
+    """Of the discs, or a range to draw each from."""
     friction: float = 0.2
     """Viscous drag, mass / time."""
     ke_weight: float = 0.1
@@ -43,13 +82,24 @@ class Navigator(Environment):
     """Time step of the engine, time."""
     stiffness: float = 2e5
     """Of contacts, force / length."""
-    sensing_capacity: int | None = None
-    """Most neighbours or targets in sight of one particle, in a swarm large enough for lists; 2.5 times the mean if
-    left out. If it is too small, a run stops and says so."""
+    neighbor_room: float = 1.0
+    """Room in the lists of neighbours of a large swarm, relative to what is usually enough. Where it is not, a run
+    makes it larger and repeats what has been lost."""
+
+    training_defaults: ClassVar[dict[str, Any]] = {"num_particles": 16, "physics_steps": 50, "max_steps": 5000}
+    action_space_defaults: ClassVar[dict[str, dict[str, Any]]] = {
+        "MaxNorm": {"max_norm": 10.0},
+        "Box": {"x_min": -10.0, "x_max": 10.0},
+    }
+    near: ClassVar[float] = 1.0
+    """Within how many radii of its target a particle has the bonus."""
+    senses_targets: ClassVar[bool] = False
+    """Whether targets are sensed by lidar."""
 
     def __post_init__(self) -> None:
         """Check every field, once."""
         here = type(self).__name__
+        task.freeze_sizes(here, self, "radius", "mass")
         check_whole(
             here,
             num_particles=self.num_particles,
@@ -57,8 +107,6 @@ class Navigator(Environment):
             physics_steps=self.physics_steps,
             n_lidar_rays=self.n_lidar_rays,
         )
-        if self.sensing_capacity is not None:
-            check_whole(here, sensing_capacity=self.sensing_capacity)
         check_number(
             here,
             positive=True,
@@ -67,29 +115,17 @@ class Navigator(Environment):
             lidar_range=self.lidar_range,
             dt=self.dt,
             stiffness=self.stiffness,
+            neighbor_room=self.neighbor_room,
         )
         check_number(here, least=0.0, box_padding=self.box_padding, friction=self.friction)
         check_number(here, ke_weight=self.ke_weight, coop_weight=self.coop_weight, near_goal_bonus=self.near_goal_bonus)
+        if self.senses_targets:
+            task.check_sight(here, self.lidar_range, self.radius)
         if self.max_box_size < self.min_box_size:
             raise ValueError(
                 f"{here}: max_box_size >= min_box_size; got min_box_size={self.min_box_size}, "
                 f"max_box_size={self.max_box_size}. Raise max_box_size."
             )
-
-    @property
-    def action_size(self) -> int:
-        """2: a force."""
-        return 2
-
-    @property
-    def episode_length(self) -> int:
-        """Decisions in `max_steps` physics steps, the last one begun in full."""
-        return -(-self.max_steps // self.physics_steps)
-
-    @property
-    def decision_time(self) -> float:
-        """``physics_steps * dt``."""
-        return self.physics_steps * self.dt
 
     def world(self, box_low: Array, box_high: Array) -> dem.World:
         """Return the world of one episode; corners ``(2,)``."""
@@ -108,26 +144,130 @@ class Navigator(Environment):
             rough=False,
         )
 
-    def check_placement(
-        self, particles: dem.Particles, targets: ArrayLike, box_low: ArrayLike, box_high: ArrayLike
-    ) -> tuple[Array, Array, Array]:
-        """Return targets and corners of the box as arrays.
+    def make_state(
+        self,
+        *,
+        position: ArrayLike,
+        targets: ArrayLike,
+        box_low: ArrayLike,
+        box_high: ArrayLike,
+        velocity: ArrayLike = 0.0,
+        force: ArrayLike = 0.0,
+        radius: ArrayLike | None = None,
+        mass: ArrayLike | None = None,
+        kinetic_energy: ArrayLike | None = None,
+        step_count: int = 0,
+    ) -> NavigatorState:
+        """Return the state that explicit arrays describe, for replay and tests.
+
+        Parameters
+        ----------
+        position, targets : array, (N, 2), length
+        box_low, box_high : array, (2,), length
+        velocity, force : array, (N, 2) or broadcastable
+            `force` is what the particles felt in the last step.
+        radius, mass : array, (N,) or broadcastable, optional
+            The environment's, in the middle of a range, if left out.
+        kinetic_energy : array, (N,), energy, optional
+            What the next reward compares with; that of `velocity` if left out.
+        step_count : int
+            Physics steps already taken.
 
         Raises
         ------
         ValueError
-            If a shape does not fit or a number is not finite.
+            If a shape does not fit, a number is not finite, or a radius is larger than the environment's.
         """
+        here = f"{type(self).__name__}.make_state"
+        radius = task.middle(self.radius) if radius is None else radius
+        mass = task.middle(self.mass) if mass is None else mass
+        particles = dem.Particles.create(position, velocity, radius, mass, force)
+        task.check_radius(here, particles.radius, self.radius)
         targets = dem.particles.as_float("targets", targets)
+        num = self.num_particles
         for name, array in (("position", particles.position), ("targets", targets)):
-            if array.shape != (self.num_particles, 2):
+            if array.shape != (num, 2):
                 raise ValueError(
-                    f"{type(self).__name__}.make_state: {name} is (num_particles, 2) = ({self.num_particles}, 2); got "
-                    f"shape {array.shape}. Build the environment with num_particles={len(array)}, or pass as many rows."
+                    f"{here}: {name} is (num_particles, 2) = ({num}, 2); got shape {array.shape}. "
+                    f"Build the environment with num_particles={len(array)}, or pass as many rows."
                 )
         world = dem.World.create(box_low, box_high)
         if world.dim != 2:
+            raise ValueError(f"{here}: box_low and box_high are (2,); got ({world.dim},). Leave out z.")
+        state = self._sense(particles, targets, world.box_low, world.box_high, None)
+        state = replace(state, step_count=jnp.asarray(step_count, jnp.int32))
+        if kinetic_energy is None:
+            return state
+        kinetic_energy = dem.particles.as_float("kinetic_energy", kinetic_energy)
+        if kinetic_energy.shape not in ((), (num,)):
             raise ValueError(
-                f"{type(self).__name__}.make_state: box_low and box_high are (2,); got ({world.dim},). Leave out z."
+                f"{here}: kinetic_energy is (num_particles,) = ({num},); got shape {kinetic_energy.shape}. "
+                "Pass one number for each particle."
             )
-        return targets, world.box_low, world.box_high
+        return replace(state, kinetic_energy=jnp.broadcast_to(kinetic_energy, (num,)))
+
+    @partial(jax.jit, static_argnums=0)
+    def step(self, state: NavigatorState, action: Array) -> tuple[NavigatorState, Timestep]:
+        """Return the state and the timestep after one decision.
+
+        Parameters
+        ----------
+        state : NavigatorState
+        action : Array, (N, 2), force
+            Held for `physics_steps` steps; drag is added to it.
+        """
+        self.check_action(action)
+        around, before = self._surroundings, state.vicinity
+        particles, contacts = dem.advance(
+            self.world(state.box_low, state.box_high),
+            state.particles,
+            action,
+            self.physics_steps,
+            None,
+            around.contacts,
+            before.contacts,
+        )
+        vicinity = replace(before, contacts=contacts)
+        new = self._sense(particles, state.targets, state.box_low, state.box_high, vicinity)
+        new = replace(new, step_count=state.step_count + self.physics_steps)
+        progress = new.potential - state.potential
+        reward = (
+            progress
+            - self.ke_weight * (new.kinetic_energy - state.kinetic_energy)
+            + self.coop_weight * jnp.mean(progress)
+            + self.near_goal_bonus * (new.distance <= self.near * particles.radius)
+        )
+        return new, Timestep(
+            observation=new.observation,
+            reward=reward,
+            terminated=jnp.zeros((), bool),
+            truncated=new.step_count >= self.max_steps,
+            info={"success": jnp.mean(new.reached.astype(reward.dtype)), "overflow": around.overflow(new.vicinity)},
+        )
+
+    def _begin(self, key: Array, position: Array, targets: Array, box_low: Array, box_high: Array) -> NavigatorState:
+        """Return the state of discs at rest, their sizes drawn."""
+        key_radius, key_mass = jax.random.split(key)
+        radius = task.draw_sizes(key_radius, self.radius, self.num_particles)
+        mass = task.draw_sizes(key_mass, self.mass, self.num_particles)
+        return self._sense(dem.Particles.create(position, 0.0, radius, mass), targets, box_low, box_high, None)
+
+    @cached_property
+    def _surroundings(self) -> Surroundings:
+        """What lists of neighbours the swarm needs."""
+        size, largest = self.max_box_size + self.box_padding, task.largest(self.radius)
+        return Surroundings.create(
+            num_particles=self.num_particles,
+            extent=(size, size),
+            sensing_range=self.lidar_range,
+            contact_range=2 * largest,
+            skin=0.5 * task.smallest(self.radius),
+            num_targets=self.num_particles if self.senses_targets else 0,
+            room=self.neighbor_room,
+        )
+
+    @abc.abstractmethod
+    def _sense(
+        self, particles: dem.Particles, targets: Array, box_low: Array, box_high: Array, vicinity: Vicinity | None
+    ) -> NavigatorState:
+        """Return the state at step 0; without `vicinity` at the beginning of an episode."""

@@ -34,17 +34,28 @@ def jittered_grid(key: Array, num_points: int, size: Array, radius: float = 1.0)
     return (jnp.stack([column, row], axis=-1) + 0.5) * cell + shift * room
 
 
-def ring(key: Array, num_points: int, size: Array, width: float) -> Array:
-    """Return points in the ring of `width` around ``[0, size]``: a quarter left, right, below, the rest above."""
+def ring(key: Array, num_points: int, size: Array, width: float, radius: float = 1.0) -> Array:
+    """Return points in the ring of `width` around ``[0, size]``: a quarter left, right, below, the rest above.
+
+    Parameters
+    ----------
+    key : Array
+        Random key.
+    num_points : int
+        At least 0.
+    size : Array, (2,), length
+    width, radius : float, length
+        Of the ring, and of the discs.
+    """
     key_left, key_right, key_below, key_above = jax.random.split(key, 4)
     quarter = num_points // 4
     upright = jnp.stack([jnp.asarray(width, size.dtype), size[1] + 2 * width])
     flat = jnp.stack([size[0], jnp.asarray(width, size.dtype)])
     return jnp.concatenate(
         [
-            jittered_grid(key_left, quarter, upright) - width,
-            jittered_grid(key_right, quarter, upright) + jnp.stack([size[0], jnp.asarray(-width, size.dtype)]),
-            jittered_grid(key_below, quarter, flat) + jnp.asarray([0.0, -width]),
-            jittered_grid(key_above, num_points - 3 * quarter, flat) + jnp.stack([jnp.zeros(()), size[1]]),
+            jittered_grid(key_left, quarter, upright, radius) - width,
+            jittered_grid(key_right, quarter, upright, radius) + jnp.stack([size[0], jnp.asarray(-width, size.dtype)]),
+            jittered_grid(key_below, quarter, flat, radius) + jnp.asarray([0.0, -width]),
+            jittered_grid(key_above, num_points - 3 * quarter, flat, radius) + jnp.stack([jnp.zeros(()), size[1]]),
         ]
     )

@@ -1,17 +1,16 @@
-"""The lists of neighbours of an environment: who may touch, who may be sensed, which targets may be."""
+"""The lists of neighbours of an environment: who may touch, who may be sensed, what else may be."""
 
 from dataclasses import dataclass
 from typing import Self
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 from jax import Array
 
 from jaxdem_ac.dem.neighbors import Neighbors, NeighborSpec, make_spec, no_neighbors, refresh
 
 # From this many particles on lists sense faster than all pairs, on two CPU cores.
-LIST_FROM = 128
+LIST_FROM = 48
 
 
 @jax.tree_util.register_dataclass
@@ -24,17 +23,7 @@ class Vicinity:
     swarm: Neighbors | None
     """Who may sense whom."""
     targets: Neighbors | None
-    """Who may sense which target."""
-
-    @property
-    def swarm_index(self) -> Array | None:
-        """Candidates of each particle, ``(N, K)``."""
-        return None if self.swarm is None else self.swarm.index
-
-    @property
-    def target_index(self) -> Array | None:
-        """Candidates among the targets, ``(N, K)``."""
-        return None if self.targets is None else self.targets.index
+    """Who may sense which target, or what else does not move."""
 
 
 @dataclass(frozen=True)
@@ -46,7 +35,7 @@ class Surroundings:
     swarm: NeighborSpec | None
     """Of sensing one another."""
     targets: NeighborSpec | None
-    """Of sensing targets, which do not move; None if nobody senses them."""
+    """Of sensing what does not move; None if there is no such thing."""
 
     @classmethod
     def create(
@@ -54,58 +43,76 @@ class Surroundings:
         *,
         num_particles: int,
         extent: tuple[float, ...],
-        largest_radius: float,
         sensing_range: float,
+        contact_range: float,
+        skin: float,
+        num_bodies: int | None = None,
         num_targets: int = 0,
-        target_extent: tuple[float, ...] = (),
-        capacity: int | None = None,
+        height: float | None = None,
+        room: float = 1.0,
     ) -> Self:
-        """Return what N particles in a box of that extent need, and M targets in a region of theirs.
+        """Return what N particles need, spread over a box.
 
         Parameters
         ----------
-        num_particles, num_targets : int
-            N and M; no list of targets for M = 0.
-        extent, target_extent : tuple of float, (dim,), length
-        largest_radius, sensing_range : float, length
-        capacity : int, optional
-            Of the lists of sensing; from the density if left out.
+        num_particles : int
+            N, that sense.
+        extent : tuple of float, (2,), length
+            Of the box.
+        sensing_range, contact_range : float, length
+            From centre to centre.
+        skin : float, length
+            Of the list of contacts; twice that for sensing.
+        num_bodies : int, optional
+            That touch; N if left out.
+        num_targets : int
+            M, anywhere in the box; no list of them for 0.
+        height : float, length, optional
+            In which bodies touch in 3D; they are sensed in the plane.
+        room : float
+            Of the lists, relative to what is usually enough.
         """
-        if num_particles < LIST_FROM:
+        num_bodies = num_particles if num_bodies is None else num_bodies
+        if num_bodies < LIST_FROM:
             return cls(None, None, None)
-        box = np.asarray(extent)
+        body = extent if height is None else (*extent, height)
+        sight = (num_particles, extent, sensing_range, 2 * skin)
         return cls(
-            contacts=make_spec(num_particles, box, 2 * largest_radius, 0.5 * largest_radius),
-            swarm=make_spec(num_particles, box, sensing_range, largest_radius, capacity=capacity),
-            targets=make_spec(
-                num_targets,
-                np.asarray(target_extent),
-                sensing_range,
-                largest_radius,
-                capacity=capacity,
-                among_themselves=False,
-            )
-            if num_targets
-            else None,
+            # Whoever meets stays together for a while: twice the contacts of a gas.
+            contacts=make_spec(num_bodies, body, contact_range, skin, room=2 * room),
+            swarm=make_spec(*sight, room=room),
+            targets=make_spec(*sight, room=room, num_sources=num_targets) if num_targets else None,
+        )
+
+    def begin(self, position: Array, bodies: Array | None = None) -> Vicinity:
+        """Return lists that are built when they are first looked at.
+
+        Parameters
+        ----------
+        position : Array, (N, 2), length
+        bodies : Array, (B, dim), length, optional
+            All that touch; the same if left out.
+        """
+        bodies = position if bodies is None else bodies
+        return Vicinity(
+            contacts=None if self.contacts is None else no_neighbors(self.contacts, bodies),
+            swarm=None if self.swarm is None else no_neighbors(self.swarm, position),
+            targets=None if self.targets is None else no_neighbors(self.targets, position),
         )
 
     def refresh(
-        self, vicinity: Vicinity | None, position: Array, box_low: Array, box_high: Array, targets: Array | None = None
+        self, vicinity: Vicinity, position: Array, box_low: Array, box_high: Array, targets: Array | None = None
     ) -> Vicinity:
         """Return the lists of sensing, built again where they have grown stale; those of contacts are the engine's.
 
         Parameters
         ----------
-        vicinity : Vicinity, optional
-            None at the beginning of an episode.
-        position : Array, (N, dim), length
-        box_low, box_high : Array, (dim,), length
-        targets : Array, (M, dim), length, optional
+        vicinity : Vicinity
+        position : Array, (N, 2), length
+        box_low, box_high : Array, (2,), length
+        targets : Array, (M, 2), length, optional
             Where there are lists of them.
         """
-        if vicinity is None:
-            specs = (self.contacts, self.swarm, self.targets)
-            vicinity = Vicinity(*(None if spec is None else no_neighbors(spec, position) for spec in specs))
         swarm, seen = vicinity.swarm, vicinity.targets
         if self.swarm is not None and swarm is not None:
             swarm = refresh(self.swarm, swarm, position, box_low, box_high)
@@ -114,16 +121,14 @@ class Surroundings:
         return Vicinity(vicinity.contacts, swarm, seen)
 
     def overflow(self, vicinity: Vicinity) -> Array:
-        """Return the largest capacity that a list has needed and lacked, ``()``; 0 if all had room."""
-        return worst_overflow(
-            (self.contacts, vicinity.contacts), (self.swarm, vicinity.swarm), (self.targets, vicinity.targets)
+        """Return how many times longer a list would have had to be, ``()``; 0 if all had room."""
+        worst = jnp.zeros(())
+        lists = zip(
+            (self.contacts, self.swarm, self.targets),
+            (vicinity.contacts, vicinity.swarm, vicinity.targets),
+            strict=True,
         )
-
-
-def worst_overflow(*lists: tuple[NeighborSpec | None, Neighbors | None]) -> Array:
-    """Return the largest capacity that a list has needed and lacked, ``()``; 0 if all had room."""
-    worst = jnp.zeros((), jnp.int32)
-    for spec, neighbors in lists:
-        if spec is not None and neighbors is not None:
-            worst = jnp.maximum(worst, jnp.where(neighbors.overflow(spec), jnp.max(neighbors.needed), 0))
-    return worst
+        for spec, neighbors in lists:
+            if spec is not None and neighbors is not None:
+                worst = jnp.maximum(worst, neighbors.shortage(spec))
+        return worst

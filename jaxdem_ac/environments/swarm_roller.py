@@ -1,7 +1,7 @@
 """A swarm of spheres that roll over a floor to shared targets, moved by nothing but friction."""
 
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, partial
 from typing import ClassVar
 
 import jax
@@ -10,13 +10,12 @@ from jax import Array
 from jax.typing import ArrayLike
 
 from jaxdem_ac import dem
-from jaxdem_ac.dem.neighbors import Neighbors, NeighborSpec
-from jaxdem_ac.environments import crowd
+from jaxdem_ac.environments import task
 from jaxdem_ac.environments.base import Timestep
 from jaxdem_ac.environments.checks import check_number, check_whole
 from jaxdem_ac.environments.lidar import lidar, look, reached_sources, wall_lidar
 from jaxdem_ac.environments.placement import jittered_grid, ring
-from jaxdem_ac.environments.surroundings import LIST_FROM
+from jaxdem_ac.environments.surroundings import Surroundings, Vicinity
 
 
 @jax.tree_util.register_dataclass
@@ -41,19 +40,15 @@ class SwarmRollerState:
     step_count: Array
     """Physics steps since the reset, ``()``."""
     nearest_target: Array
-    """Distance along the floor of each particle's nearest target in sight, ``(N,)``, length."""
+    """Along the floor to each particle's nearest target, ``(N,)``, length; `lidar_range` if none is in sight."""
     reached: Array
     """Which targets have a particle's centre above them within one radius, ``(N,)`` of bool."""
-    contacts: Neighbors | None
-    """Who may touch whom; None where all pairs are faster."""
-    swarm: Neighbors | None
-    """Who may sense whom; None where all pairs are faster."""
-    sighted: Neighbors | None
-    """Who may sense which target; None where all pairs are faster."""
+    vicinity: Vicinity
+    """Lists of neighbours, where the swarm is large enough for them."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class SwarmRoller(crowd.CrowdTask):
+class SwarmRoller(task.SwarmTask):
     r"""N spheres on a floor look for N shared targets, each turning itself and carried by friction alone.
 
     An action ``(N, 2)`` is a torque about the two axes of the floor in units of `max_torque`, cut to length 1 and held
@@ -91,9 +86,9 @@ class SwarmRoller(crowd.CrowdTask):
     """Largest side of that region, length."""
     box_padding: float = 8.0
     """How much larger the floor is than that region, length; most of the swarm starts in the ring between."""
-    radius: crowd.Sizes = 1.0
+    radius: task.Sizes = 1.0
     """Of the spheres, or a range to draw each from, length."""
-    mass: crowd.Sizes = 1.0
+    mass: task.Sizes = 1.0
     """Of the spheres, or a range to draw each from."""
     max_torque: float = 4.0
     """About the axes of the floor, force * length."""
@@ -127,16 +122,16 @@ class SwarmRoller(crowd.CrowdTask):
     """Of contacts, force / length."""
     tangential_damping: float = 20.0
     """Of contacts that slip slowly, mass / time: rolling creeps by the force of friction divided by this."""
-    sensing_capacity: int | None = None
-    """Most neighbours or targets in sight of one particle, in a swarm large enough for lists; as many as can be packed
-    if left out."""
+    neighbor_room: float = 1.0
+    """Room in the lists of neighbours of a large swarm, relative to what is usually enough. Where it is not, a run
+    makes it larger and repeats what has been lost."""
 
     success_name: ClassVar[str] = "coverage"
 
     def __post_init__(self) -> None:
         """Check every field, once."""
         here = "SwarmRoller"
-        crowd.freeze_sizes(here, self, "radius", "mass")
+        task.freeze_sizes(here, self, "radius", "mass")
         check_whole(
             here,
             num_particles=self.num_particles,
@@ -158,6 +153,7 @@ class SwarmRoller(crowd.CrowdTask):
             lidar_range=self.lidar_range,
             dt=self.dt,
             stiffness=self.stiffness,
+            neighbor_room=self.neighbor_room,
             tangential_damping=self.tangential_damping,
         )
         check_number(here, least=0.0, drag=self.drag)
@@ -167,13 +163,14 @@ class SwarmRoller(crowd.CrowdTask):
                 f"{here}: max_box_size >= min_box_size; got min_box_size={self.min_box_size}, "
                 f"max_box_size={self.max_box_size}. Raise max_box_size."
             )
-        side, width, radius = self.min_box_size, self.box_padding / 2, crowd.largest(self.radius)
+        task.check_sight(here, self.lidar_range, self.radius)
+        side, width, radius = self.min_box_size, self.box_padding / 2, task.largest(self.radius)
         num_outside = self.num_particles - self._num_inside
         quarter = num_outside // 4
         advice = "Raise min_box_size or box_padding, or lower num_particles."
-        crowd.check_room(here, self._num_inside, (side, side), radius, advice)
-        crowd.check_room(here, quarter, (width, side + 2 * width), radius, advice)
-        crowd.check_room(here, num_outside - 3 * quarter, (side, width), radius, advice)
+        task.check_room(here, self._num_inside, (side, side), radius, advice)
+        task.check_room(here, quarter, (width, side + 2 * width), radius, advice)
+        task.check_room(here, num_outside - 3 * quarter, (side, width), radius, advice)
 
     @property
     def observation_size(self) -> int:
@@ -185,6 +182,7 @@ class SwarmRoller(crowd.CrowdTask):
         """How many start among the targets."""
         return max(1, self.num_particles // 6)
 
+    @partial(jax.jit, static_argnums=0)
     def reset(self, key: Array) -> SwarmRollerState:
         """Return a new episode: targets on a jittered grid, a sixth of the swarm among them, the rest in the ring.
 
@@ -195,16 +193,16 @@ class SwarmRoller(crowd.CrowdTask):
         """
         key_box, key_inside, key_ring, key_targets, key_order, key_radius, key_mass = jax.random.split(key, 7)
         size = jax.random.uniform(key_box, (2,), float, minval=self.min_box_size, maxval=self.max_box_size)
-        scale, width = crowd.largest(self.radius), self.box_padding / 2
+        scale, width = task.largest(self.radius), self.box_padding / 2
         inside = jittered_grid(key_inside, self._num_inside, size, scale)
-        outside = ring(key_ring, self.num_particles - self._num_inside, size / scale, width / scale) * scale
+        outside = ring(key_ring, self.num_particles - self._num_inside, size, width, scale)
         # Which particle starts where says nothing: the order is shuffled.
         place = jax.random.permutation(key_order, jnp.concatenate([inside, outside]))
-        radius = crowd.draw_sizes(key_radius, self.radius, self.num_particles)
+        radius = task.draw_sizes(key_radius, self.radius, self.num_particles)
         particles = dem.Particles.create(
             jnp.column_stack([place, radius]),
             radius=radius,
-            mass=crowd.draw_sizes(key_mass, self.mass, self.num_particles),
+            mass=task.draw_sizes(key_mass, self.mass, self.num_particles),
         )
         targets = jittered_grid(key_targets, self.num_particles, size, scale)
         return self._state(particles, targets, jnp.full((2,), -width), size + width, None)
@@ -240,10 +238,10 @@ class SwarmRoller(crowd.CrowdTask):
         Raises
         ------
         ValueError
-            If a shape does not fit or a number is not finite.
+            If a shape does not fit, a number is not finite, or a radius is larger than the environment's.
         """
-        radius = (crowd.smallest(self.radius) + crowd.largest(self.radius)) / 2 if radius is None else radius
-        mass = (crowd.smallest(self.mass) + crowd.largest(self.mass)) / 2 if mass is None else mass
+        radius = task.middle(self.radius) if radius is None else radius
+        mass = task.middle(self.mass) if mass is None else mass
         place, targets = dem.particles.as_float("position", position), dem.particles.as_float("targets", targets)
         num = self.num_particles
         for name, array, shapes in (("position", place, ((num, 2), (num, 3))), ("targets", targets, ((num, 2),))):
@@ -255,10 +253,12 @@ class SwarmRoller(crowd.CrowdTask):
         radius = jnp.broadcast_to(jnp.asarray(radius, float), (num,))
         place = jnp.column_stack([place, radius]) if place.shape[1] == 2 else place
         particles = dem.Particles.create(place, velocity, radius, mass, angular_velocity=angular_velocity)
+        task.check_radius("SwarmRoller.make_state", particles.radius, self.radius)
         world = dem.World.create(box_low, box_high)
         state = self._state(particles, targets, world.box_low, world.box_high, None)
         return replace(state, step_count=jnp.asarray(step_count, jnp.int32))
 
+    @partial(jax.jit, static_argnums=0)
     def step(self, state: SwarmRollerState, action: Array) -> tuple[SwarmRollerState, Timestep]:
         """Return the state and the timestep after one decision.
 
@@ -269,19 +269,20 @@ class SwarmRoller(crowd.CrowdTask):
             Torques about x and y in units of `max_torque`, cut to length 1.
         """
         self.check_action(action)
-        turning = self.max_torque * crowd.shorten(action, 1.0)
+        turning = self.max_torque * task.shorten(action, 1.0)
         torque = jnp.column_stack([turning, jnp.zeros_like(turning[:, 0])])
-        contact_spec, swarm_spec, target_spec = self._lists
+        around = self._surroundings
         particles, contacts = dem.advance(
             self._world(state.box_low, state.box_high),
             state.particles,
             jnp.zeros_like(torque),
             self.physics_steps,
             torque,
-            contact_spec,
-            state.contacts,
+            around.contacts,
+            state.vicinity.contacts,
         )
-        new = self._state(particles, state.targets, state.box_low, state.box_high, replace(state, contacts=contacts))
+        vicinity = replace(state.vicinity, contacts=contacts)
+        new = self._state(particles, state.targets, state.box_low, state.box_high, vicinity)
         new = replace(new, step_count=state.step_count + self.physics_steps)
         progress = new.shaping - state.shaping
         reward = (
@@ -297,39 +298,29 @@ class SwarmRoller(crowd.CrowdTask):
             truncated=new.step_count >= self.max_steps,
             info={
                 "success": jnp.mean(new.reached.astype(reward.dtype)),
-                "overflow": crowd.worst_overflow(
-                    (contact_spec, new.contacts), (swarm_spec, new.swarm), (target_spec, new.sighted)
-                ),
+                "overflow": around.overflow(new.vicinity),
             },
         )
 
     @cached_property
-    def _lists(self) -> tuple[NeighborSpec | None, NeighborSpec | None, NeighborSpec | None]:
-        """Of contacts, of sensing the swarm and of sensing targets; None where all pairs are faster."""
-        if self.num_particles < LIST_FROM:
-            return None, None, None
-        side, region = self.max_box_size + self.box_padding, self.max_box_size
-        small, large, num = crowd.smallest(self.radius), crowd.largest(self.radius), self.num_particles
-        contacts = crowd.jam_spec(num, (side, side), 2 * large, 0.5 * small, small)
-        # Cells are columns: nobody is above another, or hardly.
-        contacts = replace(contacts, grid=(*contacts.grid, 1), capacity=min(2 * contacts.capacity, num - 1))
-        return (
-            contacts,
-            crowd.jam_spec(num, (side, side), self.lidar_range, large, small, capacity=self.sensing_capacity),
-            crowd.jam_spec(
-                num,
-                (region, region),
-                self.lidar_range,
-                large,
-                small,
-                capacity=self.sensing_capacity,
-                among_themselves=False,
-            ),
+    def _surroundings(self) -> Surroundings:
+        """What lists of neighbours the swarm needs."""
+        side, large = self.max_box_size + self.box_padding, task.largest(self.radius)
+        return Surroundings.create(
+            num_particles=self.num_particles,
+            extent=(side, side),
+            sensing_range=self.lidar_range,
+            contact_range=2 * large,
+            skin=0.5 * task.smallest(self.radius),
+            num_targets=self.num_particles,
+            # Nobody is above another, or hardly.
+            height=2 * large,
+            room=self.neighbor_room,
         )
 
     def _world(self, box_low: Array, box_high: Array) -> dem.World:
         """Return the floor with its walls; the ceiling is out of reach."""
-        height = 20 * crowd.largest(self.radius)
+        height = 20 * task.largest(self.radius)
         return dem.World.create(
             jnp.append(box_low, 0.0),
             jnp.append(box_high, height),
@@ -343,30 +334,29 @@ class SwarmRoller(crowd.CrowdTask):
             tangential_damping=self.tangential_damping,
         )
 
+    @partial(jax.jit, static_argnums=0)
     def _state(
         self,
         particles: dem.Particles,
         targets: Array,
         box_low: Array,
         box_high: Array,
-        before: SwarmRollerState | None,
+        vicinity: Vicinity | None,
     ) -> SwarmRollerState:
         """Sense, and return the state at step 0."""
-        contact_spec, swarm_spec, target_spec = self._lists
         place = particles.position[:, :2]
-        contacts = crowd.start_list(contact_spec, particles.position) if before is None else before.contacts
-        swarm = crowd.start_list(swarm_spec, place) if before is None else before.swarm
-        sighted = crowd.start_list(target_spec, place) if before is None else before.sighted
+        around = self._surroundings
         with jax.named_scope("lidar"):
-            swarm, others = crowd.renew_list(swarm_spec, swarm, place, box_low, box_high)
-            sighted, candidates = crowd.renew_list(target_spec, sighted, place, box_low, box_high, targets)
-            to_targets = look(place, targets, candidates)
-            to_others = look(place, place, others, among_themselves=True)
+            vicinity = around.begin(place, particles.position) if vicinity is None else vicinity
+            vicinity = around.refresh(vicinity, place, box_low, box_high, targets)
+            to_targets = look(place, targets, vicinity.targets)
+            to_others = look(place, neighbors=vicinity.swarm)
             target_reading = lidar(to_targets, self.lidar_range, self.n_lidar_rays)
             swarm_reading = jnp.maximum(
                 lidar(to_others, self.lidar_range, self.n_lidar_rays),
                 wall_lidar(place, box_low, box_high, self.lidar_range, self.n_lidar_rays),
             )
+        seen = target_reading > 0
         potential = jnp.exp((target_reading - self.lidar_range) / self.shaping_length)
         parts = [
             particles.velocity[:, :2],
@@ -380,12 +370,10 @@ class SwarmRoller(crowd.CrowdTask):
             box_low=box_low,
             box_high=box_high,
             observation=jnp.concatenate(parts, axis=-1),
-            shaping=jnp.sum(jnp.where(target_reading > 0, potential, 0.0), axis=-1),
+            shaping=jnp.sum(jnp.where(seen, potential, 0.0), axis=-1),
             kinetic_energy=particles.kinetic_energy,
             step_count=jnp.zeros((), jnp.int32),
-            nearest_target=jnp.min(to_targets.distance, axis=1),
+            nearest_target=self.lidar_range - jnp.max(target_reading, axis=-1),
             reached=reached_sources(to_targets, particles.radius, self.num_particles),
-            contacts=contacts,
-            swarm=swarm,
-            sighted=sighted,
+            vicinity=vicinity,
         )

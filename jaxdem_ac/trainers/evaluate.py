@@ -11,7 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
-from jaxdem_ac.environments.base import Environment, check_overflow, reset_batch, step_batch
+from jaxdem_ac.environments.base import Environment, play_with_room, reset_batch, step_batch
 from jaxdem_ac.trainers.policy import as_pytree
 
 Acting = Callable[..., Array]
@@ -102,8 +102,11 @@ def evaluate(
     if isinstance(num_episodes, bool) or not isinstance(num_episodes, int) or num_episodes < 2:
         raise ValueError(f"evaluate: num_episodes is at least 2; got num_episodes={num_episodes!r}. Raise it.")
     policy = as_pytree(policy)
-    success, reward, ended, overflow = _play_episodes(environment, policy, key, num_episodes, sample, max_decisions)
-    check_overflow("evaluate", jnp.max(overflow))
+
+    def play(environment: Environment) -> tuple[Array, Array, Array, Array]:
+        return _play_episodes(environment, policy, key, num_episodes, sample, max_decisions)
+
+    _, (success, reward, ended, _) = play_with_room(environment, play, lambda played: jnp.max(played[3]))
     if not bool(jnp.all(ended)):
         raise ValueError(
             f"evaluate: episodes end within max_decisions; got max_decisions={max_decisions}. "
@@ -141,14 +144,13 @@ def _play_episodes(
         0 * one,
         jnp.zeros((num_episodes, 2)),
         jnp.zeros(num_episodes, bool),
-        jnp.zeros(num_episodes, jnp.int32),
+        jnp.zeros(num_episodes),
         0,
     )
     _, success, total, ended, overflow, _ = jax.lax.while_loop(going, body, start)
     return success, total[:, 0] / total[:, 1], ended, overflow
 
 
-@partial(jax.jit, static_argnames=("environment", "num_steps", "sample"))
 def record(
     environment: Environment, policy: Any, key: Array, num_steps: int, sample: bool = False
 ) -> tuple[Any, dict[str, Array]]:
@@ -173,6 +175,21 @@ def record(
     info : dict of Array
         Figures of each decision, ``(T,)``.
     """
+    policy = as_pytree(policy)
+
+    def play(environment: Environment) -> tuple[Any, dict[str, Array]]:
+        return _record(environment, policy, key, num_steps, sample)
+
+    def overflow(played: tuple[Any, dict[str, Array]]) -> Any:
+        return jnp.max(played[1].get("overflow", jnp.zeros(())))
+
+    return play_with_room(environment, play, overflow)[1]
+
+
+@partial(jax.jit, static_argnames=("environment", "num_steps", "sample"))
+def _record(
+    environment: Environment, policy: Any, key: Array, num_steps: int, sample: bool
+) -> tuple[Any, dict[str, Array]]:
     key_reset, key_play = jax.random.split(key)
 
     def body(state: Any, key_action: Array) -> tuple[Any, tuple[Any, dict[str, Array]]]:

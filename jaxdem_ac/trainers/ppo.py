@@ -283,9 +283,12 @@ def update(learner: Learner, state: LearnerState) -> tuple[LearnerState, dict[st
     return replace(state, num_updates=state.num_updates + 1), {**figures, **terms}
 
 
-@partial(jax.jit, static_argnames=("learner", "num_updates"), donate_argnames="state")
+@partial(jax.jit, static_argnames=("learner", "num_updates"))
 def update_many(learner: Learner, state: LearnerState, num_updates: int) -> tuple[LearnerState, dict[str, Array]]:
-    """Make `num_updates` updates in one compiled call; metrics are ``(num_updates,)`` each."""
+    """Make `num_updates` updates in one compiled call; metrics are ``(num_updates,)`` each.
+
+    The old state stays: if lists of neighbours turn out too short, a run goes back to it.
+    """
     return jax.lax.scan(lambda carry, _: update(learner, carry), state, length=num_updates)
 
 

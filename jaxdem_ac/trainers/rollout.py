@@ -5,10 +5,18 @@ from functools import partial
 from typing import Any, Literal
 
 import jax
+import jax.numpy as jnp
 from flax import nnx
 from jax import Array
 
-from jaxdem_ac.environments.base import Environment, Timestep, reset_batch, reset_where, step_batch
+from jaxdem_ac.environments.base import (
+    Environment,
+    Timestep,
+    play_with_room,
+    reset_batch,
+    reset_where,
+    step_batch,
+)
 from jaxdem_ac.trainers.policy import Policy, as_pytree
 
 
@@ -92,6 +100,11 @@ def rollout(
     ------
     ValueError
         If a number is below 1, or `model` is another string.
+
+    Notes
+    -----
+    If lists of neighbours turn out too short, they are made longer and the call starts over. What is traced cannot:
+    there ``info["overflow"]`` is not 0.
     """
     for name, value in (("num_steps", num_steps), ("num_envs", num_envs)):
         if isinstance(value, bool) or not isinstance(value, int) or value < 1:
@@ -99,10 +112,19 @@ def rollout(
     if isinstance(model, str):
         if model != "random":
             raise ValueError(f"rollout: model is a model or 'random'; got {model!r}. Build one with make_model.")
-        return _rollout(environment, None, key, num_steps, num_envs)
-    if isinstance(model, nnx.Module):
-        model = Policy(*nnx.split(model), None, environment.observation_size)
-    return _rollout(environment, as_pytree(model), key, num_steps, num_envs)
+        policy = None
+    elif isinstance(model, nnx.Module):
+        policy = as_pytree(Policy(*nnx.split(model), None, environment.observation_size))
+    else:
+        policy = as_pytree(model)
+
+    def play(environment: Environment) -> Trajectory:
+        return _rollout(environment, policy, key, num_steps, num_envs)
+
+    def overflow(trajectory: Trajectory) -> Any:
+        return jnp.max(trajectory.info.get("overflow", jnp.zeros(())))
+
+    return play_with_room(environment, play, overflow)[1]
 
 
 @partial(jax.jit, static_argnames=("environment", "num_steps", "num_envs"))

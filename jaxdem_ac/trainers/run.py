@@ -14,7 +14,7 @@ import numpy as np
 from flax import nnx
 
 from jaxdem_ac import registry
-from jaxdem_ac.environments.base import Environment, check_overflow
+from jaxdem_ac.environments.base import Environment, resized
 from jaxdem_ac.trainers import checkpoint, ppo
 from jaxdem_ac.trainers.config import TrainConfig, run_path
 from jaxdem_ac.trainers.normalizer import Normalizer
@@ -85,7 +85,7 @@ def train(config: TrainConfig, report: Report | None = None, *, overwrite: bool 
     FloatingPointError
         If a number stops being finite; the message names the first. What was learnt before is kept in the folder.
     OverflowError
-        If the environment's lists of neighbours are too short; the message gives the number to set.
+        If the environment's lists of neighbours are too short, and it cannot lengthen them.
     KeyError, TypeError, ValueError
         If the configuration names or sets what is not there.
     """
@@ -109,8 +109,7 @@ def train(config: TrainConfig, report: Report | None = None, *, overwrite: bool 
     except KeyboardInterrupt:
         keeper.save()
         raise
-    state = keeper.state
-    return TrainResult(config, run_dir, policy_of(learner, state), environment, metrics)
+    return TrainResult(config, run_dir, policy_of(keeper.learner, keeper.state), keeper.learner.environment, metrics)
 
 
 def policy_of(learner: ppo.Learner, state: ppo.LearnerState) -> Policy:
@@ -129,6 +128,21 @@ class _Keeper:
         self.state = state
         self.last_save = time.monotonic()
 
+    def update(self, num_updates: int) -> dict[str, np.ndarray]:
+        """Make updates and return their metrics; with longer lists of neighbours if they have been too short."""
+        while True:
+            state, history = ppo.update_many(self.learner, self.state, num_updates)
+            history = jax.device_get(history)
+            overflow = float(np.max(history.pop("overflow", 0)))
+            # What is not a number any more is near nobody, or everybody.
+            if overflow == 0 or int(state.bad_term):
+                self.state = state
+                return history
+            environment = self.learner.environment.grown(overflow)
+            self.learner = replace(self.learner, environment=environment)
+            env_state = resized(environment, self.state.env_state, self.learner.config.num_envs)
+            self.state = replace(self.state, env_state=env_state)
+
     def save(self) -> None:
         """Write a checkpoint, if the run has a folder."""
         if self.run_dir is not None:
@@ -145,9 +159,7 @@ def _loop(config: TrainConfig, keeper: _Keeper, report: Report | None) -> list[M
     start = time.monotonic()
     for done in range(chunk, learner.num_updates + 1, chunk):
         began = time.monotonic()
-        keeper.state, history = ppo.update_many(learner, keeper.state, chunk)
-        history = jax.device_get(history)
-        check_overflow("train", np.max(history.pop("overflow", 0)))
+        history = keeper.update(chunk)
         metrics = _summarise(history)
         now = time.monotonic()
         metrics = {

@@ -141,12 +141,12 @@ def test_large_swarms_use_lists_and_agree_with_all_pairs(monkeypatch):
     key = jax.random.key(3)
     action = jax.random.normal(jax.random.key(4), (160, 2))
     state = reset(env, key)
-    assert state.contacts is not None
+    assert state.vicinity.contacts is not None
     new, timestep = step(env, state, action)
-    monkeypatch.setattr("jaxdem_ac.environments.collective_transport.LIST_FROM", 10_000)
+    monkeypatch.setattr("jaxdem_ac.environments.surroundings.LIST_FROM", 10_000)
     # Not equal to the first, whose compiled step it would share.
     plain = CollectiveTransport(num_particles=160, arena_size=20.0, box_padding=16.0, radius=(0.7, 1.0), max_steps=9999)
-    assert reset(plain, key).contacts is None
+    assert reset(plain, key).vicinity.contacts is None
     other, _ = step(plain, reset(plain, key), action)
     assert int(timestep.info["overflow"]) == 0
     np.testing.assert_allclose(new.particles.position, other.particles.position, atol=1e-4)

@@ -114,9 +114,9 @@ def test_large_crowds_use_lists_and_agree_with_all_pairs(monkeypatch):
     key, action = jax.random.key(3), jax.random.normal(jax.random.key(4), (160, 2))
     env = Evacuation(**keywords)
     state = reset(env, key)
-    assert state.contacts is not None
+    assert state.vicinity.contacts is not None
     new, timestep = step(env, state, action)
-    monkeypatch.setattr("jaxdem_ac.environments.evacuation.LIST_FROM", 10_000)
+    monkeypatch.setattr("jaxdem_ac.environments.surroundings.LIST_FROM", 10_000)
     # Not equal to the first, whose compiled step it would share.
     plain = Evacuation(**keywords, max_steps=9999)
     other, _ = step(plain, reset(plain, key), action)

@@ -8,16 +8,16 @@ import numpy as np
 import pytest
 from jax import Array
 
-from jaxdem_ac.dem.neighbors import make_spec, no_neighbors, refresh
-from jaxdem_ac.environments.lidar import azimuth_bin, lidar, look, spherical_bin, wall_lidar
+from jaxdem_ac.dem.neighbors import Neighbors, make_spec, no_neighbors, refresh
+from jaxdem_ac.environments.lidar import azimuth_bin, lidar, look, reached_sources, spherical_bin, wall_lidar
 
 RANGE = 6.0
 
 
 def readings(
-    sensors: Array, sources: Array, num_bins: int, index: Array | None = None, among_themselves: bool = False
+    sensors: Array, sources: Array | None, num_bins: int | tuple[int, int], neighbors: Neighbors | None = None
 ) -> Array:
-    return lidar(look(sensors, sources, index, among_themselves), RANGE, num_bins)
+    return lidar(look(sensors, sources, neighbors), RANGE, num_bins)
 
 
 def sector(x: float, y: float, num_bins: int) -> int:
@@ -81,9 +81,9 @@ def test_sources_are_sensed_as_in_a_loop(num_bins: int, seed: int) -> None:
 def test_a_swarm_senses_its_others_but_no_one_itself(num_bins: int) -> None:
     position = np.random.default_rng(3).uniform(0, 12, (12, 2))
     expected = readings_by_loop(position, position, num_bins, among_themselves=True)
-    found = readings(jnp.asarray(position), jnp.asarray(position), num_bins, among_themselves=True)
+    found = readings(jnp.asarray(position), None, num_bins)
     np.testing.assert_allclose(found, expected, atol=1e-5)
-    alone = readings(jnp.asarray(position[:1]), jnp.asarray(position[:1]), num_bins, among_themselves=True)
+    alone = readings(jnp.asarray(position[:1]), None, num_bins)
     np.testing.assert_array_equal(alone, np.zeros((1, num_bins)))
 
 
@@ -93,6 +93,16 @@ def test_walls_are_sensed_at_their_feet(num_bins: int) -> None:
     position = np.random.default_rng(4).uniform(low + 0.1, high - 0.1, (20, 2))
     found = wall_lidar(jnp.asarray(position), jnp.asarray(low), jnp.asarray(high), RANGE, num_bins)
     np.testing.assert_allclose(found, walls_by_loop(position, low, high, num_bins), atol=1e-5)
+
+
+def test_walls_that_have_been_passed_or_touched_are_sensed_where_their_feet_are() -> None:
+    low, high = jnp.array([0.0, 0.0]), jnp.array([30.0, 30.0])
+    position = np.array([[-0.5, 15.0], [15.0, 30.25], [0.0, 15.0]])
+    found = np.asarray(wall_lidar(jnp.asarray(position), low, high, RANGE, 4))
+    # Sectors begin at -pi, -pi/2, 0 and pi/2.
+    np.testing.assert_allclose(found[0], [0, 0, RANGE - 0.5, 0])
+    np.testing.assert_allclose(found[1], [0, RANGE - 0.25, 0, 0])
+    assert found[2, 0] == RANGE
 
 
 def test_the_nearest_of_a_sector_counts_and_what_is_out_of_range_does_not() -> None:
@@ -107,18 +117,31 @@ def test_readings_are_between_0_and_the_range() -> None:
     assert float(found.min()) == 0.0
 
 
+@pytest.mark.parametrize("double", [False, True])
+@pytest.mark.parametrize("bins", [24, 7, (8, 3)])
 @pytest.mark.parametrize("among_themselves", [False, True])
-def test_candidates_of_a_list_read_as_all_pairs_do(among_themselves: bool) -> None:
-    random = np.random.default_rng(5)
-    sensors = jnp.asarray(random.uniform(0, 40, (60, 2)), jnp.float32)
-    sources = sensors if among_themselves else jnp.asarray(random.uniform(0, 40, (50, 2)), jnp.float32)
-    spec = make_spec(len(sources), np.array([40.0, 40.0]), RANGE, 0.5, among_themselves=among_themselves)
-    low, high = jnp.zeros(2), jnp.full(2, 40.0)
-    listed = refresh(spec, no_neighbors(spec, sensors), sensors, low, high, None if among_themselves else sources)
-    assert not listed.overflow(spec)
-    found = readings(sensors, sources, 24, listed.index, among_themselves)
-    assert (found > 0).any()
-    np.testing.assert_array_equal(found, readings(sensors, sources, 24, None, among_themselves))
+def test_pairs_of_a_list_read_as_all_pairs_do(
+    among_themselves: bool, bins: int | tuple[int, int], double: bool
+) -> None:
+    """To the last digit; among themselves a pair that stands once is seen from both sides."""
+    with jax.enable_x64(double):
+        random, dim = np.random.default_rng(5), 2 if isinstance(bins, int) else 3
+        size = np.full(dim, 25.0)
+        # On a lattice too: many directions are edges of sectors.
+        lattice = random.integers(0, 8, (30, dim)) * 3.0
+        sensors = jnp.asarray(np.concatenate([random.uniform(0, 25, (30, dim)), lattice]), float)
+        sources = None if among_themselves else jnp.asarray(np.concatenate([lattice, random.uniform(0, 25, (20, dim))]))
+        spec = make_spec(60, size, RANGE, 0.5, num_sources=None if sources is None else 50, room=100)
+        listed = refresh(spec, no_neighbors(spec, sensors), sensors, jnp.zeros(dim), jnp.asarray(size), sources)
+        assert not listed.shortage(spec)
+        found = readings(sensors, sources, bins, listed)
+        assert (found > 0).any()
+        np.testing.assert_array_equal(found, readings(sensors, sources, bins))
+        reach = jnp.full(60, 2.5)
+        if sources is not None:
+            through_list = reached_sources(look(sensors, sources, listed), reach, 50)
+            assert 0 < int(through_list.sum()) < 50
+            np.testing.assert_array_equal(through_list, reached_sources(look(sensors, sources), reach, 50))
 
 
 def test_the_fast_angle_falls_into_the_sectors_of_arctan2() -> None:

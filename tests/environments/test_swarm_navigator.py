@@ -111,7 +111,7 @@ def test_every_reward_weight_weighs_its_term() -> None:
         return np.asarray(environment.step(start, action)[1].reward)
 
     end, _ = ac.make_environment("swarm_navigator", **base).step(start, action)
-    progress = np.asarray(end.shaping - start.shaping)
+    progress = np.asarray(end.potential - start.potential)
     energy = 0.5 * np.sum(np.asarray(end.particles.velocity) ** 2, -1)
     assert energy.min() > 0.01
     np.testing.assert_allclose(reward(), progress, atol=1e-5)
@@ -128,7 +128,7 @@ def test_the_potential_of_targets_in_sight() -> None:
         box_high=[30.0, 30.0],
     )
     expected = sum(np.exp(-4 * np.hypot(*target)) for target in [(0.5, 0.1), (-0.1, 0.7)])
-    np.testing.assert_allclose(state.shaping, [expected, 0.0], rtol=1e-5)
+    np.testing.assert_allclose(state.potential, [expected, 0.0], rtol=1e-5)
     np.testing.assert_array_equal(state.observation[1], np.zeros(10))
 
 

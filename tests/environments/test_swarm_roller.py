@@ -112,9 +112,9 @@ def test_large_swarms_use_lists_and_agree_with_all_pairs(monkeypatch):
     key, action = jax.random.key(3), jax.random.normal(jax.random.key(4), (160, 2))
     env = SwarmRoller(**keywords)
     state = reset(env, key)
-    assert state.contacts is not None
+    assert state.vicinity.contacts is not None
     new, timestep = step(env, state, action)
-    monkeypatch.setattr("jaxdem_ac.environments.swarm_roller.LIST_FROM", 10_000)
+    monkeypatch.setattr("jaxdem_ac.environments.surroundings.LIST_FROM", 10_000)
     # Not equal to the first, whose compiled step it would share.
     plain = SwarmRoller(**keywords, max_steps=9999)
     other, expected = step(plain, reset(plain, key), action)

@@ -1,26 +1,23 @@
-"""What tasks with crowds share: sizes that differ, and lists of neighbours with room for a jam."""
+"""What the tasks of this package share: actions that are held, sizes that differ, lists that can grow."""
 
 import math
-from typing import Any
+from dataclasses import replace
+from typing import Any, Self
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
-from jaxdem_ac.dem.neighbors import Neighbors, NeighborSpec, make_spec, no_neighbors, refresh
+from jaxdem_ac.dem.particles import is_concrete
 from jaxdem_ac.environments.base import Environment
 from jaxdem_ac.environments.checks import check_number
-from jaxdem_ac.environments.surroundings import worst_overflow as worst_overflow
 
 Sizes = float | tuple[float, float]
 """One number for all, or a range (low, high) from which each is drawn at a reset."""
 
-# Of hexagonal packing, the densest of equal discs; a tenth more for overlaps and for sizes that differ.
-_PACKED = 1.1 * math.pi / math.sqrt(12)
 
-
-class CrowdTask(Environment):
+class SwarmTask(Environment):
     """What follows from holding an action in the plane for several steps of the engine."""
 
     max_steps: int
@@ -29,6 +26,8 @@ class CrowdTask(Environment):
     """Physics steps for which an action is held: one decision."""
     dt: float
     """Time step of the engine, time."""
+    neighbor_room: float
+    """Room in the lists of neighbours of a large swarm, relative to what is usually enough."""
 
     @property
     def action_size(self) -> int:
@@ -44,6 +43,11 @@ class CrowdTask(Environment):
     def decision_time(self) -> float:
         """``physics_steps * dt``."""
         return self.physics_steps * self.dt
+
+    def grown(self, overflow: float) -> Self:
+        """Return the same task with `overflow` times the room in its lists of neighbours, and a quarter more."""
+        roomier: Any = replace(self, neighbor_room=1.25 * float(overflow) * self.neighbor_room)  # type: ignore[type-var]
+        return roomier
 
 
 def freeze_sizes(where: str, owner: Any, *names: str) -> None:
@@ -80,6 +84,31 @@ def largest(sizes: Sizes) -> float:
     return float(sizes[1] if isinstance(sizes, tuple) else sizes)
 
 
+def middle(sizes: Sizes) -> float:
+    """Return the number half way."""
+    return (smallest(sizes) + largest(sizes)) / 2
+
+
+def check_radius(where: str, radius: Array, sizes: Sizes) -> None:
+    """Raise ValueError if a radius is larger than the lists of neighbours are made for; a traced one passes."""
+    if not is_concrete(radius) or float(np.max(np.asarray(radius))) <= largest(sizes) * (1 + 1e-6):
+        return
+    widest = float(np.max(np.asarray(radius)))
+    raise ValueError(
+        f"{where}: a radius is at most the environment's; got radius={widest:g} with radius={sizes!r}. "
+        f"Build the environment with radius={widest:g} or a range up to it."
+    )
+
+
+def check_sight(where: str, lidar_range: float, sizes: Sizes) -> None:
+    """Raise ValueError if a lidar does not reach beyond the radius within which a target is reached."""
+    if lidar_range <= largest(sizes):
+        raise ValueError(
+            f"{where}: a lidar reaches beyond its particle; got lidar_range={lidar_range:g} with radius={sizes!r}. "
+            "Raise lidar_range."
+        )
+
+
 def draw_sizes(key: Array, sizes: Sizes, num: int) -> Array:
     """Return one size for each of `num`, ``(num,)``, uniform in the range."""
     return jax.random.uniform(key, (num,), float, minval=smallest(sizes), maxval=largest(sizes))
@@ -96,73 +125,6 @@ def check_room(where: str, num: int, size: tuple[float, float], radius: float, a
             f"{where}: {num} particles of radius {radius:g} start in a region of {size[0]:g} by {size[1]:g} without "
             f"overlap; got cells of {cell:.3g}. {advice}"
         )
-
-
-def jam_spec(
-    num_sources: int,
-    extent: tuple[float, float],
-    cutoff: float,
-    skin: float,
-    radius: float,
-    *,
-    capacity: int | None = None,
-    among_themselves: bool = True,
-) -> NeighborSpec:
-    """Return the specification of a list in the plane that has room for the densest crowd.
-
-    A crowd gathers, wherever it has started: its mean density says nothing.
-
-    Parameters
-    ----------
-    num_sources : int
-        M.
-    extent : (float, float), length
-        Of the region.
-    cutoff, skin : float, length
-    radius : float, length
-        The smallest of the sources.
-    capacity : int, optional
-        Neighbours at most; as many as can be packed if left out.
-    among_themselves : bool
-        As in :class:`~jaxdem_ac.dem.neighbors.NeighborSpec`.
-    """
-    reach = cutoff + skin
-    if capacity is None:
-        capacity = math.ceil(_PACKED * ((reach + radius) / radius) ** 2)
-    spec = make_spec(
-        num_sources, np.asarray(extent), cutoff, skin, capacity=capacity, among_themselves=among_themselves
-    )
-    in_cell = math.ceil(_PACKED * (reach + 2 * radius) ** 2 / (math.pi * radius**2))
-    # Cells of a wrapped grid hold several places; what a user asks for counts here too.
-    cell_capacity = min(num_sources, max(spec.cell_capacity, in_cell, capacity))
-    return NeighborSpec(
-        cutoff=spec.cutoff,
-        skin=spec.skin,
-        capacity=spec.capacity,
-        grid=spec.grid,
-        cell_capacity=cell_capacity,
-        among_themselves=among_themselves,
-    )
-
-
-def start_list(spec: NeighborSpec | None, position: Array) -> Neighbors | None:
-    """Return an empty list, or None where all pairs are looked at."""
-    return None if spec is None else no_neighbors(spec, position)
-
-
-def renew_list(
-    spec: NeighborSpec | None,
-    neighbors: Neighbors | None,
-    position: Array,
-    box_low: Array,
-    box_high: Array,
-    sources: Array | None = None,
-) -> tuple[Neighbors | None, Array | None]:
-    """Return the list, built again if it has grown stale, and its candidates ``(N, K)``; None and None without one."""
-    if spec is None or neighbors is None:
-        return None, None
-    neighbors = refresh(spec, neighbors, position, box_low, box_high, sources)
-    return neighbors, neighbors.index
 
 
 def unit(vector: Array) -> Array:
