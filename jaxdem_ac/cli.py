@@ -216,7 +216,7 @@ def evaluate(run: Path, episodes: int, seed: int, sample: bool, no_baseline: boo
 @click.option("--sample", is_flag=True, help="Sample actions; else the policy's mode is played.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def render(run: Path, seed: int, decisions: int | None, sample: bool, as_json: bool) -> None:
-    """Write episode.gif and learning_curve.png into a run's folder."""
+    """Write episode.gif, episode.png and learning_curve.png into a run's folder."""
     from jaxdem_ac.view.render import render_run
 
     written = render_run(run, seed=seed, decisions=decisions, sample=sample)

@@ -132,10 +132,11 @@ def test_render_writes_pictures(trained: tuple[Path, Result]) -> None:
     pytest.importorskip("matplotlib")
     result = call("render", str(trained[0]), "--decisions", "3", "--json")
     assert result.exit_code == 0, result.output
-    animation, curve = (Path(path) for path in json.loads(result.stdout))
+    animation, moments, curve = (Path(path) for path in json.loads(result.stdout))
     assert animation.read_bytes()[:6] in (b"GIF87a", b"GIF89a")
-    assert curve.read_bytes()[:8] == b"\x89PNG\r\n\x1a\n"
-    assert animation.parent == curve.parent == trained[0]
+    for still in (moments, curve):
+        assert still.read_bytes()[:8] == b"\x89PNG\r\n\x1a\n"
+    assert animation.parent == moments.parent == curve.parent == trained[0]
 
 
 def test_an_existing_run_is_kept_unless_told(trained: tuple[Path, Result]) -> None:

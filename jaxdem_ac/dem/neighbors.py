@@ -4,9 +4,9 @@ A list has room for a fixed number of pairs, so that a compiled loop can carry i
 neighbours for each particle: a row is as long as the fullest one, a few times the mean; all of them together are hardly
 longer than usual. Among particles each pair stands once.
 
-Why not jax-md's lists: they are rows (of 0.2 contacts a particle, where room for 9 has to be kept), they know neither
-two kinds of points (sensors and targets) nor a batch of boxes. Under `jax.vmap` a conditional rebuild becomes an
-unconditional one; here a rule of `jax.custom_batching` keeps one condition for a whole batch.
+Why not jax-md's lists: they know neither two kinds of points (sensors and targets) nor a batch of boxes. Under
+`jax.vmap` a conditional rebuild becomes an unconditional one; here a rule of `jax.custom_batching` keeps one condition
+for a whole batch. `benchmarks/engine.py` compares both.
 """
 
 import itertools

@@ -16,7 +16,7 @@ from jaxdem_ac.trainers.policy import Policy
 
 FORMAT = 1
 CONFIG, METRICS, CHECKPOINTS = "config.json", "metrics.jsonl", "checkpoints"
-PICTURES = ("episode.gif", "learning_curve.png")
+PICTURES = ("episode.gif", "episode.png", "learning_curve.png")
 OWN_FILES = (CONFIG, METRICS, CHECKPOINTS, *PICTURES)
 
 

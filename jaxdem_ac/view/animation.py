@@ -1,11 +1,11 @@
-"""Animations of an episode."""
+"""Pictures of an episode: moving ones, and a row of stills."""
 
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from jaxdem_ac.view.style import BLUE, GREEN, GREY, ORANGE, new_figure
+from jaxdem_ac.view.style import BLUE, GREEN, GREY, ORANGE, new_figure, save_figure
 
 
 def animate(states: Any, success: np.ndarray, path: Path, *, decision_time: float, max_frames: int = 150) -> int:
@@ -35,21 +35,16 @@ def animate(states: Any, success: np.ndarray, path: Path, *, decision_time: floa
     """
     from PIL import Image
 
-    position = np.asarray(states.particles.position)[..., :2]
-    radius = np.asarray(states.particles.radius)
-    fixed = np.asarray(states.particles.fixed)
-    targets = np.asarray(states.targets)[..., :2]
-    reach = getattr(states, "target_radius", None)
-    reach = None if reach is None else np.asarray(reach)[0]
-    last = len(position) - 1
-    chosen = np.unique(np.linspace(0, last, min(max_frames, last + 1)).round().astype(int))
-    box = np.asarray(states.box_low)[0, :2], np.asarray(states.box_high)[0, :2]
-    scene = _Scene(*box, radius[0], fixed[0], reach, targets[0])
+    episode = _Episode(states, success, decision_time)
+    width, height = episode.size
+    figure = new_figure(5.0, 5.0 * height / width + 0.35)
+    scene = _Scene(figure.subplots(), episode)
     frames = []
-    for index in chosen:
-        share = float(success[index - 1]) if index else float("nan")
-        scene.draw(position[index], targets[index], index * decision_time, share)
-        frames.append(Image.fromarray(scene.pixels()).convert("P", palette=Image.Palette.ADAPTIVE, colors=64))
+    for index in episode.moments(max_frames):
+        scene.draw(index)
+        figure.canvas.draw()
+        pixels = np.asarray(figure.canvas.buffer_rgba())[..., :3].copy()
+        frames.append(Image.fromarray(pixels).convert("P", palette=Image.Palette.ADAPTIVE, colors=64))
     temporary = path.with_name(f".{path.name}.part")
     try:
         frames[0].save(
@@ -67,56 +62,90 @@ def animate(states: Any, success: np.ndarray, path: Path, *, decision_time: floa
     return len(frames)
 
 
-class _Scene:
-    """One figure, redrawn for every frame."""
+def draw_moments(states: Any, success: np.ndarray, path: Path, *, decision_time: float, num_moments: int = 3) -> None:
+    """Draw moments of an episode side by side as a PNG, the first and the last among them.
 
-    def __init__(
-        self,
-        box_low: np.ndarray,
-        box_high: np.ndarray,
-        radius: np.ndarray,
-        fixed: np.ndarray,
-        reach: np.ndarray | None,
-        targets: np.ndarray,
-    ) -> None:
+    Parameters
+    ----------
+    states, success, path, decision_time
+        As in :func:`animate`.
+    num_moments : int
+        At least 1.
+    """
+    episode = _Episode(states, success, decision_time)
+    width, height = episode.size
+    chosen = episode.moments(num_moments)
+    figure = new_figure(3.0 * len(chosen), 3.0 * height / width + 0.3)
+    for axis, index in zip(np.ravel(figure.subplots(1, len(chosen))), chosen, strict=True):
+        _Scene(axis, episode).draw(index)
+    save_figure(figure, path)
+
+
+class _Episode:
+    """What a picture needs of an episode's states."""
+
+    def __init__(self, states: Any, success: np.ndarray, decision_time: float) -> None:
+        self.position = np.asarray(states.particles.position)[..., :2]
+        self.targets = np.asarray(states.targets)[..., :2]
+        self.radius = np.asarray(states.particles.radius)[0]
+        self.fixed = np.asarray(states.particles.fixed)[0]
+        reach = getattr(states, "target_radius", None)
+        self.reach = None if reach is None else np.asarray(reach)[0]
+        self.low, self.high = np.asarray(states.box_low)[0, :2], np.asarray(states.box_high)[0, :2]
+        self.success = success
+        self.decision_time = decision_time
+
+    @property
+    def size(self) -> np.ndarray:
+        """Width and height of the box."""
+        return self.high - self.low
+
+    def moments(self, most: int) -> np.ndarray:
+        """Return which states to draw, evenly spread, the last one always among them."""
+        last = len(self.position) - 1
+        spread = np.linspace(0, last, min(most, last + 1)) if most > 1 else np.array([last])
+        return np.unique(spread.round().astype(int))
+
+
+class _Scene:
+    """One panel, redrawn for every frame."""
+
+    def __init__(self, axis: Any, episode: _Episode) -> None:
         from matplotlib.collections import EllipseCollection
         from matplotlib.patches import Rectangle
 
-        width, height = box_high - box_low
-        self.figure = new_figure(5.0, 5.0 * height / width + 0.35)
-        self.axis = self.figure.subplots()
-        self.axis.set_xlim(box_low[0] - 0.3, box_high[0] + 0.3)
-        self.axis.set_ylim(box_low[1] - 0.3, box_high[1] + 0.3)
-        self.axis.set_aspect("equal")
-        self.axis.set_axis_off()
-        self.axis.add_patch(Rectangle(tuple(box_low), width, height, fill=False, edgecolor=GREY, linewidth=1.2))
-        self.fixed = fixed
+        self.axis, self.episode = axis, episode
+        (width, height), low, high = episode.size, episode.low, episode.high
+        axis.set_xlim(low[0] - 0.3, high[0] + 0.3)
+        axis.set_ylim(low[1] - 0.3, high[1] + 0.3)
+        axis.set_aspect("equal")
+        axis.set_axis_off()
+        axis.add_patch(Rectangle(tuple(low), width, height, fill=False, edgecolor=GREY, linewidth=1.2))
+        targets, radius, reach = episode.targets[0], episode.radius, episode.reach
 
         def discs(size: np.ndarray, offsets: np.ndarray, **style: Any) -> Any:
             return EllipseCollection(
-                size, size, 0 * size, units="xy", offsets=offsets, transOffset=self.axis.transData, **style
+                size, size, 0 * size, units="xy", offsets=offsets, transOffset=axis.transData, **style
             )
 
         # How near a particle, or whoever is meant by a target of its own reach, has to come.
         self.reach = radius[:, None] if reach is None else reach[None]
-        ring = 2 * np.broadcast_to(radius[~fixed].mean() if reach is None else reach, len(targets))
+        ring = 2 * np.broadcast_to(radius[~episode.fixed].mean() if reach is None else reach, len(targets))
         self.targets = discs(ring, targets, facecolors="none", edgecolors=ORANGE, linewidths=1.2, linestyles="--")
         self.particles = discs(2 * radius, targets[:1].repeat(len(radius), 0), linewidths=0.8, edgecolors="white")
-        self.axis.add_collection(self.particles)
-        self.axis.add_collection(self.targets)
-        self.title = self.axis.set_title("", fontsize=10, family="monospace", loc="left")
+        axis.add_collection(self.particles)
+        axis.add_collection(self.targets)
+        self.title = axis.set_title("", fontsize=10, family="monospace", loc="left")
 
-    def draw(self, position: np.ndarray, targets: np.ndarray, time: float, success: float) -> None:
-        """Put everything where it is in one frame."""
+    def draw(self, index: int) -> None:
+        """Put everything where it is in one state."""
+        episode = self.episode
+        position, targets = episode.position[index], episode.targets[index]
         distance = np.linalg.norm(position[:, None] - targets[None], axis=-1)
         there = (distance <= self.reach).any(axis=1)
         self.particles.set_offsets(position)
-        self.particles.set_facecolors(np.where(self.fixed, GREY, np.where(there, GREEN, BLUE)).tolist())
+        self.particles.set_facecolors(np.where(episode.fixed, GREY, np.where(there, GREEN, BLUE)).tolist())
         self.targets.set_offsets(targets)
+        success = float(episode.success[index - 1]) if index else float("nan")
         shown = "   -" if np.isnan(success) else f"{success:4.0%}"
-        self.title.set_text(f"time {time:6.2f}   success {shown}")
-
-    def pixels(self) -> np.ndarray:
-        """Return the figure as RGB."""
-        self.figure.canvas.draw()
-        return np.asarray(self.figure.canvas.buffer_rgba())[..., :3].copy()
+        self.title.set_text(f"time {index * episode.decision_time:6.2f}   success {shown}")

@@ -7,7 +7,7 @@ import numpy as np
 
 from jaxdem_ac.trainers.checkpoint import build_environment, load_policy, read_config, read_metrics
 from jaxdem_ac.trainers.evaluate import record
-from jaxdem_ac.view.animation import animate
+from jaxdem_ac.view.animation import animate, draw_moments
 from jaxdem_ac.view.curves import plot_learning_curve
 from jaxdem_ac.view.style import require_matplotlib
 
@@ -15,7 +15,7 @@ from jaxdem_ac.view.style import require_matplotlib
 def render_run(
     run_dir: str | Path, *, seed: int = 1_000, decisions: int | None = None, sample: bool = False
 ) -> list[Path]:
-    """Write episode.gif and learning_curve.png into a run's folder.
+    """Write episode.gif, episode.png and learning_curve.png into a run's folder.
 
     Parameters
     ----------
@@ -51,7 +51,9 @@ def render_run(
         raise ValueError(f"render: decisions is at least 1; got decisions={length}. Raise it.")
     policy = load_policy(run_dir)
     states, info = record(environment, policy, jax.random.key(seed), length, sample)
-    episode, curve = run_dir / "episode.gif", run_dir / "learning_curve.png"
-    animate(states, np.asarray(info["success"]), episode, decision_time=environment.decision_time)
+    episode, moments, curve = (run_dir / name for name in ("episode.gif", "episode.png", "learning_curve.png"))
+    success = np.asarray(info["success"])
+    animate(states, success, episode, decision_time=environment.decision_time)
+    draw_moments(states, success, moments, decision_time=environment.decision_time)
     plot_learning_curve(read_metrics(run_dir), curve, title=f"{config.env}, {config.model}, seed {config.seed}")
-    return [episode, curve]
+    return [episode, moments, curve]
