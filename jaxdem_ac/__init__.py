@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from jaxdem_ac.trainers.rollout import Trajectory as Trajectory
     from jaxdem_ac.trainers.rollout import rollout as rollout
     from jaxdem_ac.trainers.run import TrainResult as TrainResult
+    from jaxdem_ac.trainers.run import resume as resume
     from jaxdem_ac.trainers.run import train as train
 
 __version__ = "0.1.0"
@@ -43,6 +44,7 @@ _HOMES = {
     "make_environment": "jaxdem_ac.environments",
     "make_model": "jaxdem_ac.models",
     "register": "jaxdem_ac.plugin.register",
+    "resume": "jaxdem_ac.trainers.run",
     "rollout": "jaxdem_ac.trainers.rollout",
     "train": "jaxdem_ac.trainers.run",
 }

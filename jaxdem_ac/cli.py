@@ -117,19 +117,45 @@ def _parse_assignments(assignments: Iterable[str]) -> dict[str, Any]:
     help="Set any field, as ppo.learning_rate=3e-4, env_kw.num_particles=32, action_space_kw.max_norm=2. Repeatable.",
 )  # fmt: skip
 @click.option("--overwrite", is_flag=True, help="Delete the run that the folder already holds.")
+@click.option("--resume", "resumed", type=click.Path(path_type=Path), metavar="RUN",
+    help="Go on with the run in that folder, as it was configured; no other option sets anything then.")  # fmt: skip
 @click.option("--quiet", is_flag=True, help="Plain lines instead of a progress bar.")
 @click.option("--json", "as_json", is_flag=True, help="Print the last report as JSON.")
-def train(assignments: tuple[str, ...], overwrite: bool, quiet: bool, as_json: bool, **options: Any) -> None:
+def train(
+    assignments: tuple[str, ...], overwrite: bool, resumed: Path | None, quiet: bool, as_json: bool, **options: Any
+) -> None:
     """Train a policy.
 
-    The run is kept in one folder, --out: config.json, metrics.jsonl, checkpoints/.
+    The run is kept in one folder, --out: config.json, metrics.jsonl, checkpoints/. Stopped by Ctrl-C or SIGTERM it
+    saves what it has learnt; --resume goes on.
     """
     chosen = {name: value for name, value in options.items() if value is not None}
+    if resumed is not None:
+        if chosen or assignments or overwrite:
+            raise ValueError(
+                "train: --resume goes on with a run as it was configured; got other options. Leave them out."
+            )
+        _resume(resumed, quiet, as_json)
+        return
     config = TrainConfig(**chosen).with_values(_parse_assignments(assignments))
     if config.out is None:
         config = replace(config, out=f"runs/{config.env}-{config.seed}")
     with _progress(config.steps, silent=as_json, plain=quiet) as report:
         result = ac.train(config, report, overwrite=overwrite)
+    _say_end(result, as_json)
+
+
+def _resume(run: Path, quiet: bool, as_json: bool) -> None:
+    """Go on with a run and show how it does."""
+    from jaxdem_ac.trainers.checkpoint import read_config
+
+    with _progress(read_config(run).steps, silent=as_json, plain=quiet) as report:
+        result = ac.resume(run, report)
+    _say_end(result, as_json)
+
+
+def _say_end(result: Any, as_json: bool) -> None:
+    """Say how a training ended."""
     last = result.metrics[-1]
     if as_json:
         click.echo(json.dumps(last))

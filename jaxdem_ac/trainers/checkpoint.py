@@ -2,9 +2,13 @@
 
 import json
 import logging
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
+import jax
+import jax.numpy as jnp
 from flax import nnx
 
 from jaxdem_ac.environments import make_environment
@@ -14,7 +18,8 @@ from jaxdem_ac.trainers.config import TrainConfig
 from jaxdem_ac.trainers.normalizer import Normalizer
 from jaxdem_ac.trainers.policy import Policy
 
-FORMAT = 1
+FORMAT = 2
+SCORE = "score"
 CONFIG, METRICS, CHECKPOINTS = "config.json", "metrics.jsonl", "checkpoints"
 PICTURES = ("episode.gif", "episode.png", "learning_curve.png")
 OWN_FILES = (CONFIG, METRICS, CHECKPOINTS, *PICTURES)
@@ -148,15 +153,84 @@ def initial_policy(config: TrainConfig) -> Policy:
     return Policy(graphdef, state, normalizer, environment.observation_size)
 
 
-def _manager(run_dir: Path, read_only: bool) -> Any:
-    """Return an orbax manager of the run's checkpoints; the newest two are kept."""
+class Writer:
+    """Writes checkpoints while a run goes on; each is complete or not there.
+
+    Used as a context: leaving it waits until the last one is on the disk. The newest two are kept, and the best one by
+    the last report's success.
+    """
+
+    def __init__(self, run_dir: Path) -> None:
+        import orbax.checkpoint as ocp
+        from orbax.checkpoint import checkpoint_managers as policies
+
+        logging.getLogger("absl").setLevel(logging.ERROR)
+        keep = policies.AnyPreservationPolicy(
+            [policies.LatestN(2), policies.BestN(get_metric_fn=lambda metrics: metrics[SCORE], n=1)]
+        )
+        options = ocp.CheckpointManagerOptions(preservation_policy=keep, enable_async_checkpointing=True)
+        self._manager = ocp.CheckpointManager((run_dir / CHECKPOINTS).resolve(), options=options)
+
+    def __enter__(self) -> Self:
+        """Return itself."""
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Wait for the last checkpoint."""
+        self._manager.close()
+
+    def save(
+        self, num_updates: int, policy: Policy, learner: Any, environment_kw: dict[str, Any], score: float
+    ) -> None:
+        """Begin to write a checkpoint; the arrays are free to change once this returns.
+
+        Parameters
+        ----------
+        num_updates : int
+            Its number.
+        policy : Policy
+            What :func:`load_policy` reads.
+        learner : pytree of arrays
+            What else a run needs to go on.
+        environment_kw : dict
+            Fields of the environment that are not its configuration's any more.
+        score : float
+            Larger is better.
+
+        Raises
+        ------
+        OSError
+            If this checkpoint or the one before cannot be written.
+        """
+        import orbax.checkpoint as ocp
+
+        if num_updates in self._manager.all_steps():
+            return
+        items = ocp.args.Composite(
+            policy=ocp.args.StandardSave(_as_tree(policy)),
+            learner=ocp.args.StandardSave(_numbered(learner)),
+            about=ocp.args.JsonSave({"environment_kw": environment_kw}),
+        )
+        self._manager.save(num_updates, args=items, metrics={SCORE: float(score)}, force=True)
+
+
+def _reader(run_dir: Path) -> Any:
+    """Return an orbax manager of the run's checkpoints that changes nothing."""
     import orbax.checkpoint as ocp
 
     logging.getLogger("absl").setLevel(logging.ERROR)
-    options = ocp.CheckpointManagerOptions(
-        max_to_keep=2, create=not read_only, read_only=read_only, enable_async_checkpointing=False
-    )
+    options = ocp.CheckpointManagerOptions(create=False, read_only=True, enable_async_checkpointing=False)
     return ocp.CheckpointManager((run_dir / CHECKPOINTS).resolve(), options=options)
+
+
+def _numbered(tree: Any) -> dict[str, Any]:
+    """Return the leaves of a tree by number, random keys as their data: what a file keeps names no class."""
+    leaves = jax.tree.leaves(tree)
+    return {str(number): _without_key(leaf) for number, leaf in enumerate(leaves)}
+
+
+def _without_key(leaf: Any) -> Any:
+    return jax.random.key_data(leaf) if jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key) else leaf
 
 
 def _as_tree(policy: Policy) -> dict[str, Any]:
@@ -172,14 +246,78 @@ def _as_tree(policy: Policy) -> dict[str, Any]:
     return tree
 
 
-def save_policy(run_dir: Path, policy: Policy, num_updates: int) -> None:
-    """Write a checkpoint of `policy`, complete or not at all."""
+@contextmanager
+def _newest(run_dir: Path) -> Iterator[tuple[Any, int]]:
+    """Give the reader of a run's checkpoints and the number of the newest; damage becomes one clear error.
+
+    Raises
+    ------
+    FileNotFoundError
+        If there is none.
+    ValueError
+        If what is read does not fit.
+    """
+    missing = f"load: a run folder holds a checkpoint; got none in {str(run_dir / CHECKPOINTS)!r}. Train it again."
+    if not (run_dir / CHECKPOINTS).is_dir():
+        raise FileNotFoundError(missing)
+    with _reader(run_dir) as manager:
+        newest = manager.latest_step()
+        if newest is None:
+            raise FileNotFoundError(missing)
+        try:
+            yield manager, newest
+        except (ValueError, KeyError, TypeError, OSError) as error:
+            reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+            raise ValueError(
+                f"load: the checkpoint {newest} in {str(run_dir)!r} is damaged, or not of the model in {CONFIG}; got: "
+                f"{reason} Restore both as the run left them, remove that checkpoint for the one before it, or train "
+                "it again."
+            ) from error
+
+
+def load_learner(run_dir: Path, template: Callable[[dict[str, Any]], Any]) -> tuple[int, Any, dict[str, Any]]:
+    """Return the number of the newest checkpoint, and what a run needs to go on from it.
+
+    Parameters
+    ----------
+    run_dir : Path
+        The run's folder.
+    template : callable
+        From fields of the environment that have changed to a pytree of shapes.
+
+    Returns
+    -------
+    num_updates : int
+    learner : Any
+        In the template's structure.
+    environment_kw : dict
+        Those fields.
+
+    Raises
+    ------
+    FileNotFoundError, ValueError
+        As :func:`load_policy`.
+    """
     import orbax.checkpoint as ocp
 
-    with _manager(run_dir, read_only=False) as manager:
-        if num_updates in manager.all_steps():
-            return
-        manager.save(num_updates, args=ocp.args.StandardSave(_as_tree(policy)))
+    with _newest(run_dir) as (manager, newest):
+        about = manager.restore(newest, args=ocp.args.Composite(about=ocp.args.JsonRestore()))
+        environment_kw = dict(about["about"]["environment_kw"])
+        like = template(environment_kw)
+        shapes = _numbered_shapes(like)
+        stored = manager.restore(newest, args=ocp.args.Composite(learner=ocp.args.StandardRestore(shapes)))["learner"]
+        leaves, structure = jax.tree.flatten(like)
+        restored = [
+            jax.random.wrap_key_data(stored[str(number)])
+            if jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key)
+            else jnp.asarray(stored[str(number)])
+            for number, leaf in enumerate(leaves)
+        ]
+        return newest, jax.tree.unflatten(structure, restored), environment_kw
+
+
+def _numbered_shapes(like: Any) -> dict[str, Any]:
+    return {str(number): jax.eval_shape(_without_key, leaf) for number, leaf in enumerate(jax.tree.leaves(like))}
 
 
 def load_policy(run_dir: str | Path) -> Policy:
@@ -206,22 +344,9 @@ def load_policy(run_dir: str | Path) -> Policy:
 
     run_dir = Path(run_dir)
     fresh = initial_policy(read_config(run_dir))
-    missing = f"load: a run folder holds a checkpoint; got none in {str(run_dir / CHECKPOINTS)!r}. Train it again."
-    if not (run_dir / CHECKPOINTS).is_dir():
-        raise FileNotFoundError(missing)
-    with _manager(run_dir, read_only=True) as manager:
-        newest = manager.latest_step()
-        if newest is None:
-            raise FileNotFoundError(missing)
+    with _newest(run_dir) as (manager, newest):
         template = _as_tree(fresh)
-        try:
-            tree = manager.restore(newest, args=ocp.args.StandardRestore(template))
-        except (ValueError, KeyError, TypeError) as error:
-            reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-            raise ValueError(
-                f"load: the checkpoint {newest} in {str(run_dir)!r} is damaged, or not of the model in {CONFIG}; got: "
-                f"{reason} Restore both as the run left them, or train it again."
-            ) from error
+        tree = manager.restore(newest, args=ocp.args.Composite(policy=ocp.args.StandardRestore(template)))["policy"]
     state = fresh.model_state
     nnx.replace_by_pure_dict(state, tree["model"])
     normalizer = Normalizer(**tree["normalizer"]) if "normalizer" in tree else None

@@ -36,6 +36,10 @@ class PPOConfig:
     """Decay of the advantage's trace."""
     clip_eps: float = 0.2
     """How far the ratio of policies may move an update from 1."""
+    clip_value: float | None = None
+    """How far the value may move an update; unlimited if left out, which learns better (Andrychowicz et al. 2021)."""
+    target_kl: float | None = None
+    """Passes over a rollout end where the policy has moved farther than this from the one that played, in nats."""
     value_coef: float = 0.5
     """Of the value loss."""
     entropy_coef: float = 0.0
@@ -58,6 +62,9 @@ class PPOConfig:
         for name in ("gamma", "gae_lambda"):
             _check("PPOConfig", name, getattr(self, name), float, lambda x: 0 <= x <= 1, "in [0, 1]")
         _check("PPOConfig", "clip_eps", self.clip_eps, float, lambda x: 0 < x < 1, "in (0, 1)")
+        for name in ("clip_value", "target_kl"):
+            if getattr(self, name) is not None:
+                _check("PPOConfig", name, getattr(self, name), float, lambda x: x > 0, "above 0, or null")
         for name in ("normalize_advantage", "normalize_observation"):
             if not isinstance(getattr(self, name), bool):
                 raise TypeError(f"PPOConfig: {name} is true or false; got {name}={getattr(self, name)!r}. Pass a bool.")

@@ -35,6 +35,8 @@ TERMS = (
     "grad_norm",
     "parameters",
 )
+# Samples of one piece of a gradient: their activations take some 0.5 GiB, and a GPU has enough to do with them.
+CHUNK = 262_144
 
 
 @dataclass(frozen=True)
@@ -201,69 +203,121 @@ def loss(learner: Learner, params: Any, constants: Any, batch: Batch) -> tuple[A
     learner : Learner
     params, constants : nnx.State
     batch : Batch
-        Leaves ``(..., N)``.
+        Leaves ``(..., N)``; advantages as they enter, already normalised if they are to be.
 
     Notes
     -----
-    Schulman et al. 2017, eq. 7 and 9. The value is not clipped. `kl` is the estimate ``mean((w - 1) - log w)``.
+    Schulman et al. 2017, eq. 7 and 9. With `clip_value` the value's square is the larger one of V and of V moved from
+    V_old by at most that (Engstrom et al. 2020, section 2). `kl` is the estimate ``mean((w - 1) - log w)``.
     """
     config = learner.config
     distribution, value = apply_model(learner, params, constants, batch.observation)
     log_ratio = raw_log_prob(distribution, batch.raw_action) - batch.raw_log_prob
     ratio = jnp.exp(log_ratio)
     advantage = batch.advantage
-    if config.normalize_advantage:
-        advantage = (advantage - jnp.mean(advantage)) / (jnp.std(advantage) + 1e-8)
     clipped = jnp.clip(ratio, 1 - config.clip_eps, 1 + config.clip_eps)
     policy_loss = -jnp.mean(jnp.minimum(ratio * advantage, clipped * advantage))
-    value_loss = 0.5 * jnp.mean((value - batch.target) ** 2)
+    square = (value - batch.target) ** 2
+    if config.clip_value is not None:
+        moved = batch.value + jnp.clip(value - batch.value, -config.clip_value, config.clip_value)
+        square = jnp.maximum(square, (moved - batch.target) ** 2)
+    value_loss = 0.5 * jnp.mean(square)
+    total = policy_loss + config.value_coef * value_loss
+    terms = {}
     if config.entropy_coef > 0:
-        entropy = jnp.mean(distribution.entropy())
-    else:
-        entropy = jax.lax.stop_gradient(jnp.mean(entropy_to_report(distribution)))
-    total = policy_loss + config.value_coef * value_loss - config.entropy_coef * entropy
+        terms["entropy"] = jnp.mean(distribution.entropy())
+        total = total - config.entropy_coef * terms["entropy"]
     return total, {
+        **terms,
         "policy_loss": policy_loss,
         "value_loss": value_loss,
-        "entropy": entropy,
         "kl": jnp.mean((ratio - 1) - log_ratio),
         "clip_fraction": jnp.mean(jnp.abs(ratio - 1) > config.clip_eps),
     }
 
 
+def differentiate(learner: Learner, params: Any, constants: Any, batch: Batch) -> tuple[Any, dict[str, Array]]:
+    """Return the gradient of the loss over a minibatch, and the loss's terms.
+
+    Parameters
+    ----------
+    learner : Learner
+    params, constants : nnx.State
+    batch : Batch
+        Leaves ``(rows, N, ...)``.
+
+    Notes
+    -----
+    The loss is a mean over samples once advantages have been normalised: it is taken in chunks and summed, so that the
+    memory of a minibatch has a bound, however many particles there are. The speed on two CPU cores is the same.
+    """
+    if learner.config.normalize_advantage:
+        batch = replace(batch, advantage=normalized(batch.advantage))
+    num_rows, per_row = batch.advantage.shape[0], batch.advantage[0].size
+    divisors = (number for number in range(1, num_rows + 1) if num_rows % number == 0)
+    num_chunks = next(number for number in divisors if number == num_rows or num_rows // number * per_row <= CHUNK)
+    chunks = jax.tree.map(lambda leaf: leaf.reshape(num_chunks, num_rows // num_chunks, *leaf.shape[1:]), batch)
+    gradient_of = jax.grad(partial(loss, learner), has_aux=True)
+    if num_chunks == 1:
+        return gradient_of(params, constants, batch)
+    shapes = jax.eval_shape(gradient_of, params, constants, jax.tree.map(lambda leaf: leaf[0], chunks))
+    nothing = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), shapes)
+
+    def add(total: Any, chunk: Batch) -> tuple[Any, None]:
+        return jax.tree.map(jnp.add, total, gradient_of(params, constants, chunk)), None
+
+    total, _ = jax.lax.scan(add, nothing, chunks)
+    mean: tuple[Any, dict[str, Array]] = jax.tree.map(lambda leaf: leaf / num_chunks, total)
+    return mean
+
+
+def normalized(advantage: Array) -> Array:
+    """Return advantages with mean 0 and variance 1."""
+    return (advantage - jnp.mean(advantage)) / (jnp.std(advantage) + 1e-8)
+
+
 def learn(learner: Learner, state: LearnerState, batch: Batch) -> tuple[LearnerState, dict[str, Array]]:
-    """Pass over a batch `num_epochs` times, in minibatches of moments: all particles of a moment stay together."""
+    """Pass over a batch `num_epochs` times, in minibatches of moments: all particles of a moment stay together.
+
+    With `target_kl` the passes end at the first minibatch whose policy has gone farther than that from the one that
+    played; the metric `share_learnt` says how much of them came before.
+    """
     config = learner.config
     optimizer = make_optimizer(learner)
     num_rows = config.num_steps * config.num_envs
     rows = jax.tree.map(lambda leaf: leaf.reshape(num_rows, *leaf.shape[2:]), batch)
 
-    def minibatch_step(state: LearnerState, index: Array) -> tuple[LearnerState, dict[str, Array]]:
+    def minibatch_step(carry: tuple[LearnerState, Array], index: Array) -> tuple[Any, dict[str, Array]]:
+        state, going = carry
         minibatch = jax.tree.map(lambda leaf: leaf[index], rows)
-        differentiate = jax.grad(partial(loss, learner), has_aux=True)
-        gradient, terms = differentiate(state.params, state.constants, minibatch)
+        gradient, terms = differentiate(learner, state.params, state.constants, minibatch)
         terms["grad_norm"] = optax.tree.norm(gradient)
         updates, opt_state = optimizer.update(gradient, state.opt_state, state.params)
         params = optax.apply_updates(state.params, updates)
         watched = {name: terms[name] for name in TERMS if name in terms}
         bad_term = _first_bad(state.bad_term, **watched, parameters=optax.tree.norm(params))
+        if config.target_kl is not None:
+            going &= terms["kl"] <= config.target_kl
+            terms["share_learnt"] = going.astype(float)
         # From the first bad number on nothing is learnt, so that the last good parameters are what is kept.
-        keep = partial(jax.tree.map, lambda new, old: jnp.where(bad_term == 0, new, old))
+        learnt = (bad_term == 0) & going
+        keep = partial(jax.tree.map, lambda new, old: jnp.where(learnt, new, old))
         kept = replace(
             state,
             params=keep(params, state.params),
             opt_state=keep(opt_state, state.opt_state),
             bad_term=bad_term,
         )
-        return kept, terms
+        return (kept, going), terms
 
-    def epoch(state: LearnerState, key_epoch: Array) -> tuple[LearnerState, dict[str, Array]]:
+    def epoch(carry: tuple[LearnerState, Array], key_epoch: Array) -> tuple[Any, dict[str, Array]]:
         order = jax.random.permutation(key_epoch, num_rows).reshape(config.num_minibatches, -1)
-        return jax.lax.scan(minibatch_step, state, order)
+        return jax.lax.scan(minibatch_step, carry, order)
 
     key, key_epochs = jax.random.split(state.key)
     with jax.named_scope("update"):
-        state, terms = jax.lax.scan(epoch, replace(state, key=key), jax.random.split(key_epochs, config.num_epochs))
+        start = replace(state, key=key), jnp.ones((), bool)
+        (state, _), terms = jax.lax.scan(epoch, start, jax.random.split(key_epochs, config.num_epochs))
     return state, jax.tree.map(jnp.mean, terms)
 
 
@@ -279,6 +333,10 @@ def update(learner: Learner, state: LearnerState) -> tuple[LearnerState, dict[st
     state, batch, figures = collect(learner, state)
     spread = jnp.var(batch.target)
     figures["explained_variance"] = 1 - jnp.var(batch.target - batch.value) / jnp.maximum(spread, 1e-12)
+    if learner.config.entropy_coef == 0:
+        # Only to report: of the last decisions. In every minibatch it would cost a third of the whole update.
+        distribution, _ = apply_model(learner, state.params, state.constants, batch.observation[-1])
+        figures["entropy"] = jnp.mean(entropy_to_report(distribution))
     state, terms = learn(learner, state, batch)
     return replace(state, num_updates=state.num_updates + 1), {**figures, **terms}
 

@@ -1,10 +1,14 @@
 """One training from configuration to policy, in memory or in a folder."""
 
 import json
+import math
 import shutil
+import signal
+import threading
 import time
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, fields, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -103,13 +107,92 @@ def train(config: TrainConfig, report: Report | None = None, *, overwrite: bool 
         text = checkpoint.config_text(config)
         _prepare(run_dir, overwrite)
         checkpoint.write_text(run_dir / checkpoint.CONFIG, text)
-    keeper = _Keeper(learner, run_dir, state)
+    return _run(config, learner, state, run_dir, [], report)
+
+
+def resume(run_dir: str | Path, report: Report | None = None) -> TrainResult:
+    """Go on with a run that was stopped, from its newest checkpoint to the end it was configured for.
+
+    On the same device and version, the end is bit-equal to that of a run that was never stopped.
+
+    Parameters
+    ----------
+    run_dir : path
+        The run's folder, wherever it lies now.
+    report : callable, optional
+        As for :func:`train`.
+
+    Returns
+    -------
+    TrainResult
+        With the reports from before too. A run that has ended is returned as it is.
+
+    Raises
+    ------
+    FileNotFoundError
+        If the folder holds no run, or no checkpoint.
+    ValueError
+        If the run is of another version, or its checkpoint does not fit its configuration.
+    """
+    run_dir = Path(run_dir)
+    config = replace(checkpoint.read_config(run_dir), out=str(run_dir))
+    configured = checkpoint.build_environment(config)
+    graphdef, model_state = nnx.split(checkpoint.build_model(config, configured))
+    learner = ppo.Learner(configured, graphdef, config.ppo, num_updates(config, configured))
+
+    def template(environment_kw: dict[str, Any]) -> Any:
+        there = replace(learner, environment=_with_fields(configured, environment_kw))
+        return jax.eval_shape(partial(ppo.init, there), model_state, jax.random.key(config.seed))
+
+    done, state, environment_kw = checkpoint.load_learner(run_dir, template)
+    learner = replace(learner, environment=_with_fields(configured, environment_kw))
+    # Reports of updates after the checkpoint were made and are made again.
+    lines = [line for line in checkpoint.read_metrics(run_dir) if line["update"] <= done]
+    checkpoint.write_text(run_dir / checkpoint.METRICS, "".join(json.dumps(line) + "\n" for line in lines))
+    return _run(config, learner, state, run_dir, lines, report)
+
+
+def _with_fields(environment: Environment, fields: dict[str, Any]) -> Environment:
+    changed: Any = replace(environment, **fields) if fields else environment  # type: ignore[type-var]
+    return changed
+
+
+def _run(
+    config: TrainConfig,
+    learner: ppo.Learner,
+    state: ppo.LearnerState,
+    run_dir: Path | None,
+    lines: list[Metrics],
+    report: Report | None,
+) -> TrainResult:
+    """Make the updates that are left; whatever stops them, what has been learnt is kept."""
+    with ExitStack() as stack:
+        writer = None if run_dir is None else stack.enter_context(checkpoint.Writer(run_dir))
+        stack.enter_context(_leaving_on_sigterm())
+        keeper = _Keeper(config, learner, state, run_dir, writer)
+        try:
+            _loop(config, keeper, lines, report)
+        except (KeyboardInterrupt, SystemExit):
+            keeper.save(lines)
+            raise
+    return TrainResult(config, run_dir, policy_of(keeper.learner, keeper.state), keeper.learner.environment, lines)
+
+
+@contextmanager
+def _leaving_on_sigterm() -> Iterator[None]:
+    """Turn SIGTERM, by which schedulers announce an end, into an exit that can be answered; main thread only."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def leave(*_: Any) -> None:
+        raise SystemExit(128 + signal.SIGTERM)
+
+    before = signal.signal(signal.SIGTERM, leave)
     try:
-        metrics = _loop(config, keeper, report)
-    except KeyboardInterrupt:
-        keeper.save()
-        raise
-    return TrainResult(config, run_dir, policy_of(keeper.learner, keeper.state), keeper.learner.environment, metrics)
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def policy_of(learner: ppo.Learner, state: ppo.LearnerState) -> Policy:
@@ -122,11 +205,20 @@ def policy_of(learner: ppo.Learner, state: ppo.LearnerState) -> Policy:
 class _Keeper:
     """Holds the newest state, so that an interrupt loses nothing that has been learnt, and writes checkpoints."""
 
-    def __init__(self, learner: ppo.Learner, run_dir: Path | None, state: ppo.LearnerState) -> None:
+    def __init__(
+        self,
+        config: TrainConfig,
+        learner: ppo.Learner,
+        state: ppo.LearnerState,
+        run_dir: Path | None,
+        writer: checkpoint.Writer | None,
+    ) -> None:
         self.learner = learner
-        self.run_dir = run_dir
         self.state = state
+        self.run_dir = run_dir
         self.last_save = time.monotonic()
+        self._configured = learner.environment if writer is None else checkpoint.build_environment(config)
+        self._writer = writer
 
     def update(self, num_updates: int) -> dict[str, np.ndarray]:
         """Make updates and return their metrics; with longer lists of neighbours if they have been too short."""
@@ -143,21 +235,31 @@ class _Keeper:
             env_state = resized(environment, self.state.env_state, self.learner.config.num_envs)
             self.state = replace(self.state, env_state=env_state)
 
-    def save(self) -> None:
+    def save(self, lines: list[Metrics]) -> None:
         """Write a checkpoint, if the run has a folder."""
-        if self.run_dir is not None:
-            checkpoint.save_policy(self.run_dir, policy_of(self.learner, self.state), int(self.state.num_updates))
-            self.last_save = time.monotonic()
+        if self._writer is None:
+            return
+        environment, configured = self.learner.environment, self._configured
+        changed = {
+            item.name: getattr(environment, item.name)
+            for item in fields(configured)  # type: ignore[arg-type]
+            if getattr(environment, item.name) != getattr(configured, item.name)
+        }
+        score = lines[-1].get("final_success") if lines else None
+        policy = policy_of(self.learner, self.state)
+        self._writer.save(
+            int(self.state.num_updates), policy, self.state, changed, -math.inf if score is None else float(score)
+        )
+        self.last_save = time.monotonic()
 
 
-def _loop(config: TrainConfig, keeper: _Keeper, report: Report | None) -> list[Metrics]:
-    """Update, report and save until the run's end; return the reports."""
-    learner, run_dir = keeper.learner, keeper.run_dir
-    chunk = min(config.report_every, learner.num_updates)
-    per_update = config.ppo.num_envs * config.ppo.num_steps * learner.environment.num_particles
-    lines: list[Metrics] = []
-    start = time.monotonic()
-    for done in range(chunk, learner.num_updates + 1, chunk):
+def _loop(config: TrainConfig, keeper: _Keeper, lines: list[Metrics], report: Report | None) -> None:
+    """Update, report and save until the run's end; add the reports to `lines`."""
+    total, run_dir = keeper.learner.num_updates, keeper.run_dir
+    chunk = min(config.report_every, total)
+    per_update = config.ppo.num_envs * config.ppo.num_steps * keeper.learner.environment.num_particles
+    start = time.monotonic() - (lines[-1]["seconds"] if lines else 0.0)
+    for done in range(int(keeper.state.num_updates) + chunk, total + 1, chunk):
         began = time.monotonic()
         history = keeper.update(chunk)
         metrics = _summarise(history)
@@ -165,7 +267,7 @@ def _loop(config: TrainConfig, keeper: _Keeper, report: Report | None) -> list[M
         metrics = {
             "update": done,
             "steps": done * per_update,
-            "total_steps": learner.num_updates * per_update,
+            "total_steps": total * per_update,
             "seconds": round(now - start, 3),
             "agent_steps_per_second": round(chunk * per_update / (now - began), 1),
             **metrics,
@@ -174,13 +276,12 @@ def _loop(config: TrainConfig, keeper: _Keeper, report: Report | None) -> list[M
         if run_dir is not None:
             _append(run_dir / checkpoint.METRICS, metrics)
         bad = int(keeper.state.bad_term)
-        if bad or done == learner.num_updates or now - keeper.last_save > _SECONDS_BETWEEN_CHECKPOINTS:
-            keeper.save()
+        if bad or done == total or now - keeper.last_save > _SECONDS_BETWEEN_CHECKPOINTS:
+            keeper.save(lines)
         if bad:
             raise FloatingPointError(_first_bad_number(ppo.TERMS[bad - 1], done - chunk, done, run_dir))
         if report is not None:
             report(metrics)
-    return lines
 
 
 def _first_bad_number(term: str, before: int, after: int, run_dir: Path | None) -> str:

@@ -130,7 +130,8 @@ def test_the_loss_is_the_one_that_is_written(space: str, normalize: bool) -> Non
     settings = {"clip_eps": 0.2, "value_coef": 0.7, "entropy_coef": 0.03, "normalize_advantage": normalize}
     learner, state = make(Tracking(), 10, space=space, **settings)
     batch = batch_of(learner, state)
-    found, terms = ppo.loss(learner, state.params, state.constants, batch)
+    entering = replace(batch, advantage=ppo.normalized(batch.advantage)) if normalize else batch
+    found, terms = ppo.loss(learner, state.params, state.constants, entering)
 
     policy, value = ppo.apply_model(learner, state.params, state.constants, batch.observation)
     loc, scale = (np.asarray(each, np.float64) for each in (policy.distribution.loc, policy.distribution.scale_diag))
@@ -155,6 +156,51 @@ def test_the_loss_is_the_one_that_is_written(space: str, normalize: bool) -> Non
     for name, number in expected.items():
         assert float(terms[name]) == pytest.approx(number, abs=1e-5), name
     assert float(found) == pytest.approx(policy_loss + 0.7 * value_loss - 0.03 * entropy, abs=1e-5)
+
+
+def test_a_clipped_value_moves_no_farther_than_its_clip() -> None:
+    """The larger of both squares, as in the papers' reference implementation."""
+    learner, state = make(Tracking(), 10, clip_value=0.1)
+    batch = batch_of(learner, state)
+    _, value = ppo.apply_model(learner, state.params, state.constants, batch.observation)
+    old = np.asarray(value) + np.linspace(-0.4, 0.4, value.size).reshape(value.shape)
+    batch = replace(batch, value=jnp.asarray(old, jnp.float32))
+    _, terms = ppo.loss(learner, state.params, state.constants, batch)
+    target, value = np.asarray(batch.target), np.asarray(value)
+    clipped = old + np.clip(value - old, -0.1, 0.1)
+    expected = 0.5 * np.maximum((value - target) ** 2, (clipped - target) ** 2).mean()
+    assert float(terms["value_loss"]) == pytest.approx(expected, abs=1e-5)
+    assert expected > 0.5 * ((value - target) ** 2).mean()
+
+
+@pytest.mark.parametrize("normalize", [True, False])
+def test_a_gradient_in_chunks_is_that_of_the_whole(normalize: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    learner, state = make(Tracking(), 10, space="MaxNorm", entropy_coef=0.1, normalize_advantage=normalize)
+    batch = batch_of(learner, state)
+    whole = ppo.differentiate(learner, state.params, state.constants, batch)
+    for chunk in (1, 4, 6):
+        monkeypatch.setattr(ppo, "CHUNK", chunk)
+        parts = ppo.differentiate(learner, state.params, state.constants, batch)
+        for here, there in zip(jax.tree.leaves(parts), jax.tree.leaves(whole), strict=True):
+            np.testing.assert_allclose(here, there, rtol=1e-4, atol=1e-6)
+
+
+def test_an_update_that_has_gone_too_far_stops() -> None:
+    learner, state = make(Tracking(), 10, num_epochs=20, learning_rate=3e-2, schedule="constant")
+    _, metrics = ppo.update_many(learner, state, 1)
+    assert float(metrics["kl"][0]) > 0.02
+    stopping = replace(learner, config=replace(learner.config, target_kl=0.01))
+    stopped, metrics = ppo.update_many(stopping, state, 1)
+    assert 0 < float(metrics["share_learnt"][0]) < 0.5
+    # What came before the stop has been learnt, and the next update learns again.
+    changed = [
+        bool((new != old).any()) for new, old in zip(*map(jax.tree.leaves, (stopped.params, state.params)), strict=True)
+    ]
+    assert all(changed)
+    again, _ = ppo.update_many(stopping, stopped, 1)
+    assert (jax.tree.leaves(again.params)[0] != jax.tree.leaves(stopped.params)[0]).any()
+    gentle = replace(learner, config=replace(learner.config, target_kl=1e6))
+    assert float(ppo.update_many(gentle, state, 1)[1]["share_learnt"][0]) == 1.0
 
 
 def test_a_first_update_starts_from_ratio_one() -> None:
