@@ -206,6 +206,7 @@ def check_keywords(where: str, function: Callable[..., Any], keywords: Iterable[
 models = Registry("model", "jaxdem.models")
 models.add("SharedActorCritic", "jaxdem_ac.models.actor_critic:SharedActorCritic")
 models.add("ActorCritic", "jaxdem_ac.models.actor_critic:ActorCritic")
+models.add("PerParticle", "jaxdem_ac.models.per_particle:PerParticle")
 
 action_spaces = Registry("action space", "jaxdem.action_spaces")
 action_spaces.add("Free", "jaxdem_ac.action_spaces.free:Free")

@@ -31,7 +31,7 @@ class Squashed(distrax.Transformed):
         super().__init__(base, lift(action_space))
         self.action_space = action_space
         # As it came: one std for all means makes the entropy several times cheaper than its broadcast would.
-        self._scale = scale
+        self.scale = scale
 
     def sample_raw_and_log_probs(self, *, seed: Any) -> tuple[Array, Array, Array]:
         """Draw an action before the bijector.
@@ -74,7 +74,7 @@ class Squashed(distrax.Transformed):
         del input_hint  # distrax asks for one where the log-determinant is constant; here it is never needed
         base = self.distribution
         if isinstance(self.action_space, ActionSpace) or hasattr(self.action_space, "log_det_expectation"):
-            return base.entropy() + self.action_space.log_det_expectation(base.loc, self._scale)
+            return base.entropy() + self.action_space.log_det_expectation(base.loc, self.scale)
         try:
             return super().entropy()
         except NotImplementedError:

@@ -115,7 +115,7 @@ class _ActorCriticBase(nnx.Module):
             "discrete": self.discrete,
         }
         if self._action_space is not None:
-            kept["action_space_type"] = _action_space_name(self._action_space)
+            kept["action_space_type"] = action_space_name(self._action_space)
             kept["action_space_kws"] = dict(self._action_space.metadata)
         return kept
 
@@ -318,7 +318,7 @@ def registered_name(cls: type[Any]) -> str:
     return registry.models.name_of(cls) or cls.__name__
 
 
-def _action_space_name(action_space: Any) -> str:
+def action_space_name(action_space: Any) -> str:
     """Return the name under which a file keeps `action_space`: the host's for its own, ``ac.<name>`` for ours."""
     cls = type(action_space)
     host_name = cls.__dict__.get("__registry_name__")

@@ -122,6 +122,7 @@ def build_environment(config: TrainConfig) -> Environment:
 def build_model(config: TrainConfig, environment: Environment) -> Any:
     """Return the model of a configuration, with its initial parameters."""
     from jaxdem_ac.action_spaces import make_action_space
+    from jaxdem_ac.models.per_particle import model_keywords
 
     for name in ("key", "action_space", "observation_space_size", "action_space_size"):
         if name in config.model_kw:
@@ -135,7 +136,7 @@ def build_model(config: TrainConfig, environment: Environment) -> Any:
         action_space_size=environment.action_size,
         key=nnx.Rngs(config.seed),
         action_space=make_action_space(config.action_space, **config.action_space_kw),
-        **config.model_kw,
+        **model_keywords(config.model, config.model_kw, environment.num_particles),
     )
     if getattr(model, "discrete", False):
         raise ValueError(

@@ -128,6 +128,7 @@ import sys, types
 # In place of our modules, which need jax.
 for name, attributes in {
     "models.actor_critic": ["SharedActorCritic", "ActorCritic"],
+    "models.per_particle": ["PerParticle"],
     "action_spaces.free": ["Free"],
     "action_spaces.box": ["Box"],
     "action_spaces.max_norm": ["MaxNorm"],
@@ -137,7 +138,7 @@ for name, attributes in {
 from jaxdem.rl import ActionSpace, Model
 print(*sorted(key for root in (ActionSpace, Model) for key in root._registry if key.startswith("ac.")))
 """
-    expected = "ac.actorcritic ac.box ac.free ac.maxnorm ac.sharedactorcritic"
+    expected = "ac.actorcritic ac.box ac.free ac.maxnorm ac.perparticle ac.sharedactorcritic"
     assert _python(enabled, program, path=[ROOT, host()]) == (expected, "")
 
 

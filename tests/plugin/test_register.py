@@ -31,6 +31,7 @@ MODELS = {
     "actorcritic": "jaxdem:ActorCritic",
     "ac.sharedactorcritic": "jaxdem_ac:SharedActorCritic",
     "ac.actorcritic": "jaxdem_ac:ActorCritic",
+    "ac.perparticle": "jaxdem_ac:PerParticle",
 }
 SPACES = {
     "free": "jaxdem:Free",

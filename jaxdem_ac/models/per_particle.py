@@ -1,0 +1,271 @@
+"""Policies that particles do not share: one set of parameters for each species, or for each particle."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal, get_args
+
+import distrax
+import jax
+import jax.numpy as jnp
+import numpy as np
+from flax import nnx
+from jax import Array
+from jax.typing import ArrayLike
+
+from jaxdem_ac import registry
+from jaxdem_ac.action_spaces.free import Free
+from jaxdem_ac.action_spaces.squashed import Squashed, lift
+from jaxdem_ac.models.actor_critic import action_space_name, registered_name
+from jaxdem_ac.registry import suggest
+
+Sharing = Literal["shared", "species", "independent"]
+
+
+class PerParticle(nnx.Module):
+    r"""K actor-critics of one kind, and whose is whose.
+
+    Particle n acts with the parameters ``species[n]``: ``policy_n, value_n = model[species[n]](x[..., n, :])``. Each
+    set is drawn by itself and learns from its own particles alone. All sets are evaluated as one batch of matrix
+    products; whose rows go where is known when the model is built, so that no parameters are ever gathered.
+
+    Parameters
+    ----------
+    observation_space_size, action_space_size : int
+        O and D.
+    key : nnx.Rngs
+        For the initial parameters; each set gets keys of its own.
+    action_space : distrax.Bijector or str, optional
+        The same for all; Free if left out.
+    model : str
+        Name of the actor-critic.
+    sharing : str
+        ``"shared"``, one set for all; ``"species"``, one for each of `species`; ``"independent"``, one for each
+        particle.
+    num_particles : int, optional
+        N; needed by ``"independent"``, a training gives it.
+    species : sequence of int, (N,), optional
+        Whose set each particle uses, from 0 on; for ``"species"``.
+    num_species : int, optional
+        K. Given without `species`, the species is the last of an observation's O numbers, for hosts that know no
+        particle axis: then every set is evaluated on every row, and the one that is meant is chosen.
+    **model_kw
+        Of the actor-critic.
+
+    Raises
+    ------
+    ValueError
+        If `sharing` is none of those, something that it needs is missing, or species are not 0 to K - 1.
+    TypeError
+        If the model has no such keyword, or acts by choices.
+    """
+
+    def __init__(
+        self,
+        *,
+        observation_space_size: int,
+        action_space_size: int,
+        key: nnx.Rngs,
+        action_space: distrax.Bijector | str | None = None,
+        model: str = "SharedActorCritic",
+        sharing: Sharing = "shared",
+        num_particles: int | None = None,
+        species: Sequence[int] | None = None,
+        num_species: int | None = None,
+        **model_kw: Any,
+    ) -> None:
+        self.observation_space_size = observation_space_size
+        self.action_space_size = action_space_size
+        self.model, self.sharing = model, sharing
+        # Hashable: the model's structure is static under `jax.jit`.
+        self.model_kw = tuple(
+            (name, tuple(value) if isinstance(value, list) else value) for name, value in model_kw.items()
+        )
+        self.num_particles = num_particles
+        self.by_feature = sharing == "species" and species is None and num_species is not None
+        self.species = _species_of(sharing, num_particles, species, num_species)
+        self.num_sets = int(num_species or 0) if self.by_feature else 1 + max(self.species, default=0)
+        if isinstance(action_space, str):
+            action_space = registry.action_spaces.create(action_space)
+        self._action_space: Any = nnx.data(action_space or Free())
+        if model_kw.get("discrete"):
+            raise TypeError("PerParticle: actions are numbers; got discrete=True. Use the model itself.")
+        seen = observation_space_size - self.by_feature
+
+        def create(rngs: nnx.Rngs) -> Any:
+            return registry.models.create(
+                model, observation_space_size=seen, action_space_size=action_space_size, key=rngs, **model_kw
+            )
+
+        self.sets = nnx.split_rngs(splits=self.num_sets)(nnx.vmap(create))(key)
+
+    @property
+    def action_space(self) -> Any:
+        """The bijector that constrains the actions."""
+        return self._action_space
+
+    @property
+    def bij(self) -> Any:
+        """The same, as a map of action vectors, under the host's name."""
+        return lift(self._action_space)
+
+    @property
+    def carry(self) -> None:
+        """The recurrent state: None, for the models are feed-forward."""
+        return None
+
+    def reset(self, shape: tuple[int, ...], mask: Array | None = None) -> None:
+        """Do nothing: there is no recurrent state to reset."""
+
+    @property
+    def _log_std(self) -> Any:
+        """Of all sets, ``(K, 1, D)``: what JaxDEM's trainer logs."""
+        return self.sets._log_std
+
+    @property
+    def type_name(self) -> str:
+        """The name under which this class is found."""
+        return type(self).__dict__.get("__registry_name__") or f"ac.{registered_name(type(self))}"
+
+    @property
+    def metadata(self) -> dict[str, Any]:
+        """The keywords that build this model again, but for the key, as JSON types."""
+        return {
+            "observation_space_size": self.observation_space_size,
+            "action_space_size": self.action_space_size,
+            "model": self.model,
+            "sharing": self.sharing,
+            "num_particles": self.num_particles,
+            "species": list(self.species) if self.sharing == "species" and not self.by_feature else None,
+            "num_species": self.num_sets if self.by_feature else None,
+            "action_space_type": action_space_name(self._action_space),
+            "action_space_kws": dict(self._action_space.metadata),
+            **dict(self.model_kw),
+        }
+
+    def __call__(self, x: ArrayLike, sequence: bool = False, **ignored: Any) -> tuple[distrax.Distribution, Array]:
+        """Return the policies and the values of observations.
+
+        Parameters
+        ----------
+        x : array, (..., N, O)
+            With the particles on the last axis but one, unless they share one set or carry their species.
+        sequence : bool
+            Whether the first axis is time; it makes no difference.
+
+        Returns
+        -------
+        distribution : distrax.Distribution
+            Over actions ``(..., N, D)``.
+        value : Array, (..., N, 1)
+
+        Raises
+        ------
+        ValueError
+            If the last axis is not O wide or the one before it not N.
+        """
+        x = self._checked(x)
+        graphdef, parameters = nnx.split(self.sets)
+
+        def forward(own: Any, rows: Array) -> tuple[Array, Array, Array]:
+            # Arrays and not a distribution leave the vmap: the shape of one would not know of the new axis.
+            policy, value = nnx.merge(graphdef, own)(rows)
+            loc = policy.distribution.loc
+            return loc, jnp.broadcast_to(policy.distribution.scale_diag, loc.shape), value
+
+        if self.num_sets == 1:
+            rows = x[..., :-1] if self.by_feature else x
+            policy, value = nnx.merge(graphdef, jax.tree.map(lambda leaf: leaf[0], parameters))(rows)
+            return Squashed(policy.distribution.loc, policy.scale, self._action_space), value
+        if self.by_feature:
+            loc, scale, value = self._by_feature(forward, parameters, x)
+        else:
+            loc, scale, value = self._by_axis(forward, parameters, x)
+        return Squashed(loc, scale, self._action_space), value
+
+    def _by_axis(self, forward: Any, parameters: Any, x: Array) -> tuple[Array, ...]:
+        """Evaluate each set on the rows of its own particles."""
+        species = np.asarray(self.species)
+        one_each = bool((species == np.arange(len(species))).all())
+        members = [np.flatnonzero(species == number) for number in range(self.num_sets)]
+        most = max(len(each) for each in members)
+        # Short groups are filled up with a member of their own, whose second answer nobody reads.
+        table = np.stack([np.resize(each, most) for each in members])
+        rows = x[..., None, :] if one_each else x[..., table, :]
+        answers = jax.vmap(forward)(parameters, jnp.moveaxis(rows, -3, 0))
+        slot = np.zeros(len(species), int)
+        for number, each in enumerate(members):
+            slot[each] = number * most + np.arange(len(each))
+
+        def back(answer: Array) -> Array:
+            answer = jnp.moveaxis(answer, 0, -3)
+            answer = answer.reshape(*answer.shape[:-3], -1, answer.shape[-1])
+            return answer if one_each else answer[..., slot, :]
+
+        return tuple(back(answer) for answer in answers)
+
+    def _by_feature(self, forward: Any, parameters: Any, x: Array) -> tuple[Array, ...]:
+        """Evaluate every set on every row, and choose by the row's last number."""
+        answers = jax.vmap(forward, in_axes=(0, None))(parameters, x[..., :-1])
+        meant = jax.nn.one_hot(jnp.round(x[..., -1]).astype(jnp.int32), self.num_sets, axis=0, dtype=bool)[..., None]
+        return tuple(jnp.sum(jnp.where(meant, answer, 0.0), axis=0) for answer in answers)
+
+    def _checked(self, observation: ArrayLike) -> Array:
+        x = jnp.asarray(observation)
+        size, num = self.observation_space_size, len(self.species)
+        if x.ndim < 1 or x.shape[-1] != size:
+            raise ValueError(
+                f"PerParticle: an observation has {size} numbers on its last axis; got shape {x.shape}. Build the "
+                "model for what it sees."
+            )
+        if self.num_sets > 1 and not self.by_feature and (x.ndim < 2 or x.shape[-2] != num):
+            raise ValueError(
+                f"PerParticle: the last axis but one is the particles', N = {num}; got shape {x.shape}. Keep that "
+                "axis, or build the model with num_species and give the species as the last number of an observation."
+            )
+        return x
+
+
+def _species_of(
+    sharing: str, num_particles: int | None, species: Sequence[int] | None, num_species: int | None
+) -> tuple[int, ...]:
+    """Return whose set each particle uses; nothing where that is told by their number or by a feature."""
+    if sharing not in get_args(Sharing):
+        raise ValueError(f"PerParticle: no such sharing; got {sharing!r}. {suggest(str(sharing), get_args(Sharing))}")
+    if sharing != "species" and (species is not None or num_species is not None):
+        raise ValueError(f"PerParticle: only sharing='species' has species; got sharing={sharing!r}. Leave them out.")
+    if sharing == "shared":
+        return ()
+    if sharing == "independent":
+        if num_particles is None:
+            raise ValueError("PerParticle: sharing='independent' needs num_particles; got None. Give N.")
+        return tuple(range(num_particles))
+    if species is None:
+        if num_species is None or num_species < 1:
+            raise ValueError(
+                f"PerParticle: sharing='species' needs species, one for each particle; got num_species={num_species}. "
+                "Give species=[0, 0, 1, 1], say, or num_species where observations end with it."
+            )
+        return ()
+    found = tuple(int(number) for number in species)
+    if not found or set(found) != set(range(max(found) + 1)) or (num_species or max(found) + 1) != max(found) + 1:
+        raise ValueError(
+            f"PerParticle: species are numbered from 0, none left out; got species={list(found)[:20]}, "
+            f"num_species={num_species}. Number them so."
+        )
+    if num_particles is not None and len(found) != num_particles:
+        raise ValueError(
+            f"PerParticle: species has one entry for each particle; got {len(found)} for {num_particles} particles. "
+            "Give as many."
+        )
+    return found
+
+
+def species_as_feature(observation: Array, species: Sequence[int]) -> Array:
+    """Return observations ``(..., N, O)`` with the species of each particle as one more number; ``(..., N, O + 1)``."""
+    feature = jnp.broadcast_to(jnp.asarray(species, observation.dtype)[:, None], (*observation.shape[:-1], 1))
+    return jnp.concatenate([observation, feature], axis=-1)
+
+
+def model_keywords(name: str, keywords: Mapping[str, Any], num_particles: int) -> dict[str, Any]:
+    """Return a model's keywords, with the number of particles if it is of the kind that needs to know."""
+    needs = registry.models.find(name).load() is PerParticle
+    return {"num_particles": num_particles, **keywords} if needs else dict(keywords)
