@@ -66,6 +66,19 @@ def main() -> None:
     """
 
 
+def _count_or_all(text: str) -> int | str:
+    """Return a whole number, or the word all."""
+    if text == "all":
+        return text
+    try:
+        return int(text)
+    except ValueError:
+        raise click.BadParameter(f"{text!r} is neither a whole number nor 'all'.") from None
+
+
+_OPTION_TYPES: dict[str, Callable[[str], Any]] = {"devices": _count_or_all}
+
+
 def _config_options(command: Callable[..., Any]) -> Callable[..., Any]:
     """Add an option for every plain field of TrainConfig, and --set for all that lies deeper."""
     documentation = _field_documentation(TrainConfig)
@@ -75,7 +88,7 @@ def _config_options(command: Callable[..., Any]) -> Callable[..., Any]:
         command = click.option(
             f"--{item.name.replace('_', '-')}",
             item.name,
-            type=int if isinstance(item.default, int) else str,
+            type=_OPTION_TYPES.get(item.name) or (int if isinstance(item.default, int) else str),
             default=None,
             help=f"{documentation[item.name]}  [default: {_DEFAULT_OUT if item.name == 'out' else item.default}]",
             metavar=item.name.upper(),
@@ -118,7 +131,7 @@ def _parse_assignments(assignments: Iterable[str]) -> dict[str, Any]:
 )  # fmt: skip
 @click.option("--overwrite", is_flag=True, help="Delete the run that the folder already holds.")
 @click.option("--resume", "resumed", type=click.Path(path_type=Path), metavar="RUN",
-    help="Go on with the run in that folder, as it was configured; no other option sets anything then.")  # fmt: skip
+    help="Go on with the run in that folder, as it was configured; only --devices may change.")  # fmt: skip
 @click.option("--quiet", is_flag=True, help="Plain lines instead of a progress bar.")
 @click.option("--json", "as_json", is_flag=True, help="Print the last report as JSON.")
 def train(
@@ -131,11 +144,12 @@ def train(
     """
     chosen = {name: value for name, value in options.items() if value is not None}
     if resumed is not None:
-        if chosen or assignments or overwrite:
+        if chosen.keys() - {"devices"} or assignments or overwrite:
             raise ValueError(
-                "train: --resume goes on with a run as it was configured; got other options. Leave them out."
+                "train: --resume goes on with a run as it was configured; got other options. "
+                "Leave out all but --devices."
             )
-        _resume(resumed, quiet, as_json)
+        _resume(resumed, chosen.get("devices"), quiet, as_json)
         return
     config = TrainConfig(**chosen).with_values(_parse_assignments(assignments))
     if config.out is None:
@@ -145,12 +159,12 @@ def train(
     _say_end(result, as_json)
 
 
-def _resume(run: Path, quiet: bool, as_json: bool) -> None:
+def _resume(run: Path, devices: Any, quiet: bool, as_json: bool) -> None:
     """Go on with a run and show how it does."""
     from jaxdem_ac.trainers.checkpoint import read_config
 
     with _progress(read_config(run).steps, silent=as_json, plain=quiet) as report:
-        result = ac.resume(run, report)
+        result = ac.resume(run, report, devices=devices)
     _say_end(result, as_json)
 
 

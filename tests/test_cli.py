@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -248,3 +249,16 @@ def test_exit_codes_of_the_program_itself(arguments: list[str], code: int, tmp_p
     assert "Traceback" not in done.stderr
     assert (done.stdout == "") == (code == 2)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_resume_goes_on_and_takes_no_other_option(trained: tuple[Path, Result], tmp_path: Path) -> None:
+    copy = tmp_path / "run"
+    shutil.copytree(trained[0], copy)
+    result = call("train", "--resume", str(copy), "--json")
+    assert result.exit_code == 0, result.output
+    assert (
+        json.loads(result.stdout)["steps"] == json.loads((copy / "metrics.jsonl").read_text().splitlines()[-1])["steps"]
+    )
+    assert_one_line(call("train", "--resume", str(copy), "--seed", "3"), "Leave out all but --devices")
+    assert_one_line(call("train", "--resume", str(tmp_path)), "holds config.json")
+    assert_one_line(call("train", "--devices", "several"), "neither a whole number nor 'all'")

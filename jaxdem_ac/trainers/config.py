@@ -107,6 +107,8 @@ class TrainConfig:
     """The run's folder; kept in memory only if left out."""
     report_every: int = 10
     """Updates between two reports: one compiled call."""
+    devices: int | Literal["all"] = 1
+    """Over how many devices the environments are spread, or all that JAX sees."""
     ppo: PPOConfig = field(default_factory=PPOConfig)
     """Hyperparameters."""
 
@@ -115,6 +117,8 @@ class TrainConfig:
         _check("TrainConfig", "steps", self.steps, int, lambda x: x >= 1, "a whole number from 1")
         _check("TrainConfig", "seed", self.seed, int, lambda x: 0 <= x < 2**32, "a whole number in [0, 2**32)")
         _check("TrainConfig", "report_every", self.report_every, int, lambda x: x >= 1, "a whole number from 1")
+        if self.devices != "all":
+            _check("TrainConfig", "devices", self.devices, int, lambda x: x >= 1, "a whole number from 1, or 'all'")
         for name in ("env", "model", "action_space"):
             if not isinstance(getattr(self, name), str):
                 raise TypeError(

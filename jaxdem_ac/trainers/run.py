@@ -21,6 +21,7 @@ from jaxdem_ac import registry
 from jaxdem_ac.environments.base import Environment, resized
 from jaxdem_ac.trainers import checkpoint, ppo
 from jaxdem_ac.trainers.config import TrainConfig, run_path
+from jaxdem_ac.trainers.devices import Devices, choose_devices, spread
 from jaxdem_ac.trainers.normalizer import Normalizer
 from jaxdem_ac.trainers.policy import Policy
 
@@ -101,19 +102,24 @@ def train(config: TrainConfig, report: Report | None = None, *, overwrite: bool 
     learner = ppo.Learner(environment, graphdef, config.ppo, num_updates(config, environment))
     state = ppo.init(learner, model_state, jax.random.key(config.seed))
     # Whatever is wrong with the configuration shows here, before a folder is touched.
+    devices = choose_devices(config.devices, config.ppo.num_envs)
     jax.eval_shape(partial(ppo.update, learner), state)
     run_dir = run_path(config)
     if run_dir is not None:
         text = checkpoint.config_text(config)
         _prepare(run_dir, overwrite)
         checkpoint.write_text(run_dir / checkpoint.CONFIG, text)
-    return _run(config, learner, state, run_dir, [], report)
+    return _run(config, learner, _placed(state, devices), run_dir, [], report)
 
 
-def resume(run_dir: str | Path, report: Report | None = None) -> TrainResult:
+def _placed(state: ppo.LearnerState, devices: list[jax.Device]) -> ppo.LearnerState:
+    return spread(state, devices) if len(devices) > 1 else state
+
+
+def resume(run_dir: str | Path, report: Report | None = None, *, devices: Devices | None = None) -> TrainResult:
     """Go on with a run that was stopped, from its newest checkpoint to the end it was configured for.
 
-    On the same device and version, the end is bit-equal to that of a run that was never stopped.
+    On the same devices and version, the end is bit-equal to that of a run that was never stopped.
 
     Parameters
     ----------
@@ -121,6 +127,8 @@ def resume(run_dir: str | Path, report: Report | None = None) -> TrainResult:
         The run's folder, wherever it lies now.
     report : callable, optional
         As for :func:`train`.
+    devices : int or "all", optional
+        Over how many to spread the environments from now on; as configured if left out.
 
     Returns
     -------
@@ -136,6 +144,9 @@ def resume(run_dir: str | Path, report: Report | None = None) -> TrainResult:
     """
     run_dir = Path(run_dir)
     config = replace(checkpoint.read_config(run_dir), out=str(run_dir))
+    if devices is not None:
+        config = replace(config, devices=devices)
+    chosen = choose_devices(config.devices, config.ppo.num_envs)
     configured = checkpoint.build_environment(config)
     graphdef, model_state = nnx.split(checkpoint.build_model(config, configured))
     learner = ppo.Learner(configured, graphdef, config.ppo, num_updates(config, configured))
@@ -149,7 +160,7 @@ def resume(run_dir: str | Path, report: Report | None = None) -> TrainResult:
     # Reports of updates after the checkpoint were made and are made again.
     lines = [line for line in checkpoint.read_metrics(run_dir) if line["update"] <= done]
     checkpoint.write_text(run_dir / checkpoint.METRICS, "".join(json.dumps(line) + "\n" for line in lines))
-    return _run(config, learner, state, run_dir, lines, report)
+    return _run(config, learner, _placed(state, chosen), run_dir, lines, report)
 
 
 def _with_fields(environment: Environment, fields: dict[str, Any]) -> Environment:
@@ -219,6 +230,7 @@ class _Keeper:
         self.last_save = time.monotonic()
         self._configured = learner.environment if writer is None else checkpoint.build_environment(config)
         self._writer = writer
+        self._devices = choose_devices(config.devices, config.ppo.num_envs)
 
     def update(self, num_updates: int) -> dict[str, np.ndarray]:
         """Make updates and return their metrics; with longer lists of neighbours if they have been too short."""
@@ -233,7 +245,7 @@ class _Keeper:
             environment = self.learner.environment.grown(overflow)
             self.learner = replace(self.learner, environment=environment)
             env_state = resized(environment, self.state.env_state, self.learner.config.num_envs)
-            self.state = replace(self.state, env_state=env_state)
+            self.state = _placed(replace(self.state, env_state=env_state), self._devices)
 
     def save(self, lines: list[Metrics]) -> None:
         """Write a checkpoint, if the run has a folder."""
