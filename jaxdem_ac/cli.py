@@ -266,6 +266,22 @@ def render(run: Path, seed: int, decisions: int | None, sample: bool, as_json: b
         click.echo("wrote " + ", ".join(str(path) for path in written))
 
 
+@main.command()
+@_RUN
+@click.argument("path", type=click.Path(path_type=Path, dir_okay=False))
+@click.option("--sample", is_flag=True, help="Actions are sampled, with the data of a random key as second argument.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def export(run: Path, path: Path, sample: bool, as_json: bool) -> None:
+    """Write a run's policy to one file, PATH, that needs only jax and flatbuffers to act.
+
+    There: jax.export.deserialize(bytearray(path.read_bytes())).call(observation).
+    """
+    from jaxdem_ac.trainers.export import export_policy
+
+    written = export_policy(ac.load_policy(run), path, sample=sample)
+    click.echo(json.dumps({"path": str(written), "bytes": written.stat().st_size}) if as_json else f"wrote {written}")
+
+
 @main.command("list")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def list_all(as_json: bool) -> None:

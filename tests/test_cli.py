@@ -140,6 +140,14 @@ def test_render_writes_pictures(trained: tuple[Path, Result]) -> None:
     assert animation.parent == moments.parent == curve.parent == trained[0]
 
 
+def test_export_writes_one_file(trained: tuple[Path, Result], tmp_path: Path) -> None:
+    file = tmp_path / "nav.hlo"
+    result = call("export", str(trained[0]), str(file), "--json")
+    assert result.exit_code == 0, result.output
+    assert json.loads(result.stdout) == {"path": str(file), "bytes": file.stat().st_size}
+    assert_one_line(call("export", str(trained[0]), str(tmp_path / "none" / "nav.hlo")), "none")
+
+
 def test_an_existing_run_is_kept_unless_told(trained: tuple[Path, Result]) -> None:
     out, _ = trained
     before = (out / "metrics.jsonl").read_text()
