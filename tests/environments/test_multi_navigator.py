@@ -95,6 +95,7 @@ def test_a_list_that_is_too_short_is_reported_by_the_decision_that_needed_it(nam
     assert float(timestep.info["overflow"]) > 2
 
 
+@pytest.mark.slow
 def test_who_plays_makes_lists_longer_and_loses_nothing() -> None:
     short, long = ac.make_environment("swarm_navigator", **SHORT), ac.make_environment("swarm_navigator", **WITH_ROOM)
     assert (

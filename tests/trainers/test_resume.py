@@ -110,6 +110,7 @@ def test_a_run_that_has_ended_is_left_as_it_is(whole: ac.TrainResult) -> None:
     assert sorted(path.name for path in (whole.run_dir / "checkpoints").iterdir()) == before
 
 
+@pytest.mark.slow
 def test_lists_that_have_grown_stay_so(tmp_path: Path) -> None:
     config = {
         **CONFIG,
