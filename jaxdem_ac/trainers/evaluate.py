@@ -98,6 +98,8 @@ def evaluate(
     ------
     ValueError
         If `num_episodes` is below 2, or an episode has not ended after `max_decisions`.
+    FloatingPointError
+        If a reward or a success figure is not finite; the message names the first episode.
     """
     if isinstance(num_episodes, bool) or not isinstance(num_episodes, int) or num_episodes < 2:
         raise ValueError(f"evaluate: num_episodes is at least 2; got num_episodes={num_episodes!r}. Raise it.")
@@ -106,7 +108,17 @@ def evaluate(
     def play(environment: Environment) -> tuple[Array, Array, Array, Array]:
         return _play_episodes(environment, policy, key, num_episodes, sample, max_decisions)
 
-    _, (success, reward, ended, _) = play_with_room(environment, play, lambda played: jnp.max(played[3]))
+    def overflow(played: tuple[Array, Array, Array, Array]) -> Any:
+        # What is not a number is near nobody, or everybody: no list helps it.
+        return jnp.where(jnp.all(jnp.isfinite(played[1])), jnp.max(played[3]), 0.0)
+
+    _, (success, reward, ended, _) = play_with_room(environment, play, overflow)
+    finite = np.isfinite(np.asarray(reward)) & np.isfinite(np.asarray(success))
+    if not finite.all():
+        raise FloatingPointError(
+            f"evaluate: rewards and success are finite; got NaN or infinity in episode {int(np.argmin(finite))} of "
+            f"{num_episodes}. Look at what the policy returns, or take a shorter dt."
+        )
     if not bool(jnp.all(ended)):
         raise ValueError(
             f"evaluate: episodes end within max_decisions; got max_decisions={max_decisions}. "

@@ -106,3 +106,15 @@ def test_a_function_is_a_policy_too() -> None:
     environment = ac.make_environment("swarm_navigator", num_particles=2, max_steps=2)
     result = ac.evaluate(environment, lambda observation, key: 0 * observation[..., :2], jax.random.key(0), 4)
     assert 0 <= result.success.mean <= 1
+
+
+@pytest.mark.parametrize("num_particles", [4, 60])
+def test_actions_that_are_not_numbers_are_reported(num_particles: int) -> None:
+    """In a swarm of 60 too, where lists of neighbours would be made longer for nothing."""
+    environment = ac.make_environment("multi_navigator", num_particles=num_particles, max_steps=2)
+    with pytest.raises(FloatingPointError, match="in episode 0 of 2"):
+        ac.evaluate(environment, _nowhere, jax.random.key(0), 2)
+
+
+def _nowhere(observation: Array, key: Array | None = None) -> Array:
+    return jnp.full((*observation.shape[:-1], 2), jnp.nan)
