@@ -1,6 +1,6 @@
 """Measure on this machine: ``python -m benchmarks [suite ...]``.
 
-Suites: environments, engine, updates, largest; all of them if none is named. Rows are printed as they come and written
+Suites: environments, engine, training, largest; all of them if none is named. Rows are printed as they come and written
 to benchmarks/results/<device>.json, where those of other suites stay.
 """
 
@@ -12,13 +12,13 @@ from pathlib import Path
 from typing import Any
 
 import jaxdem_ac as ac
-from benchmarks import engine, environments, updates
+from benchmarks import engine, environments, training
 from benchmarks.measure import machine
 
 SUITES = {
     "environments": environments.run,
     "engine": engine.run,
-    "updates": updates.run,
+    "training": training.run,
     "largest": lambda: _apart("environments.largest"),
 }
 

@@ -19,12 +19,13 @@ from jaxdem_ac import registry
 from jaxdem_ac.action_spaces.free import Free
 from jaxdem_ac.action_spaces.squashed import Categorical, Squashed, lift
 from jaxdem_ac.models.heads import (
+    COMPUTE_DTYPES,
     Activation,
+    Dense,
     LearnedStd,
     StdHead,
     activation_name,
     hidden_layers,
-    linear,
     resolve_activation,
 )
 
@@ -45,6 +46,7 @@ class _ActorCriticBase(nnx.Module):
         actor_sigma_head: bool,
         activation: str | Activation,
         discrete: bool,
+        compute_dtype: str | None,
     ) -> None:
         where = type(self).__name__
         self.observation_space_size = _check_size(where, "observation_space_size", observation_space_size)
@@ -55,13 +57,19 @@ class _ActorCriticBase(nnx.Module):
         self.actor_sigma_head = _check_flag(where, "actor_sigma_head", actor_sigma_head)
         self.activation = resolve_activation(activation)
         self.discrete = _check_flag(where, "discrete", discrete)
+        if compute_dtype is not None and compute_dtype not in COMPUTE_DTYPES:
+            raise ValueError(
+                f"{where}: compute_dtype is the name of a type; got compute_dtype={compute_dtype!r}. "
+                f"{registry.suggest(str(compute_dtype), COMPUTE_DTYPES)}"
+            )
+        self.compute_dtype = compute_dtype
 
     def _add_actor_heads(self, in_features: int, key: nnx.Rngs, action_space: distrax.Bijector | str | None) -> None:
         """Add mean (or logits), standard deviation and action space, in the order in which the host draws them."""
         size = self.action_space_size
-        self.actor_mu = linear(in_features, size, self.actor_scale, key)
+        self.actor_mu = Dense(in_features, size, self.actor_scale, key, compute_dtype=self.compute_dtype)
         if self.actor_sigma_head:
-            self.actor_sigma: nnx.Module = StdHead(in_features, size, self.critic_scale, key)
+            self.actor_sigma: nnx.Module = StdHead(in_features, size, self.critic_scale, key, self.compute_dtype)
         else:
             self.actor_sigma = LearnedStd(size)
         self._log_std = self.actor_sigma.log_std
@@ -113,6 +121,7 @@ class _ActorCriticBase(nnx.Module):
             "actor_sigma_head": self.actor_sigma_head,
             "activation": activation_name(self.activation),
             "discrete": self.discrete,
+            "compute_dtype": self.compute_dtype,
         }
         if self._action_space is not None:
             kept["action_space_type"] = action_space_name(self._action_space)
@@ -136,10 +145,16 @@ class _ActorCriticBase(nnx.Module):
             )
         return x
 
-    def _distribution(self, features: Array) -> distrax.Distribution:
+    def _answer(self, features: Array, value: Array, leading: tuple[int, ...]) -> tuple[distrax.Distribution, Array]:
+        """Return policy and value in the shape of the observations, of an actor's features and values in rows."""
+        value = value.reshape(*leading, 1)
+        mean = self.actor_mu(features).reshape(*leading, -1)
         if self.discrete:
-            return Categorical(logits=self.actor_mu(features))
-        return Squashed(self.actor_mu(features), self.actor_sigma(features), self._action_space)
+            return Categorical(logits=mean), value
+        std = self.actor_sigma(features)
+        # One std for all stays one.
+        std = std if std.ndim == 1 else std.reshape(mean.shape)
+        return Squashed(mean, std, self._action_space), value
 
 
 class SharedActorCritic(_ActorCriticBase):
@@ -167,6 +182,8 @@ class SharedActorCritic(_ActorCriticBase):
         Free if left out. Ignored by a discrete policy, which takes none.
     discrete : bool
         Whether actions are D choices and not D numbers.
+    compute_dtype : str, optional
+        In which the layers multiply, ``"bfloat16"``, say; parameters, policy and value keep their own type.
 
     Raises
     ------
@@ -188,6 +205,7 @@ class SharedActorCritic(_ActorCriticBase):
         activation: str | Activation = nnx.gelu,
         action_space: distrax.Bijector | str | None = None,
         discrete: bool = False,
+        compute_dtype: str | None = None,
     ) -> None:
         super().__init__(
             observation_space_size=observation_space_size,
@@ -198,14 +216,15 @@ class SharedActorCritic(_ActorCriticBase):
             actor_sigma_head=actor_sigma_head,
             activation=activation,
             discrete=discrete,
+            compute_dtype=compute_dtype,
         )
         self.architecture = _check_architecture(type(self).__name__, "architecture", architecture)
         layers, width = hidden_layers(
-            self.observation_space_size, self.architecture, self.in_scale, self.activation, key
+            self.observation_space_size, self.architecture, self.in_scale, self.activation, key, compute_dtype
         )
         self.network = nnx.Sequential(*layers)
         self._add_actor_heads(width, key, action_space)
-        self.critic = linear(width, 1, self.critic_scale, key)
+        self.critic = Dense(width, 1, self.critic_scale, key, compute_dtype=compute_dtype)
 
     def __call__(self, x: Array, sequence: bool = False, **ignored: Any) -> tuple[distrax.Distribution, Array]:
         """Return the policy and the value of observations.
@@ -229,8 +248,9 @@ class SharedActorCritic(_ActorCriticBase):
             If the last axis is not O wide.
         """
         x = self._checked(x)
-        features = self.network(x) if self.architecture else x
-        return self._distribution(features), self.critic(features)
+        rows = _as_rows(x)
+        features = self.network(rows) if self.architecture else rows
+        return self._answer(features, self.critic(features), x.shape[:-1])
 
     @property
     def metadata(self) -> dict[str, Any]:
@@ -252,7 +272,7 @@ class ActorCritic(_ActorCriticBase):
         For the initial parameters: actor layers first, then critic layers and value, mean, standard deviation.
     actor_architecture, critic_architecture : sequence of int
         Widths of the hidden layers of each network; either may be empty, and they may differ.
-    in_scale, actor_scale, critic_scale, actor_sigma_head, activation, action_space, discrete
+    in_scale, actor_scale, critic_scale, actor_sigma_head, activation, action_space, discrete, compute_dtype
         As in :class:`SharedActorCritic`; the sigma head sits on the actor's features.
 
     Raises
@@ -276,6 +296,7 @@ class ActorCritic(_ActorCriticBase):
         activation: str | Activation = nnx.gelu,
         action_space: distrax.Bijector | str | None = None,
         discrete: bool = False,
+        compute_dtype: str | None = None,
     ) -> None:
         super().__init__(
             observation_space_size=observation_space_size,
@@ -286,22 +307,27 @@ class ActorCritic(_ActorCriticBase):
             actor_sigma_head=actor_sigma_head,
             activation=activation,
             discrete=discrete,
+            compute_dtype=compute_dtype,
         )
         where = type(self).__name__
         self.actor_architecture = _check_architecture(where, "actor_architecture", actor_architecture)
         self.critic_architecture = _check_architecture(where, "critic_architecture", critic_architecture)
         size, scale = self.observation_space_size, self.in_scale
-        layers, width = hidden_layers(size, self.actor_architecture, scale, self.activation, key)
+        layers, width = hidden_layers(size, self.actor_architecture, scale, self.activation, key, compute_dtype)
         self.actor_torso = nnx.Sequential(*layers)
-        critic_layers, critic_width = hidden_layers(size, self.critic_architecture, scale, self.activation, key)
-        self.critic = nnx.Sequential(*critic_layers, linear(critic_width, 1, self.critic_scale, key))
+        critic_layers, critic_width = hidden_layers(
+            size, self.critic_architecture, scale, self.activation, key, compute_dtype
+        )
+        value_head = Dense(critic_width, 1, self.critic_scale, key, compute_dtype=compute_dtype)
+        self.critic = nnx.Sequential(*critic_layers, value_head)
         self._add_actor_heads(width, key, action_space)
 
     def __call__(self, x: Array, sequence: bool = False, **ignored: Any) -> tuple[distrax.Distribution, Array]:
         """Return the policy and the value of observations; as :meth:`SharedActorCritic.__call__`."""
         x = self._checked(x)
-        features = self.actor_torso(x) if self.actor_architecture else x
-        return self._distribution(features), self.critic(x)
+        rows = _as_rows(x)
+        features = self.actor_torso(rows) if self.actor_architecture else rows
+        return self._answer(features, self.critic(rows), x.shape[:-1])
 
     @property
     def metadata(self) -> dict[str, Any]:
@@ -331,6 +357,14 @@ def action_space_name(action_space: Any) -> str:
             "jaxdem_ac.registry.action_spaces.register(name) and give it a `metadata` property."
         )
     return f"ac.{name}"
+
+
+def _as_rows(x: Array) -> Array:
+    """Return observations ``(..., O)`` as a matrix.
+
+    On a CPU the gradient of a product is half as slow again with several leading axes: it contracts over all of them.
+    """
+    return x.reshape(math.prod(x.shape[:-1]), x.shape[-1])
 
 
 def _check_size(where: str, name: str, size: Any) -> int:

@@ -44,6 +44,13 @@ _KNOWN_MODULES = (
 )
 
 
+# Floats in a register of AVX-512, and the rows from which filling a kernel up costs nothing beside the product.
+_LANES = 16
+_MANY_ROWS = 1024
+
+COMPUTE_DTYPES = ("bfloat16", "float16", "float32")
+
+
 def resolve_activation(activation: str | Activation) -> Activation:
     """Return the activation function that `activation` is or names.
 
@@ -90,24 +97,62 @@ def activation_name(activation: Activation) -> str:
     )
 
 
-def linear(in_features: int, out_features: int, scale: float, key: nnx.Rngs, bias: float = 0.0) -> nnx.Linear:
-    """Return a linear layer with an orthogonal(`scale`) kernel and a constant bias."""
-    return nnx.Linear(
-        in_features,
-        out_features,
-        kernel_init=nnx.initializers.orthogonal(scale),
-        bias_init=nnx.initializers.constant(bias),
-        rngs=key,
-    )
+class Dense(nnx.Linear):
+    """A linear layer, ``x @ kernel + bias``, that may compute in another type and in whole vector registers.
+
+    A hidden layer answers many rows with zeros behind its own features, up to a multiple of 16; the next layer takes
+    them for what they are. Products of 42 by 42 took a third longer than of 48 by 48 on a CPU with AVX-512.
+    """
+
+    def __init__(
+        self,
+        in_features: int,
+        out_features: int,
+        scale: float,
+        key: nnx.Rngs,
+        *,
+        bias: float = 0.0,
+        hidden: bool = False,
+        compute_dtype: str | None = None,
+    ) -> None:
+        super().__init__(
+            in_features,
+            out_features,
+            kernel_init=nnx.initializers.orthogonal(scale),
+            bias_init=nnx.initializers.constant(bias),
+            rngs=key,
+        )
+        self.hidden = hidden
+        self.compute_dtype = compute_dtype
+
+    def __call__(self, inputs: Array, out_sharding: Any = None) -> Array:
+        """Return ``(..., out_features)``, or wider with zeros, of ``(..., in_features)``, or as wide as those."""
+        assert self.bias is not None
+        kernel, bias = self.kernel[...], self.bias[...]
+        behind = inputs.shape[-1] - kernel.shape[0]
+        many = self.hidden and inputs.ndim == 2 and inputs.shape[0] >= _MANY_ROWS and kernel.shape[1] > _LANES
+        fill = -kernel.shape[1] % _LANES if many else 0
+        if behind or fill:
+            kernel, bias = jnp.pad(kernel, [(0, behind), (0, fill)]), jnp.pad(bias, (0, fill))
+        if self.compute_dtype is not None:
+            inputs, kernel, bias = (array.astype(self.compute_dtype) for array in (inputs, kernel, bias))
+        result = inputs @ kernel + bias
+        # What leaves the network is as exact as its parameters.
+        return result if self.hidden else result.astype(self.kernel[...].dtype)
 
 
 def hidden_layers(
-    in_features: int, architecture: Sequence[int], scale: float, activation: Activation, key: nnx.Rngs
+    in_features: int,
+    architecture: Sequence[int],
+    scale: float,
+    activation: Activation,
+    key: nnx.Rngs,
+    compute_dtype: str | None = None,
 ) -> tuple[list[Any], int]:
     """Return linear layers, each followed by `activation`, and the width of what leaves the last one."""
     layers: list[Any] = []
     for width in architecture:
-        layers += [linear(in_features, width, scale, key), activation]
+        layers += [Dense(in_features, width, scale, key, hidden=True, compute_dtype=compute_dtype), activation]
         in_features = width
     return layers, in_features
 
@@ -126,11 +171,20 @@ class LearnedStd(nnx.Module):
 class StdHead(nnx.Module):
     """A standard deviation that depends on the observation: ``std = softplus(linear(features))``."""
 
-    def __init__(self, in_features: int, action_space_size: int, scale: float, key: nnx.Rngs) -> None:
+    def __init__(
+        self,
+        in_features: int,
+        action_space_size: int,
+        scale: float,
+        key: nnx.Rngs,
+        compute_dtype: str | None = None,
+    ) -> None:
         # Not used here: JaxDEM's trainer logs it for every model, and its parameters load by name.
         self.log_std = nnx.Param(jnp.zeros((1, action_space_size)))
         # A sequence of one, for the names of its parameters. softplus stays outside: it cannot be pickled.
-        self.net = nnx.Sequential(linear(in_features, action_space_size, scale, key, bias=-1.0))
+        self.net = nnx.Sequential(
+            Dense(in_features, action_space_size, scale, key, bias=-1.0, compute_dtype=compute_dtype)
+        )
 
     def __call__(self, features: Array) -> Array:
         """Return the standard deviation, ``(..., D)``, of features ``(..., F)``."""

@@ -4,6 +4,7 @@ import json
 import logging
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import fields
 from pathlib import Path
 from typing import Any, Self
 
@@ -18,7 +19,7 @@ from jaxdem_ac.trainers.config import TrainConfig
 from jaxdem_ac.trainers.normalizer import Normalizer
 from jaxdem_ac.trainers.policy import Policy
 
-FORMAT = 2
+FORMAT = 3
 SCORE = "score"
 CONFIG, METRICS, CHECKPOINTS = "config.json", "metrics.jsonl", "checkpoints"
 PICTURES = ("episode.gif", "episode.png", "learning_curve.png")
@@ -136,7 +137,9 @@ def build_model(config: TrainConfig, environment: Environment) -> Any:
         action_space_size=environment.action_size,
         key=nnx.Rngs(config.seed),
         action_space=make_action_space(config.action_space, **config.action_space_kw),
-        **model_keywords(config.model, config.model_kw, environment.num_particles),
+        **model_keywords(
+            config.model, config.model_kw, environment.num_particles, getattr(environment, "species", None)
+        ),
     )
     if getattr(model, "discrete", False):
         raise ValueError(
@@ -151,7 +154,8 @@ def initial_policy(config: TrainConfig) -> Policy:
     environment = build_environment(config)
     graphdef, state = nnx.split(build_model(config, environment))
     normalizer = Normalizer.create(environment.observation_size) if config.ppo.normalize_observation else None
-    return Policy(graphdef, state, normalizer, environment.observation_size)
+    returns = Normalizer.create(1) if config.ppo.normalize_return else None
+    return Policy(graphdef, state, normalizer, environment.observation_size, returns)
 
 
 class Writer:
@@ -237,13 +241,10 @@ def _without_key(leaf: Any) -> Any:
 def _as_tree(policy: Policy) -> dict[str, Any]:
     """Return what a checkpoint keeps of a policy."""
     tree: dict[str, Any] = {"model": nnx.to_pure_dict(policy.model_state)}
-    if policy.normalizer is not None:
-        normalizer = policy.normalizer
-        tree["normalizer"] = {
-            "count": normalizer.count,
-            "mean": normalizer.mean,
-            "sum_of_squares": normalizer.sum_of_squares,
-        }
+    for name in ("normalizer", "return_normalizer"):
+        normalizer = getattr(policy, name)
+        if normalizer is not None:
+            tree[name] = {item.name: getattr(normalizer, item.name) for item in fields(normalizer)}
     return tree
 
 
@@ -350,5 +351,7 @@ def load_policy(run_dir: str | Path) -> Policy:
         tree = manager.restore(newest, args=ocp.args.Composite(policy=ocp.args.StandardRestore(template)))["policy"]
     state = fresh.model_state
     nnx.replace_by_pure_dict(state, tree["model"])
-    normalizer = Normalizer(**tree["normalizer"]) if "normalizer" in tree else None
-    return Policy(fresh.graphdef, state, normalizer, fresh.observation_size)
+    normalizer, returns = (
+        Normalizer(**tree[name]) if name in tree else None for name in ("normalizer", "return_normalizer")
+    )
+    return Policy(fresh.graphdef, state, normalizer, fresh.observation_size, returns)

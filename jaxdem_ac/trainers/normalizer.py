@@ -1,4 +1,4 @@
-"""Running mean and variance of observations."""
+"""Running mean and variance of observations, and of returns."""
 
 from dataclasses import dataclass
 from typing import Self
@@ -34,6 +34,14 @@ class Normalizer:
     def __call__(self, observation: Array) -> Array:
         """Return ``(observation - mean) / std``, within 10 standard deviations; ``(..., O)``."""
         return jnp.clip((observation - self.mean) / self.std, -10.0, 10.0)
+
+    def scaled(self, value: Array) -> Array:
+        """Return ``(value - mean) / std`` of single numbers ``(...)``; the normalizer is of size 1."""
+        return (value - self.mean[0]) / self.std[0]
+
+    def inverse(self, value: Array) -> Array:
+        """Return ``value * std + mean`` of single numbers ``(...)``."""
+        return value * self.std[0] + self.mean[0]
 
 
 def update_normalizer(normalizer: Normalizer, observation: Array) -> Normalizer:

@@ -26,15 +26,18 @@ class Policy:
     """Of observations; None where the model sees them as they are."""
     observation_size: int
     """O; static."""
+    return_normalizer: Normalizer | None = None
+    """Of values; None where the model answers them as they are."""
 
     def tree_flatten(self) -> tuple[tuple[Any, ...], tuple[Any, ...]]:
         """Return what is traced and what is static."""
-        return (self.model_state, self.normalizer), (self.graphdef, self.observation_size)
+        traced = (self.model_state, self.normalizer, self.return_normalizer)
+        return traced, (self.graphdef, self.observation_size)
 
     @classmethod
     def tree_unflatten(cls, static: tuple[Any, ...], traced: tuple[Any, ...]) -> "Policy":
         """Return the policy that :meth:`tree_flatten` took apart."""
-        return cls(static[0], traced[0], traced[1], static[1])
+        return cls(static[0], traced[0], traced[1], static[1], traced[2])
 
     @property
     def model(self) -> Any:
@@ -60,13 +63,26 @@ class Policy:
         ValueError
             If the last axis is not O wide.
         """
+        return _act(self, self._checked(observation), key)
+
+    def value(self, observation: ArrayLike) -> Array:
+        """Return the value V of observations ``(..., O)``: the discounted sum of rewards to come; ``(...)``.
+
+        Raises
+        ------
+        ValueError
+            If the last axis is not O wide.
+        """
+        return _value(self, self._checked(observation))
+
+    def _checked(self, observation: ArrayLike) -> Array:
         observation = jnp.asarray(observation)
         if observation.ndim < 1 or observation.shape[-1] != self.observation_size:
             raise ValueError(
                 f"policy: an observation has {self.observation_size} numbers on its last axis; got shape "
                 f"{observation.shape}. Use the environment that the policy was trained in."
             )
-        return _act(self, observation, key)
+        return observation
 
 
 @jax.jit
@@ -77,6 +93,14 @@ def _act(policy: Policy, observation: Array, key: Array | None) -> Array:
     if key is None:
         return distribution.mode()
     return to_action(distribution, sample_raw(distribution, key)[0])
+
+
+@jax.jit
+def _value(policy: Policy, observation: Array) -> Array:
+    if policy.normalizer is not None:
+        observation = policy.normalizer(observation)
+    value = jnp.squeeze(policy.model(observation)[1], -1)
+    return value if policy.return_normalizer is None else policy.return_normalizer.inverse(value)
 
 
 def as_pytree(policy: Any) -> Any:

@@ -66,6 +66,8 @@ class LearnerState:
     """Of the optimizer."""
     normalizer: Normalizer
     """Of observations."""
+    return_normalizer: Normalizer
+    """Of the value's targets; it changes nothing unless it is asked for."""
     env_state: Any
     """Of the environments, leaves ``(E, ...)``."""
     key: Array
@@ -88,11 +90,11 @@ class Batch:
     raw_log_prob: Array
     """Of `raw_action` when it was drawn."""
     value: Array
-    """V(s_t) when it was drawn."""
+    """V(s_t) when it was drawn, as the model answers it."""
     advantage: Array
     """Estimated."""
     target: Array
-    """Of the value."""
+    """Of the value, as the model should answer it."""
 
 
 def make_optimizer(learner: Learner) -> optax.GradientTransformation:
@@ -126,6 +128,7 @@ def init(learner: Learner, model_state: Any, key: Array) -> LearnerState:
         constants=constants,
         opt_state=make_optimizer(learner).init(params),
         normalizer=Normalizer.create(learner.environment.observation_size),
+        return_normalizer=Normalizer.create(1),
         env_state=reset_batch(learner.environment, jax.random.split(key_envs, learner.config.num_envs)),
         key=key_run,
         num_updates=jnp.zeros((), jnp.int32),
@@ -168,19 +171,29 @@ def collect(learner: Learner, state: LearnerState) -> tuple[LearnerState, Batch,
         _, last_value = model(see(env_state.observation))
         following = jnp.concatenate([value[1:], last_value[None]])
         next_value = jnp.where(done[..., None], cut, following)
+        returns = state.return_normalizer
         advantage, target = compute_gae(
-            reward, value, next_value, terminated[..., None], done[..., None], config.gamma, config.gae_lambda
+            reward,
+            returns.inverse(value),
+            returns.inverse(next_value),
+            terminated[..., None],
+            done[..., None],
+            config.gamma,
+            config.gae_lambda,
         )
     bad_term = _first_bad(
         state.bad_term, observation=observation, reward=reward, value=value, advantage=advantage, log_prob=log_prob
     )
     # As with parameters: from the first bad number on, nothing changes.
-    normalizer = jax.tree.map(
-        lambda new, old: jnp.where(bad_term == 0, new, old),
-        update_normalizer(state.normalizer, observation),
-        state.normalizer,
+    keep = partial(jax.tree.map, lambda new, old: jnp.where(bad_term == 0, new, old))
+    normalizer = keep(update_normalizer(state.normalizer, observation), state.normalizer)
+    if config.normalize_return:
+        moved = keep(update_normalizer(returns, target[..., None]), returns)
+        value, target = moved.scaled(returns.inverse(value)), moved.scaled(target)
+        returns = moved
+    state = replace(
+        state, env_state=env_state, key=key, normalizer=normalizer, return_normalizer=returns, bad_term=bad_term
     )
-    state = replace(state, env_state=env_state, key=key, normalizer=normalizer, bad_term=bad_term)
     figures = {"reward": jnp.mean(reward)}
     for name, figure in info.items():
         if name == "overflow":
@@ -318,7 +331,13 @@ def learn(learner: Learner, state: LearnerState, batch: Batch) -> tuple[LearnerS
     with jax.named_scope("update"):
         start = replace(state, key=key), jnp.ones((), bool)
         (state, _), terms = jax.lax.scan(epoch, start, jax.random.split(key_epochs, config.num_epochs))
-    return state, jax.tree.map(jnp.mean, terms)
+    if config.target_kl is None:
+        return state, jax.tree.map(jnp.mean, terms)
+    # Of the minibatches that were learnt and the one that ended it; what would have come later is nobody's figure.
+    learnt = terms["share_learnt"].ravel()
+    looked_at = jnp.concatenate([jnp.ones(1), learnt[:-1]])
+    metrics = {name: jnp.sum(term.ravel() * looked_at) / jnp.sum(looked_at) for name, term in terms.items()}
+    return state, {**metrics, "share_learnt": jnp.mean(learnt)}
 
 
 def update(learner: Learner, state: LearnerState) -> tuple[LearnerState, dict[str, Array]]:

@@ -208,9 +208,11 @@ def _leaving_on_sigterm() -> Iterator[None]:
 
 def policy_of(learner: ppo.Learner, state: ppo.LearnerState) -> Policy:
     """Return the policy of a learner's state."""
-    normalizer: Normalizer | None = state.normalizer if learner.config.normalize_observation else None
+    config = learner.config
+    normalizer: Normalizer | None = state.normalizer if config.normalize_observation else None
+    returns = state.return_normalizer if config.normalize_return else None
     model_state = nnx.merge_state(state.params, state.constants)
-    return Policy(learner.graphdef, model_state, normalizer, learner.environment.observation_size)
+    return Policy(learner.graphdef, model_state, normalizer, learner.environment.observation_size, returns)
 
 
 class _Keeper:

@@ -473,3 +473,52 @@ def test_actions_are_inside_their_space(name: str, space: str, space_keywords: d
         assert (np.linalg.norm(action, axis=-1) <= space_keywords["max_norm"]).all()
     else:
         assert np.abs(action).max() > 10
+
+
+@both_models
+@with_and_without_sigma_head
+def test_many_rows_are_answered_as_few_are(name: str, sigma_head: bool) -> None:
+    """Hidden layers of many rows work in whole registers, with zeros that nobody may see."""
+    model = ac.make_model(name, **SIZES, key=0, actor_sigma_head=sigma_head)
+    many = observations(4, 1024)
+
+    def total(parameters: Any, x: Array) -> Array:
+        policy, value = nnx.merge(graphdef, parameters)(x)
+        return jnp.mean(policy.distribution.loc**2) + jnp.mean(policy.scale) + jnp.mean(value**2)
+
+    policy, value = model(many)
+    few, few_values = model(many[2, :3])
+    np.testing.assert_allclose(policy.distribution.loc[2, :3], few.distribution.loc, rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(value[2, :3], few_values, rtol=1e-5, atol=1e-6)
+    graphdef, state = nnx.split(model)
+    whole = jax.grad(total)(state, many)
+    parts = [jax.grad(total)(state, part) for part in many.reshape(32, 128, -1)]
+    mean = jax.tree.map(lambda *leaves: sum(leaves) / len(leaves), *parts)
+    for here, there in zip(jax.tree.leaves(whole), jax.tree.leaves(mean), strict=True):
+        np.testing.assert_allclose(here, there, rtol=1e-3, atol=1e-6)
+
+
+@both_models
+@with_and_without_sigma_head
+def test_layers_may_multiply_in_half_precision(name: str, sigma_head: bool) -> None:
+    keywords = {"actor_sigma_head": sigma_head, "action_space": "MaxNorm"}
+    half = ac.make_model(name, **SIZES, key=0, compute_dtype="bfloat16", **keywords)
+    full = ac.make_model(name, **SIZES, key=0, **keywords)
+    assert_equal_parameters(half, full)
+    x = observations(5, 4)
+    policy, value = half(x)
+    exact, exact_value = full(x)
+    for here, there in ((policy.distribution.loc, exact.distribution.loc), (value, exact_value)):
+        assert here.dtype == jnp.float32
+        np.testing.assert_allclose(here, there, atol=0.05)
+        assert (here != there).any()
+    assert policy.log_prob(policy.sample(seed=jax.random.key(0))).dtype == jnp.float32
+    gradient = nnx.grad(lambda model: jnp.mean(model(x)[1] ** 2))(half)
+    assert {leaf.dtype for leaf in jax.tree.leaves(gradient)} == {jnp.dtype("float32")}
+    again = ac.make_model(name, key=1, **half.metadata)
+    assert again.compute_dtype == "bfloat16"
+
+
+def test_an_unknown_compute_dtype_gets_the_nearest() -> None:
+    with pytest.raises(ValueError, match=r"compute_dtype.*'bfloat32'.*bfloat16"):
+        ac.make_model("ActorCritic", **SIZES, key=0, compute_dtype="bfloat32")

@@ -89,15 +89,17 @@ class ConstantReward(Probe):
 
 @dataclass(frozen=True, kw_only=True)
 class RewardIsObservation(Probe):
-    """The value of an observation, 1 or -1, is the observation."""
+    """The value of an observation, 1 or -1, is the observation, times `scale`."""
+
+    scale: float = 1.0
 
     def first_observation(self, key: Array) -> Array:
         """Return 1 or -1 for each particle."""
         return jax.random.rademacher(key, (self.num_particles, 1), float)
 
     def reward(self, state: ProbeState, action: Array) -> Array:
-        """Return what was seen."""
-        return state.observation[:, 0]
+        """Return what was seen, times `scale`."""
+        return self.scale * state.observation[:, 0]
 
 
 @dataclass(frozen=True, kw_only=True)

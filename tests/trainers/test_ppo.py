@@ -85,6 +85,21 @@ def test_a_time_limit_is_not_an_end(length: int) -> None:
     np.testing.assert_allclose(value_of(learner, state, 0.0), 1 / (1 - GAMMA), rtol=0.05)
 
 
+@pytest.mark.parametrize("scale", [1e-3, 300.0])
+def test_values_of_any_size_are_learnt_once_returns_are_normalised(scale: float) -> None:
+    """Where an episode is worth 300, a value that starts near 0 is out of reach of 80 updates by itself."""
+    environment = RewardIsObservation(scale=scale)
+    learner, state = learn(environment, normalize_return=True)
+    found = state.return_normalizer.inverse(value_of(learner, state, 1.0, -1.0))
+    np.testing.assert_allclose(found, [scale, -scale], atol=0.1 * scale)
+    count = 80 * learner.config.num_envs * learner.config.num_steps * 2
+    assert float(state.return_normalizer.count) == count
+    np.testing.assert_allclose(state.return_normalizer.std, scale, rtol=0.05)
+    if scale > 1:
+        without, state = learn(environment)
+        assert np.abs(value_of(without, state, 1.0, -1.0) - [scale, -scale]).max() > 0.1 * scale
+
+
 def test_values_depend_on_observations() -> None:
     learner, state = learn(RewardIsObservation())
     np.testing.assert_allclose(value_of(learner, state, 1.0, -1.0), [1.0, -1.0], atol=0.1)
@@ -199,6 +214,8 @@ def test_an_update_that_has_gone_too_far_stops() -> None:
     assert all(changed)
     again, _ = ppo.update_many(stopping, stopped, 1)
     assert (jax.tree.leaves(again.params)[0] != jax.tree.leaves(stopped.params)[0]).any()
+    # Figures are of what was looked at, to the minibatch that ended it, and not of those that came to nothing.
+    assert float(metrics["kl"][0]) < 0.05
     gentle = replace(learner, config=replace(learner.config, target_kl=1e6))
     assert float(ppo.update_many(gentle, state, 1)[1]["share_learnt"][0]) == 1.0
 

@@ -74,7 +74,7 @@ def test_the_configuration_comes_back_as_it_ran(run: ac.TrainResult) -> None:
     assert run.config.env_kw == ENV_KW
     # What the environment advises where nothing was set.
     assert run.config.action_space_kw == registry.environments.get("swarm_navigator").action_space_defaults["MaxNorm"]
-    assert json.loads((run.run_dir / "config.json").read_text())["format"] == 2
+    assert json.loads((run.run_dir / "config.json").read_text())["format"] == 3
 
 
 def test_every_report_is_kept(run: ac.TrainResult, reports: list[dict[str, Any]]) -> None:

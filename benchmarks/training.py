@@ -1,0 +1,149 @@
+"""Agent-steps per second of PPO on swarm_navigator, whole and its update alone, against JaxDEM's trainer.
+
+Both sides play their own swarm_navigator with the same network, as many minibatches and one pass over a rollout, by
+Adam. Each keeps the rest of its defaults: JaxDEM weights segments by priority and has an entropy bonus, of an entropy
+that is not exact; the bonus of the exact one is a row of its own.
+"""
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import optax
+from flax import nnx
+from jax import Array
+
+import jaxdem_ac as ac
+from benchmarks.environments import side_of
+from benchmarks.measure import Side, as_record, measure
+from jaxdem_ac.trainers import ppo
+from jaxdem_ac.trainers.config import PPOConfig
+
+# Particles, environments, decisions of a rollout.
+CASES = ((64, 16, 64), (1024, 1, 16), (4096, 1, 4))
+NUM_MINIBATCHES = 4
+LARGEST_UPDATE = 1024
+
+
+def ours(num_particles: int, num_envs: int, num_steps: int, **settings: Any) -> tuple[Side, Side]:
+    """Return the sides of a whole update and of learning alone."""
+    size = side_of(num_particles)
+    environment = ac.make_environment(
+        "swarm_navigator", num_particles=num_particles, min_box_size=size, max_box_size=size, box_padding=size
+    )
+    model = ac.make_model(
+        "SharedActorCritic",
+        observation_space_size=environment.observation_size,
+        action_space_size=environment.action_size,
+        key=nnx.Rngs(0),
+        action_space="MaxNorm",
+    )
+    graphdef, model_state = nnx.split(model)
+    config = PPOConfig(
+        num_envs=num_envs, num_steps=num_steps, num_minibatches=NUM_MINIBATCHES, num_epochs=1, **settings
+    )
+    learner = ppo.Learner(environment, graphdef, config, num_updates=1_000)
+    held = [ppo.init(learner, model_state, jax.random.key(0))]
+    _, batch, _ = jax.jit(partial(ppo.collect, learner))(held[0])
+    learning = [held[0]]
+    learn = jax.jit(partial(ppo.learn, learner))
+
+    def call(_: Array) -> Any:
+        held[0], metrics = ppo.update_many(learner, held[0], 1)
+        return metrics
+
+    def call_learn(_: Array) -> Any:
+        learning[0], metrics = learn(learning[0], batch)
+        return metrics
+
+    work = num_particles * num_envs * num_steps
+    return Side(call, work), Side(call_learn, work)
+
+
+def jaxdem(num_particles: int, num_envs: int, num_steps: int) -> tuple[Side, Side] | None:
+    """Return the same of JaxDEM's trainer; None where it is not installed."""
+    try:
+        import jaxdem.rl as rl
+    except ImportError:
+        return None
+    size = side_of(num_particles)
+    environment = rl.Environment.create(
+        "swarm_navigator", N=num_particles, min_box_size=size, max_box_size=size, box_padding=size
+    )
+    environment = environment.reset(environment, jax.random.key(0))
+    model = rl.Model.create(
+        "SharedActorCritic",
+        observation_space_size=environment.observation_space_size,
+        action_space_size=environment.action_space_size,
+        key=nnx.Rngs(0),
+        action_space=rl.ActionSpace.create("MaxNorm"),
+    )
+    trainer = rl.Trainer.create(
+        "PPO",
+        env=environment,
+        model=model,
+        key=jax.random.key(1),
+        num_envs=num_envs,
+        num_steps_epoch=num_steps,
+        num_minibatches=NUM_MINIBATCHES,
+        num_epochs=1_000,
+        optimizer=optax.adam,
+    )
+    # Without its own jit, whose cache would not see that the rollout has been replaced.
+    epoch = type(trainer).epoch.__wrapped__
+
+    def play(trainer: Any) -> Any:
+        return trainer.trajectory_rollout(
+            trainer.env, trainer.graphdef, trainer.graphstate, trainer.key, num_steps, skip_frames=0
+        )[-1]
+
+    stored = jax.jit(play)(trainer)
+
+    def learn(trainer: Any, stored: Any) -> Any:
+        played = staticmethod(lambda env, graphdef, graphstate, key, *_, **__: (env, graphstate, key, stored))
+        return _replaced(type(trainer), "trajectory_rollout", played, lambda: epoch(trainer, jnp.zeros((), int)))
+
+    whole = jax.jit(lambda trainer: epoch(trainer, jnp.zeros((), int)))
+    update = jax.jit(learn)
+    held, learning = [trainer], [trainer]
+
+    def call(_: Array) -> Any:
+        held[0], _, metrics = whole(held[0])
+        return metrics
+
+    def call_learn(_: Array) -> Any:
+        learning[0], _, metrics = update(learning[0], stored)
+        return metrics
+
+    work = num_particles * num_envs * num_steps
+    return Side(call, work), Side(call_learn, work)
+
+
+def _replaced(cls: Any, name: str, value: Any, call: Callable[[], Any]) -> Any:
+    """Return what `call` returns while an attribute of `cls` is another."""
+    before = cls.__dict__.get(name)
+    setattr(cls, name, value)
+    try:
+        return call()
+    finally:
+        delattr(cls, name) if before is None else setattr(cls, name, before)
+
+
+def run() -> list[dict[str, Any]]:
+    """Return the rows."""
+    rows = []
+    for case in CASES:
+        whole, update = ours(*case)
+        with_bonus, _ = ours(*case, entropy_coef=0.001)
+        sides = {"jaxdem-ac, entropy bonus": with_bonus, "jaxdem-ac": whole}
+        updates = {"jaxdem-ac": update}
+        theirs = jaxdem(*case)
+        if theirs is not None:
+            sides["jaxdem"], updates["jaxdem"] = theirs
+        about = {"N": case[0], "E": case[1], "T": case[2]}
+        rows += as_record(measure(sides), suite="training", **about)
+        if case[0] <= LARGEST_UPDATE:
+            rows += as_record(measure(updates), suite="update alone", **about)
+    return rows
