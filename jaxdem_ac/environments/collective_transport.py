@@ -130,16 +130,14 @@ class CollectiveTransport(task.SwarmTask):
     """Time step of the engine, time."""
     stiffness: float = 1e3
     """Of contacts, force / length."""
-    neighbor_room: float = 1.0
-    """Room in the lists of neighbours of a large swarm, relative to what is usually enough. Where it is not, a run
-    makes it larger and repeats what has been lost."""
 
     success_name: ClassVar[str] = "goals reached"
 
     def __post_init__(self) -> None:
         """Check every field, once."""
         here = "CollectiveTransport"
-        task.freeze_sizes(here, self, "arena_size", "radius", "mass")
+        self.check_swarm(here)
+        task.freeze_sizes(here, self, "arena_size")
         check_whole(
             here,
             num_particles=self.num_particles,
@@ -184,8 +182,8 @@ class CollectiveTransport(task.SwarmTask):
 
     @property
     def observation_size(self) -> int:
-        """12 + n_lidar_rays."""
-        return 12 + self.n_lidar_rays
+        """12 + n_lidar_rays, and 2 more with `observe_sizes`."""
+        return 12 + self.n_lidar_rays + self.sizes_observed
 
     @partial(jax.jit, static_argnums=0)
     def reset(self, key: Array) -> CollectiveTransportState:
@@ -197,15 +195,17 @@ class CollectiveTransport(task.SwarmTask):
             Random key.
         """
         key_size, key_load, key_goals, key_ring, key_order, key_radius, key_mass = jax.random.split(key, 7)
-        size = jnp.broadcast_to(task.draw_sizes(key_size, self.arena_size, 1), (2,))
+        shortest, longest = task.ends(self.arena_size)
+        side = jax.random.uniform(key_size, (1,), float, minval=shortest, maxval=longest)
+        size = jnp.broadcast_to(side, (2,))
         scale = task.largest(self.radius)
         position = ring(key_ring, self.num_particles, size, self.box_padding, scale)
         position = jax.random.permutation(key_order, position)
         load = jax.random.uniform(key_load, (2,), float, minval=self.load_radius, maxval=size - self.load_radius)
         particles = dem.Particles.create(
             jnp.concatenate([position, load[None]]),
-            radius=jnp.append(task.draw_sizes(key_radius, self.radius, self.num_particles), self.load_radius),
-            mass=jnp.append(task.draw_sizes(key_mass, self.mass, self.num_particles), self.load_mass),
+            radius=jnp.append(self.draw_sizes(key_radius, self.radius), self.load_radius),
+            mass=jnp.append(self.draw_sizes(key_mass, self.mass), self.load_mass),
         )
         goals = []
         place = load
@@ -268,7 +268,7 @@ class CollectiveTransport(task.SwarmTask):
                 )
 
         def with_load(values: ArrayLike | None, sizes: task.Sizes, of_load: float) -> Array:
-            values = task.middle(sizes) if values is None else values
+            values = self.middle(sizes) if values is None else values
             return jnp.append(jnp.broadcast_to(jnp.asarray(values, float), (num,)), of_load)
 
         velocity = jnp.broadcast_to(jnp.asarray(velocity, float), (num, 2))
@@ -426,5 +426,6 @@ class CollectiveTransport(task.SwarmTask):
             task.shorten(to_load, self.lidar_range) / self.lidar_range,
             jnp.broadcast_to(of_load, (self.num_particles, 6)),
             reading / self.lidar_range,
+            *self.own_sizes(particles),
         ]
         return replace(state, observation=jnp.concatenate(parts, axis=-1))

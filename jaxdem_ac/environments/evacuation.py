@@ -122,16 +122,13 @@ class Evacuation(task.SwarmTask):
     """Of contacts, force / length."""
     tangential_damping: float = 8.0
     """Of contacts that slip slowly, mass / time."""
-    neighbor_room: float = 1.0
-    """Room in the lists of neighbours of a large swarm, relative to what is usually enough. Where it is not, a run
-    makes it larger and repeats what has been lost."""
 
     success_name: ClassVar[str] = "share outside"
 
     def __post_init__(self) -> None:
         """Check every field, once."""
         here = "Evacuation"
-        task.freeze_sizes(here, self, "radius", "mass")
+        self.check_swarm(here)
         check_whole(
             here,
             num_particles=self.num_particles,
@@ -170,8 +167,8 @@ class Evacuation(task.SwarmTask):
 
     @property
     def observation_size(self) -> int:
-        """7 + 2 * n_lidar_rays."""
-        return 7 + 2 * self.n_lidar_rays
+        """7 + 2 * n_lidar_rays, and 2 more with `observe_sizes`."""
+        return 7 + 2 * self.n_lidar_rays + self.sizes_observed
 
     @property
     def num_wall(self) -> int:
@@ -203,8 +200,8 @@ class Evacuation(task.SwarmTask):
         return self.make_state(
             position=jax.random.permutation(key_order, position),
             gap_centre=jax.random.uniform(key_gap, (), float, minval=margin, maxval=self.room_size - margin),
-            radius=task.draw_sizes(key_radius, self.radius, num),
-            mass=task.draw_sizes(key_mass, self.mass, num),
+            radius=self.draw_sizes(key_radius, self.radius),
+            mass=self.draw_sizes(key_mass, self.mass),
         )
 
     def make_state(
@@ -243,8 +240,8 @@ class Evacuation(task.SwarmTask):
                 f"Evacuation.make_state: position is (num_particles, 2) = ({num}, 2); got shape {place.shape}. "
                 "Match num_particles."
             )
-        radius = task.middle(self.radius) if radius is None else radius
-        mass = task.middle(self.mass) if mass is None else mass
+        radius = self.middle(self.radius) if radius is None else radius
+        mass = self.middle(self.mass) if mass is None else mass
         centre = jnp.asarray(self.room_size / 2 if gap_centre is None else gap_centre, float)
         # From both edges of the gap outwards; what lies beyond the box is out of everybody's reach.
         along = self._gap_width / 2 + self.wall_radius * (1 + 2 * jnp.arange(per_side))
@@ -376,6 +373,7 @@ class Evacuation(task.SwarmTask):
             outside.astype(position.dtype),
             of_crowd / self.lidar_range,
             of_walls / self.lidar_range,
+            *self.own_sizes(particles),
         ]
         return EvacuationState(
             particles=particles,

@@ -55,8 +55,8 @@ class MultiNavigator(Navigator):
 
     @property
     def observation_size(self) -> int:
-        """6 + n_lidar_rays."""
-        return 6 + self.n_lidar_rays
+        """6 + n_lidar_rays, and 2 more with `observe_sizes`."""
+        return 6 + self.n_lidar_rays + self.sizes_observed
 
     @partial(jax.jit, static_argnums=0)
     def reset(self, key: Array) -> NavigatorState:
@@ -98,7 +98,7 @@ class MultiNavigator(Navigator):
             targets=targets,
             box_low=box_low,
             box_high=box_high,
-            observation=jnp.concatenate(parts, axis=-1),
+            observation=jnp.concatenate([*parts, *self.own_sizes(particles)], axis=-1),
             potential=jnp.exp(-2 * jnp.maximum(0.0, distance - 0.5 * particles.radius)),
             distance=distance,
             reached=distance <= particles.radius,

@@ -82,9 +82,6 @@ class Navigator(task.SwarmTask):
     """Time step of the engine, time."""
     stiffness: float = 2e5
     """Of contacts, force / length."""
-    neighbor_room: float = 1.0
-    """Room in the lists of neighbours of a large swarm, relative to what is usually enough. Where it is not, a run
-    makes it larger and repeats what has been lost."""
 
     training_defaults: ClassVar[dict[str, Any]] = {"num_particles": 16, "physics_steps": 50, "max_steps": 5000}
     action_space_defaults: ClassVar[dict[str, dict[str, Any]]] = {
@@ -99,7 +96,7 @@ class Navigator(task.SwarmTask):
     def __post_init__(self) -> None:
         """Check every field, once."""
         here = type(self).__name__
-        task.freeze_sizes(here, self, "radius", "mass")
+        self.check_swarm(here)
         check_whole(
             here,
             num_particles=self.num_particles,
@@ -179,8 +176,8 @@ class Navigator(task.SwarmTask):
             If a shape does not fit, a number is not finite, or a radius is larger than the environment's.
         """
         here = f"{type(self).__name__}.make_state"
-        radius = task.middle(self.radius) if radius is None else radius
-        mass = task.middle(self.mass) if mass is None else mass
+        radius = self.middle(self.radius) if radius is None else radius
+        mass = self.middle(self.mass) if mass is None else mass
         particles = dem.Particles.create(position, velocity, radius, mass, force)
         task.check_radius(here, particles.radius, self.radius)
         targets = dem.particles.as_float("targets", targets)
@@ -248,8 +245,8 @@ class Navigator(task.SwarmTask):
     def _begin(self, key: Array, position: Array, targets: Array, box_low: Array, box_high: Array) -> NavigatorState:
         """Return the state of discs at rest, their sizes drawn."""
         key_radius, key_mass = jax.random.split(key)
-        radius = task.draw_sizes(key_radius, self.radius, self.num_particles)
-        mass = task.draw_sizes(key_mass, self.mass, self.num_particles)
+        radius = self.draw_sizes(key_radius, self.radius)
+        mass = self.draw_sizes(key_mass, self.mass)
         return self._sense(dem.Particles.create(position, 0.0, radius, mass), targets, box_low, box_high, None)
 
     @cached_property

@@ -48,8 +48,8 @@ class SwarmNavigator(Navigator):
 
     @property
     def observation_size(self) -> int:
-        """2 + 2 * n_lidar_rays."""
-        return 2 + 2 * self.n_lidar_rays
+        """2 + 2 * n_lidar_rays, and 2 more with `observe_sizes`."""
+        return 2 + 2 * self.n_lidar_rays + self.sizes_observed
 
     @partial(jax.jit, static_argnums=0)
     def reset(self, key: Array) -> NavigatorState:
@@ -102,7 +102,7 @@ class SwarmNavigator(Navigator):
             targets=targets,
             box_low=box_low,
             box_high=box_high,
-            observation=jnp.concatenate([particles.velocity, *readings], axis=-1),
+            observation=jnp.concatenate([particles.velocity, *readings, *self.own_sizes(particles)], axis=-1),
             potential=jnp.sum(jnp.where(seen, jnp.exp(-4 * distance), 0.0), axis=-1),
             distance=jnp.min(distance, axis=-1),
             reached=reached_sources(to_targets, particles.radius, self.num_particles),

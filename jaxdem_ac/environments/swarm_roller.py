@@ -122,16 +122,13 @@ class SwarmRoller(task.SwarmTask):
     """Of contacts, force / length."""
     tangential_damping: float = 20.0
     """Of contacts that slip slowly, mass / time: rolling creeps by the force of friction divided by this."""
-    neighbor_room: float = 1.0
-    """Room in the lists of neighbours of a large swarm, relative to what is usually enough. Where it is not, a run
-    makes it larger and repeats what has been lost."""
 
     success_name: ClassVar[str] = "coverage"
 
     def __post_init__(self) -> None:
         """Check every field, once."""
         here = "SwarmRoller"
-        task.freeze_sizes(here, self, "radius", "mass")
+        self.check_swarm(here)
         check_whole(
             here,
             num_particles=self.num_particles,
@@ -174,8 +171,8 @@ class SwarmRoller(task.SwarmTask):
 
     @property
     def observation_size(self) -> int:
-        """5 + 2 * n_lidar_rays."""
-        return 5 + 2 * self.n_lidar_rays
+        """5 + 2 * n_lidar_rays, and 2 more with `observe_sizes`."""
+        return 5 + 2 * self.n_lidar_rays + self.sizes_observed
 
     @property
     def _num_inside(self) -> int:
@@ -198,11 +195,11 @@ class SwarmRoller(task.SwarmTask):
         outside = ring(key_ring, self.num_particles - self._num_inside, size, width, scale)
         # Which particle starts where says nothing: the order is shuffled.
         place = jax.random.permutation(key_order, jnp.concatenate([inside, outside]))
-        radius = task.draw_sizes(key_radius, self.radius, self.num_particles)
+        radius = self.draw_sizes(key_radius, self.radius)
         particles = dem.Particles.create(
             jnp.column_stack([place, radius]),
             radius=radius,
-            mass=task.draw_sizes(key_mass, self.mass, self.num_particles),
+            mass=self.draw_sizes(key_mass, self.mass),
         )
         targets = jittered_grid(key_targets, self.num_particles, size, scale)
         return self._state(particles, targets, jnp.full((2,), -width), size + width, None)
@@ -240,8 +237,8 @@ class SwarmRoller(task.SwarmTask):
         ValueError
             If a shape does not fit, a number is not finite, or a radius is larger than the environment's.
         """
-        radius = task.middle(self.radius) if radius is None else radius
-        mass = task.middle(self.mass) if mass is None else mass
+        radius = self.middle(self.radius) if radius is None else radius
+        mass = self.middle(self.mass) if mass is None else mass
         place, targets = dem.particles.as_float("position", position), dem.particles.as_float("targets", targets)
         num = self.num_particles
         for name, array, shapes in (("position", place, ((num, 2), (num, 3))), ("targets", targets, ((num, 2),))):
@@ -363,6 +360,7 @@ class SwarmRoller(task.SwarmTask):
             particles.angular_velocity * particles.radius[:, None],
             target_reading / self.lidar_range,
             swarm_reading / self.lidar_range,
+            *self.own_sizes(particles),
         ]
         return SwarmRollerState(
             particles=particles,

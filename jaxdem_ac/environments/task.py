@@ -1,7 +1,8 @@
 """What the tasks of this package share: actions that are held, sizes that differ, lists that can grow."""
 
 import math
-from dataclasses import replace
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from typing import Any, Self
 
 import jax
@@ -9,25 +10,37 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
-from jaxdem_ac.dem.particles import is_concrete
+from jaxdem_ac.dem.particles import Particles, is_concrete
 from jaxdem_ac.environments.base import Environment
 from jaxdem_ac.environments.checks import check_number
 
-Sizes = float | tuple[float, float]
-"""One number for all, or a range (low, high) from which each is drawn at a reset."""
+Sizes = float | tuple[Any, ...]
+"""One number for all, or a range (low, high) from which each is drawn at a reset. In a swarm of several species a tuple
+has one entry, a number or a range, for each species."""
 
 
+@dataclass(frozen=True, kw_only=True)
 class SwarmTask(Environment):
-    """What follows from holding an action in the plane for several steps of the engine."""
+    """Actions in the plane that are held for several steps of the engine; particles of several sizes and species."""
 
+    species: tuple[int, ...] | None = None
+    """Which kind each particle is, ``(N,)``, numbered from 0; all are alike if left out. `radius` and `mass` may then
+    have one entry for each kind, a number or a range."""
+    observe_sizes: bool = False
+    """Whether a particle observes its own radius and mass, as its last two numbers."""
+    neighbor_room: float = 1.0
+    """Room in the lists of neighbours of a large swarm, relative to what is usually enough. Where it is not, a run
+    makes it larger and repeats what has been lost."""
+    radius: Sizes
+    """Of the particles, or a range to draw each from, length."""
+    mass: Sizes
+    """Of the particles, or a range to draw each from."""
     max_steps: int
     """Length of an episode, in physics steps."""
     physics_steps: int
     """Physics steps for which an action is held: one decision."""
     dt: float
     """Time step of the engine, time."""
-    neighbor_room: float
-    """Room in the lists of neighbours of a large swarm, relative to what is usually enough."""
 
     @property
     def action_size(self) -> int:
@@ -44,49 +57,116 @@ class SwarmTask(Environment):
         """``physics_steps * dt``."""
         return self.physics_steps * self.dt
 
+    @property
+    def sizes_observed(self) -> int:
+        """How many of the numbers that a particle observes are its own sizes: 0 or 2."""
+        return 2 * self.observe_sizes
+
+    def own_sizes(self, particles: Particles) -> list[Array]:
+        """Return what the first N particles observe of themselves if `observe_sizes`: ``[(N, 2)]``, or nothing."""
+        if not self.observe_sizes:
+            return []
+        return [jnp.column_stack([particles.radius, particles.mass])[: self.num_particles]]
+
+    def draw_sizes(self, key: Array, sizes: Sizes) -> Array:
+        """Return one size for each particle, ``(N,)``, uniform in its range."""
+        low, high = ends(sizes, self.species)
+        return jax.random.uniform(key, (self.num_particles,), float, minval=low, maxval=high)
+
+    def middle(self, sizes: Sizes) -> np.ndarray:
+        """Return the numbers half way in the ranges, ``()`` or ``(N,)``."""
+        low, high = ends(sizes, self.species)
+        return (low + high) / 2
+
+    def check_swarm(self, where: str) -> None:
+        """Check what all swarms have, and store lists as tuples: JSON has only lists.
+
+        Raises
+        ------
+        ValueError
+            If a size is not above 0, a range is not (low, high), or species do not fit.
+        """
+        if not isinstance(self.observe_sizes, bool):
+            raise TypeError(
+                f"{where}: observe_sizes is true or false; got observe_sizes={self.observe_sizes!r}. Pass a bool."
+            )
+        if self.species is not None:
+            object.__setattr__(self, "species", check_species(where, self.species, self.num_particles))
+        freeze_sizes(where, self, "radius", "mass", species=self.species)
+
     def grown(self, overflow: float) -> Self:
         """Return the same task with `overflow` times the room in its lists of neighbours, and a quarter more."""
-        roomier: Any = replace(self, neighbor_room=1.25 * float(overflow) * self.neighbor_room)  # type: ignore[type-var]
+        roomier: Any = replace(self, neighbor_room=1.25 * float(overflow) * self.neighbor_room)
         return roomier
 
 
-def freeze_sizes(where: str, owner: Any, *names: str) -> None:
-    """Check fields of a frozen dataclass that are sizes, and store ranges as tuples: JSON has only lists.
+def check_species(where: str, species: Sequence[int], num_particles: int) -> tuple[int, ...]:
+    """Return the species of particles as a tuple, or raise ValueError unless they are 0 to K - 1, one for each."""
+    whole = isinstance(species, list | tuple) and all(
+        isinstance(kind, int | np.integer) and not isinstance(kind, bool) for kind in species
+    )
+    found = tuple(int(kind) for kind in species) if whole else ()
+    if len(found) != num_particles or set(found) != set(range(1 + max(found, default=0))):
+        raise ValueError(
+            f"{where}: species has a whole number for each particle, from 0 on and none left out; got "
+            f"{len(found)} for num_particles={num_particles}: {str(species)[:60]}. Give species=[0, 0, 1, 1], say."
+        )
+    return found
+
+
+def freeze_sizes(where: str, owner: Any, *names: str, species: tuple[int, ...] | None = None) -> None:
+    """Check fields of a frozen dataclass that are sizes, and store lists as tuples.
 
     Raises
     ------
     ValueError
-        If a size is not above 0 or a range is not (low, high).
+        If a size is not above 0, a range is not (low, high), or there is not one entry for each species.
     """
     for name in names:
         value = getattr(owner, name)
-        if isinstance(value, list | tuple):
-            if len(value) != 2:
+        if species is not None and isinstance(value, list | tuple):
+            num = 1 + max(species)
+            if len(value) != num:
                 raise ValueError(
-                    f"{where}: {name} is one number or a range (low, high); got {name}={value!r}. Give both ends."
+                    f"{where}: in a swarm of {num} species {name} has an entry for each, or is one number; got "
+                    f"{name}={value!r}. Give {num} numbers or ranges."
                 )
-            value = tuple(value)
-            check_number(where, positive=True, **{f"{name}[0]": value[0], f"{name}[1]": value[1]})
-            if value[0] > value[1]:
-                raise ValueError(f"{where}: a range is (low, high); got {name}={value!r}. Swap the ends.")
-            object.__setattr__(owner, name, value)
+            frozen: Any = tuple(_frozen(where, f"{name}[{kind}]", entry) for kind, entry in enumerate(value))
         else:
-            check_number(where, positive=True, **{name: value})
+            frozen = _frozen(where, name, value)
+        object.__setattr__(owner, name, frozen)
+
+
+def _frozen(where: str, name: str, value: Any) -> Any:
+    """Return one number or range as it is kept."""
+    if not isinstance(value, list | tuple):
+        check_number(where, positive=True, **{name: value})
+        return value
+    if len(value) != 2:
+        raise ValueError(f"{where}: {name} is one number or a range (low, high); got {name}={value!r}. Give both ends.")
+    check_number(where, positive=True, **{f"{name}[0]": value[0], f"{name}[1]": value[1]})
+    if value[0] > value[1]:
+        raise ValueError(f"{where}: a range is (low, high); got {name}={tuple(value)!r}. Swap the ends.")
+    return tuple(value)
 
 
 def smallest(sizes: Sizes) -> float:
-    """Return the lower end."""
-    return float(sizes[0] if isinstance(sizes, tuple) else sizes)
+    """Return the least of all."""
+    return min(map(smallest, sizes)) if isinstance(sizes, tuple) else float(sizes)
 
 
 def largest(sizes: Sizes) -> float:
-    """Return the upper end."""
-    return float(sizes[1] if isinstance(sizes, tuple) else sizes)
+    """Return the largest of all."""
+    return max(map(largest, sizes)) if isinstance(sizes, tuple) else float(sizes)
 
 
-def middle(sizes: Sizes) -> float:
-    """Return the number half way."""
-    return (smallest(sizes) + largest(sizes)) / 2
+def ends(sizes: Sizes, species: tuple[int, ...] | None = None) -> tuple[np.ndarray, np.ndarray]:
+    """Return the lower and the upper ends of all particles' ranges, ``()`` each, or ``(N,)`` where species differ."""
+    if species is None or not isinstance(sizes, tuple):
+        return np.asarray(smallest(sizes)), np.asarray(largest(sizes))
+    kinds = np.asarray(species)
+    low, high = np.asarray([[smallest(entry), largest(entry)] for entry in sizes]).T
+    return low[kinds], high[kinds]
 
 
 def check_radius(where: str, radius: Array, sizes: Sizes) -> None:
@@ -107,11 +187,6 @@ def check_sight(where: str, lidar_range: float, sizes: Sizes) -> None:
             f"{where}: a lidar reaches beyond its particle; got lidar_range={lidar_range:g} with radius={sizes!r}. "
             "Raise lidar_range."
         )
-
-
-def draw_sizes(key: Array, sizes: Sizes, num: int) -> Array:
-    """Return one size for each of `num`, ``(num,)``, uniform in the range."""
-    return jax.random.uniform(key, (num,), float, minval=smallest(sizes), maxval=largest(sizes))
 
 
 def check_room(where: str, num: int, size: tuple[float, float], radius: float, advice: str) -> None:

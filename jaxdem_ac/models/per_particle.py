@@ -265,7 +265,13 @@ def species_as_feature(observation: Array, species: Sequence[int]) -> Array:
     return jnp.concatenate([observation, feature], axis=-1)
 
 
-def model_keywords(name: str, keywords: Mapping[str, Any], num_particles: int) -> dict[str, Any]:
-    """Return a model's keywords, with the number of particles if it is of the kind that needs to know."""
-    needs = registry.models.find(name).load() is PerParticle
-    return {"num_particles": num_particles, **keywords} if needs else dict(keywords)
+def model_keywords(
+    name: str, keywords: Mapping[str, Any], num_particles: int, species: Sequence[int] | None = None
+) -> dict[str, Any]:
+    """Return a model's keywords, with the number and the species of the particles if it is of the kind that asks."""
+    if registry.models.find(name).load() is not PerParticle:
+        return dict(keywords)
+    known: dict[str, Any] = {"num_particles": num_particles}
+    if species is not None and keywords.get("sharing") == "species" and "num_species" not in keywords:
+        known["species"] = species
+    return {**known, **keywords}
