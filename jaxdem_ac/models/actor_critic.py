@@ -10,154 +10,15 @@ from typing import Any
 
 import distrax
 import jax.numpy as jnp
-import numpy as np
 from flax import nnx
 from jax import Array
-from jax.typing import ArrayLike
 
-from jaxdem_ac import registry
-from jaxdem_ac.action_spaces.free import Free
-from jaxdem_ac.action_spaces.squashed import Categorical, Squashed, lift
-from jaxdem_ac.models.heads import (
-    COMPUTE_DTYPES,
-    Activation,
-    Dense,
-    LearnedStd,
-    StdHead,
-    activation_name,
-    hidden_layers,
-    resolve_activation,
-)
-
-DEFAULT_ARCHITECTURE = (42, 42, 42)
+from jaxdem_ac.models.base import ActorCriticBase, as_rows
+from jaxdem_ac.models.checks import check_architecture, check_flag
+from jaxdem_ac.models.heads import Activation, Dense, hidden_layers
 
 
-class _ActorCriticBase(nnx.Module):
-    """Checks, heads, metadata and the host's interface, which both variants share."""
-
-    def __init__(
-        self,
-        *,
-        observation_space_size: int,
-        action_space_size: int,
-        in_scale: float,
-        actor_scale: float,
-        critic_scale: float,
-        actor_sigma_head: bool,
-        activation: str | Activation,
-        discrete: bool,
-        compute_dtype: str | None,
-    ) -> None:
-        where = type(self).__name__
-        self.observation_space_size = _check_size(where, "observation_space_size", observation_space_size)
-        self.action_space_size = _check_size(where, "action_space_size", action_space_size)
-        self.in_scale = _check_scale(where, "in_scale", in_scale)
-        self.actor_scale = _check_scale(where, "actor_scale", actor_scale)
-        self.critic_scale = _check_scale(where, "critic_scale", critic_scale)
-        self.actor_sigma_head = _check_flag(where, "actor_sigma_head", actor_sigma_head)
-        self.activation = resolve_activation(activation)
-        self.discrete = _check_flag(where, "discrete", discrete)
-        if compute_dtype is not None and compute_dtype not in COMPUTE_DTYPES:
-            raise ValueError(
-                f"{where}: compute_dtype is the name of a type; got compute_dtype={compute_dtype!r}. "
-                f"{registry.suggest(str(compute_dtype), COMPUTE_DTYPES)}"
-            )
-        self.compute_dtype = compute_dtype
-
-    def _add_actor_heads(self, in_features: int, key: nnx.Rngs, action_space: distrax.Bijector | str | None) -> None:
-        """Add mean (or logits), standard deviation and action space, in the order in which the host draws them."""
-        size = self.action_space_size
-        self.actor_mu = Dense(in_features, size, self.actor_scale, key, compute_dtype=self.compute_dtype)
-        if self.actor_sigma_head:
-            self.actor_sigma: nnx.Module = StdHead(in_features, size, self.critic_scale, key, self.compute_dtype)
-        else:
-            self.actor_sigma = LearnedStd(size)
-        self._log_std = self.actor_sigma.log_std
-        if isinstance(action_space, str):
-            action_space = registry.action_spaces.create(action_space)
-        if action_space is not None:
-            _check_action_space(type(self).__name__, action_space, size, self.discrete)
-        self._action_space: Any = nnx.data(None if self.discrete else action_space or Free())
-
-    @property
-    def action_space(self) -> Any:
-        """The bijector that constrains the actions, as it was given; None for discrete actions."""
-        return self._action_space
-
-    @property
-    def bij(self) -> Any:
-        """The same, as a map of action vectors, under the host's name; None for discrete actions."""
-        return None if self._action_space is None else lift(self._action_space)
-
-    @property
-    def carry(self) -> None:
-        """The recurrent state: None, for both models are feed-forward."""
-        return None
-
-    def reset(self, shape: tuple[int, ...], mask: Array | None = None) -> None:
-        """Do nothing: there is no recurrent state to reset."""
-
-    @property
-    def type_name(self) -> str:
-        """The name under which this class is found, in JaxDEM's registry if it stands there and in ours."""
-        # Its own stamp, not one that it inherits: a subclass that nobody has registered is another model.
-        return type(self).__dict__.get("__registry_name__") or f"ac.{registered_name(type(self))}"
-
-    @property
-    def metadata(self) -> dict[str, Any]:
-        """The keywords that build this model again, but for the key, as JSON types.
-
-        Raises
-        ------
-        TypeError
-            If the activation or the action space is not one that a file can name.
-        """
-        kept = {
-            "observation_space_size": self.observation_space_size,
-            "action_space_size": self.action_space_size,
-            "in_scale": self.in_scale,
-            "actor_scale": self.actor_scale,
-            "critic_scale": self.critic_scale,
-            "actor_sigma_head": self.actor_sigma_head,
-            "activation": activation_name(self.activation),
-            "discrete": self.discrete,
-            "compute_dtype": self.compute_dtype,
-        }
-        if self._action_space is not None:
-            kept["action_space_type"] = action_space_name(self._action_space)
-            kept["action_space_kws"] = dict(self._action_space.metadata)
-        return kept
-
-    def _checked(self, observation: ArrayLike) -> Array:
-        """Return observations as an array ``(..., O)``, or raise ValueError."""
-        x = jnp.asarray(observation)
-        if x.ndim < 1:
-            raise ValueError(
-                f"{type(self).__name__}: an observation has {self.observation_space_size} numbers on its last axis; "
-                "got a scalar. Pass a vector, or a batch of them."
-            )
-        if x.shape[-1] != self.observation_space_size:
-            got = x.shape[-1]
-            raise ValueError(
-                f"{type(self).__name__}: an observation has {self.observation_space_size} numbers on its last axis; "
-                f"got {got}, in shape {x.shape}. Build the model with observation_space_size={got} or pass what it "
-                "was built for."
-            )
-        return x
-
-    def _answer(self, features: Array, value: Array, leading: tuple[int, ...]) -> tuple[distrax.Distribution, Array]:
-        """Return policy and value in the shape of the observations, of an actor's features and values in rows."""
-        value = value.reshape(*leading, 1)
-        mean = self.actor_mu(features).reshape(*leading, -1)
-        if self.discrete:
-            return Categorical(logits=mean), value
-        std = self.actor_sigma(features)
-        # One std for all stays one.
-        std = std if std.ndim == 1 else std.reshape(mean.shape)
-        return Squashed(mean, std, self._action_space), value
-
-
-class SharedActorCritic(_ActorCriticBase):
+class SharedActorCritic(ActorCriticBase):
     r"""An actor-critic with one torso and two linear heads.
 
     ``features = network(x)``, ``mean = actor_mu(features)``, ``value = critic(features)``;
@@ -218,7 +79,7 @@ class SharedActorCritic(_ActorCriticBase):
             discrete=discrete,
             compute_dtype=compute_dtype,
         )
-        self.architecture = _check_architecture(type(self).__name__, "architecture", architecture)
+        self.architecture = check_architecture(type(self).__name__, "architecture", architecture)
         layers, width = hidden_layers(
             self.observation_space_size, self.architecture, self.in_scale, self.activation, key, compute_dtype
         )
@@ -248,7 +109,7 @@ class SharedActorCritic(_ActorCriticBase):
             If the last axis is not O wide.
         """
         x = self._checked(x)
-        rows = _as_rows(x)
+        rows = as_rows(x)
         features = self.network(rows) if self.architecture else rows
         return self._answer(features, self.critic(features), x.shape[:-1])
 
@@ -258,11 +119,15 @@ class SharedActorCritic(_ActorCriticBase):
         return {**super().metadata, "architecture": list(self.architecture)}
 
 
-class ActorCritic(_ActorCriticBase):
+class ActorCritic(ActorCriticBase):
     r"""An actor-critic of two networks.
 
     ``features = actor_torso(x)``, ``mean = actor_mu(features)``, ``value = critic(x)``;
     the policy is the action space's image of N(mean, diag(std**2)), or a categorical with logits ``mean``.
+
+    With a centralised critic the value of particle n sees all N of them, through a pool in which their order does not
+    count: ``value_n = critic([x_n, mean_j pool(x_j)])``. The actor sees its own observation alone, and needs nobody
+    else's when it acts.
 
     Parameters
     ----------
@@ -272,6 +137,10 @@ class ActorCritic(_ActorCriticBase):
         For the initial parameters: actor layers first, then critic layers and value, mean, standard deviation.
     actor_architecture, critic_architecture : sequence of int
         Widths of the hidden layers of each network; either may be empty, and they may differ.
+    centralised_critic : bool
+        Whether the value sees all particles; then observations are ``(..., N, O)``.
+    pool_architecture : sequence of int
+        Widths of the layers of ``pool``, at least one; for a centralised critic.
     in_scale, actor_scale, critic_scale, actor_sigma_head, activation, action_space, discrete, compute_dtype
         As in :class:`SharedActorCritic`; the sigma head sits on the actor's features.
 
@@ -279,6 +148,12 @@ class ActorCritic(_ActorCriticBase):
     ------
     ValueError
         If a size or width is below 1, a scale is not finite, or bounds have another length than the action.
+
+    Notes
+    -----
+    Zaheer et al., "Deep Sets", 2017, theorem 2, with a mean for the sum, so that a critic carries over to a swarm of
+    another size; Yu et al., "The Surprising Effectiveness of PPO in Cooperative Multi-Agent Games", 2022, for the
+    centralised value.
     """
 
     def __init__(
@@ -289,6 +164,8 @@ class ActorCritic(_ActorCriticBase):
         key: nnx.Rngs,
         actor_architecture: Sequence[int] | None = None,
         critic_architecture: Sequence[int] | None = None,
+        centralised_critic: bool = False,
+        pool_architecture: Sequence[int] = (42,),
         in_scale: float = math.sqrt(2),
         actor_scale: float = 1.0,
         critic_scale: float = 0.01,
@@ -310,24 +187,64 @@ class ActorCritic(_ActorCriticBase):
             compute_dtype=compute_dtype,
         )
         where = type(self).__name__
-        self.actor_architecture = _check_architecture(where, "actor_architecture", actor_architecture)
-        self.critic_architecture = _check_architecture(where, "critic_architecture", critic_architecture)
+        self.actor_architecture = check_architecture(where, "actor_architecture", actor_architecture)
+        self.critic_architecture = check_architecture(where, "critic_architecture", critic_architecture)
         size, scale = self.observation_space_size, self.in_scale
         layers, width = hidden_layers(size, self.actor_architecture, scale, self.activation, key, compute_dtype)
         self.actor_torso = nnx.Sequential(*layers)
+        self.centralised_critic = check_flag(where, "centralised_critic", centralised_critic)
+        self.pool_architecture = check_architecture(where, "pool_architecture", pool_architecture)
+        if not self.pool_architecture:
+            raise ValueError(f"{where}: a pool has a layer; got pool_architecture=(). Give it a width, (42,) say.")
+        seen = size + self.centralised_critic * self.pool_architecture[-1]
         critic_layers, critic_width = hidden_layers(
-            size, self.critic_architecture, scale, self.activation, key, compute_dtype
+            seen, self.critic_architecture, scale, self.activation, key, compute_dtype
         )
         value_head = Dense(critic_width, 1, self.critic_scale, key, compute_dtype=compute_dtype)
         self.critic = nnx.Sequential(*critic_layers, value_head)
         self._add_actor_heads(width, key, action_space)
+        if self.centralised_critic:
+            pool, _ = hidden_layers(size, self.pool_architecture, scale, self.activation, key, compute_dtype)
+            self.pool = nnx.Sequential(*pool)
 
-    def __call__(self, x: Array, sequence: bool = False, **ignored: Any) -> tuple[distrax.Distribution, Array]:
-        """Return the policy and the value of observations; as :meth:`SharedActorCritic.__call__`."""
+    def __call__(
+        self, x: Array, sequence: bool = False, everyone: Array | None = None, **ignored: Any
+    ) -> tuple[distrax.Distribution, Array]:
+        """Return the policy and the value of observations; as :meth:`SharedActorCritic.__call__`.
+
+        Parameters
+        ----------
+        x : Array, (..., O), or (..., N, O) for a centralised critic
+        sequence : bool
+            Whether the first axis is time.
+        everyone : Array, (..., N, O), optional
+            Whom a centralised critic sees; those in `x` if left out.
+
+        Raises
+        ------
+        ValueError
+            If the last axis is not O wide, or a centralised critic gets time for its first axis: hosts that ask for a
+            sequence have no axis of particles left.
+        """
         x = self._checked(x)
-        rows = _as_rows(x)
+        rows = as_rows(x)
         features = self.actor_torso(rows) if self.actor_architecture else rows
-        return self._answer(features, self.critic(rows), x.shape[:-1])
+        if not self.centralised_critic:
+            return self._answer(features, self.critic(rows), x.shape[:-1])
+        if sequence:
+            raise ValueError(
+                f"{type(self).__name__}: a centralised critic needs the axis of particles; got sequence=True, from a "
+                "trainer that flattens it away. Train with jaxdem-ac, or leave centralised_critic out."
+            )
+        pooled = self._pooled(x if everyone is None else self._checked(everyone))
+        pooled = jnp.broadcast_to(pooled, (*x.shape[:-1], pooled.shape[-1]))
+        return self._answer(features, self.critic(as_rows(jnp.concatenate([x, pooled], axis=-1))), x.shape[:-1])
+
+    def _pooled(self, everyone: Array) -> Array:
+        """Return the mean of all particles' features, ``(..., 1, F)``; a single observation ``(O,)`` is alone."""
+        features = self.pool(as_rows(everyone))[:, : self.pool_architecture[-1]]
+        features = features.astype(everyone.dtype).reshape(*everyone.shape[:-1], -1)
+        return jnp.mean(features, axis=-2, keepdims=True) if everyone.ndim > 1 else features
 
     @property
     def metadata(self) -> dict[str, Any]:
@@ -336,84 +253,6 @@ class ActorCritic(_ActorCriticBase):
             **super().metadata,
             "actor_architecture": list(self.actor_architecture),
             "critic_architecture": list(self.critic_architecture),
+            "centralised_critic": self.centralised_critic,
+            "pool_architecture": list(self.pool_architecture),
         }
-
-
-def registered_name(cls: type[Any]) -> str:
-    """Return the name of a model class in our registry, or the class's own name if it has none."""
-    return registry.models.name_of(cls) or cls.__name__
-
-
-def action_space_name(action_space: Any) -> str:
-    """Return the name under which a file keeps `action_space`: the host's for its own, ``ac.<name>`` for ours."""
-    cls = type(action_space)
-    host_name = cls.__dict__.get("__registry_name__")
-    if host_name and hasattr(action_space, "metadata"):
-        return host_name
-    name = registry.action_spaces.name_of(cls)
-    if name is None or not hasattr(action_space, "metadata"):
-        raise TypeError(
-            f"metadata: only a registered action space can be kept in a file; got {cls.__name__}. Register it with "
-            "jaxdem_ac.registry.action_spaces.register(name) and give it a `metadata` property."
-        )
-    return f"ac.{name}"
-
-
-def _as_rows(x: Array) -> Array:
-    """Return observations ``(..., O)`` as a matrix.
-
-    On a CPU the gradient of a product is half as slow again with several leading axes: it contracts over all of them.
-    """
-    return x.reshape(math.prod(x.shape[:-1]), x.shape[-1])
-
-
-def _check_size(where: str, name: str, size: Any) -> int:
-    if isinstance(size, bool) or not isinstance(size, int | np.integer):
-        raise TypeError(f"{where}: {name} is a whole number; got {name}={size!r}. Pass an int.")
-    if size < 1:
-        raise ValueError(f"{where}: {name} is at least 1; got {name}={size}. Pass the size of one particle's vector.")
-    return int(size)
-
-
-def _check_flag(where: str, name: str, flag: Any) -> bool:
-    if not isinstance(flag, bool | np.bool_):
-        raise TypeError(f"{where}: {name} is true or false; got {name}={flag!r}. Pass a bool.")
-    return bool(flag)
-
-
-def _check_scale(where: str, name: str, scale: Any) -> float:
-    if not isinstance(scale, int | float | np.number) or not np.isfinite(scale):
-        raise ValueError(
-            f"{where}: {name} is a finite number; got {name}={scale!r}. The defaults are sqrt(2), 1 and 0.01."
-        )
-    return float(scale)
-
-
-def _check_architecture(where: str, name: str, architecture: Sequence[int] | None) -> tuple[int, ...]:
-    if architecture is None:
-        return DEFAULT_ARCHITECTURE
-    if isinstance(architecture, str) or not np.iterable(architecture):
-        raise TypeError(
-            f"{where}: {name} is a sequence of layer widths; got {name}={architecture!r}. Pass (42, 42), say."
-        )
-    return tuple(_check_size(where, f"every width of {name}", width) for width in architecture)
-
-
-def _check_action_space(where: str, action_space: Any, action_size: int, discrete: bool) -> None:
-    """Raise unless `action_space` is a bijector of actions of that size."""
-    if not isinstance(action_space, distrax.Bijector):
-        raise TypeError(
-            f"{where}: action_space is a distrax bijector or the name of one; got {type(action_space).__name__}. "
-            "Make one with make_action_space(name, ...)."
-        )
-    if action_space.event_ndims_in > 1:
-        raise ValueError(
-            f"{where}: an action space maps numbers or vectors; got one of {action_space.event_ndims_in} dimensions. "
-            "Flatten the action."
-        )
-    size = getattr(action_space, "event_size", None)
-    if not discrete and size is not None and size != action_size:
-        raise ValueError(
-            f"{where}: bounds have one number for each component of the action; got {size} for "
-            f"action_space_size={action_size}. Give {action_size}, or one for all."
-        )

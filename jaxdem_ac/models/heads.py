@@ -48,8 +48,6 @@ _KNOWN_MODULES = (
 _LANES = 16
 _MANY_ROWS = 1024
 
-COMPUTE_DTYPES = ("bfloat16", "float16", "float32")
-
 
 def resolve_activation(activation: str | Activation) -> Activation:
     """Return the activation function that `activation` is or names.

@@ -14,7 +14,7 @@ from jax.typing import ArrayLike
 from jaxdem_ac import registry
 from jaxdem_ac.action_spaces.free import Free
 from jaxdem_ac.action_spaces.squashed import Squashed, lift
-from jaxdem_ac.models.actor_critic import action_space_name, registered_name
+from jaxdem_ac.models.base import action_space_name, registered_name
 from jaxdem_ac.registry import suggest
 
 Sharing = Literal["shared", "species", "independent"]
@@ -88,6 +88,12 @@ class PerParticle(nnx.Module):
         self._action_space: Any = nnx.data(action_space or Free())
         if model_kw.get("discrete"):
             raise TypeError("PerParticle: actions are numbers; got discrete=True. Use the model itself.")
+        self.centralised_critic = bool(model_kw.get("centralised_critic"))
+        if self.centralised_critic and (self.by_feature or sharing == "independent"):
+            raise ValueError(
+                "PerParticle: a centralised critic is shared, or one for each species of particles on an axis of their "
+                f"own; got sharing={sharing!r}, num_species={num_species}. Give species=[0, 0, 1, 1], say."
+            )
         seen = observation_space_size - self.by_feature
 
         def create(rngs: nnx.Rngs) -> Any:
@@ -165,9 +171,11 @@ class PerParticle(nnx.Module):
         x = self._checked(x)
         graphdef, parameters = nnx.split(self.sets)
 
+        whom = {"everyone": x} if self.centralised_critic else {}
+
         def forward(own: Any, rows: Array) -> tuple[Array, Array, Array]:
             # Arrays and not a distribution leave the vmap: the shape of one would not know of the new axis.
-            policy, value = nnx.merge(graphdef, own)(rows)
+            policy, value = nnx.merge(graphdef, own)(rows, **whom)
             loc = policy.distribution.loc
             return loc, jnp.broadcast_to(policy.distribution.scale_diag, loc.shape), value
 

@@ -103,6 +103,15 @@ class RewardIsObservation(Probe):
 
 
 @dataclass(frozen=True, kw_only=True)
+class TeamReward(RewardIsObservation):
+    """Everybody is rewarded with the mean of what all have seen: no particle knows it by itself."""
+
+    def reward(self, state: ProbeState, action: Array) -> Array:
+        """Return the mean of what was seen."""
+        return jnp.full(self.num_particles, jnp.mean(state.observation))
+
+
+@dataclass(frozen=True, kw_only=True)
 class Discounting(Probe):
     """Two decisions, of which the second is rewarded: worth gamma, then 1."""
 

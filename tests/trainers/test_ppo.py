@@ -18,6 +18,7 @@ from probe_environments import (
     Discounting,
     Probe,
     RewardIsObservation,
+    TeamReward,
     Tracking,
 )
 
@@ -37,7 +38,11 @@ FAST: dict[str, Any] = {
 
 
 def make(
-    environment: Environment, num_updates: int, space: str = "Free", **config: Any
+    environment: Environment,
+    num_updates: int,
+    space: str = "Free",
+    model_kw: dict[str, Any] | None = None,
+    **config: Any,
 ) -> tuple[ppo.Learner, ppo.LearnerState]:
     model = ac.make_model(
         "ActorCritic",
@@ -48,6 +53,7 @@ def make(
         actor_architecture=(16,),
         critic_architecture=(16,),
         activation="tanh",
+        **(model_kw or {}),
     )
     graphdef, state = nnx.split(model)
     learner = ppo.Learner(environment, graphdef, ac.PPOConfig(**{**FAST, **config}), num_updates)
@@ -103,6 +109,16 @@ def test_values_of_any_size_are_learnt_once_returns_are_normalised(scale: float)
 def test_values_depend_on_observations() -> None:
     learner, state = learn(RewardIsObservation())
     np.testing.assert_allclose(value_of(learner, state, 1.0, -1.0), [1.0, -1.0], atol=0.1)
+
+
+def test_a_centralised_critic_knows_what_no_particle_sees() -> None:
+    learner, state = learn(TeamReward(), model_kw={"centralised_critic": True})
+    swarms = jnp.asarray([[1.0, 1.0], [1.0, -1.0], [-1.0, -1.0]])[..., None]
+    _, value = ppo.apply_model(learner, state.params, state.constants, swarms)
+    np.testing.assert_allclose(value, [[1.0, 1.0], [0.0, 0.0], [-1.0, -1.0]], atol=0.1)
+    # By itself a particle can only know half of it.
+    learner, state = learn(TeamReward())
+    np.testing.assert_allclose(value_of(learner, state, 1.0, -1.0), [0.5, -0.5], atol=0.15)
 
 
 def test_a_later_reward_is_discounted() -> None:

@@ -1,0 +1,164 @@
+"""What both actor-critics share: checks, heads, metadata and the host's interface."""
+
+import math
+from typing import Any
+
+import distrax
+import jax.numpy as jnp
+from flax import nnx
+from jax import Array
+from jax.typing import ArrayLike
+
+from jaxdem_ac import registry
+from jaxdem_ac.action_spaces.free import Free
+from jaxdem_ac.action_spaces.squashed import Categorical, Squashed, lift
+from jaxdem_ac.models.checks import check_action_space, check_compute_dtype, check_flag, check_scale, check_size
+from jaxdem_ac.models.heads import Activation, Dense, LearnedStd, StdHead, activation_name, resolve_activation
+
+
+class ActorCriticBase(nnx.Module):
+    """Checks, heads, metadata and the host's interface, which both variants share."""
+
+    def __init__(
+        self,
+        *,
+        observation_space_size: int,
+        action_space_size: int,
+        in_scale: float,
+        actor_scale: float,
+        critic_scale: float,
+        actor_sigma_head: bool,
+        activation: str | Activation,
+        discrete: bool,
+        compute_dtype: str | None,
+    ) -> None:
+        where = type(self).__name__
+        self.observation_space_size = check_size(where, "observation_space_size", observation_space_size)
+        self.action_space_size = check_size(where, "action_space_size", action_space_size)
+        self.in_scale = check_scale(where, "in_scale", in_scale)
+        self.actor_scale = check_scale(where, "actor_scale", actor_scale)
+        self.critic_scale = check_scale(where, "critic_scale", critic_scale)
+        self.actor_sigma_head = check_flag(where, "actor_sigma_head", actor_sigma_head)
+        self.activation = resolve_activation(activation)
+        self.discrete = check_flag(where, "discrete", discrete)
+        self.compute_dtype = check_compute_dtype(where, compute_dtype)
+
+    def _add_actor_heads(self, in_features: int, key: nnx.Rngs, action_space: distrax.Bijector | str | None) -> None:
+        """Add mean (or logits), standard deviation and action space, in the order in which the host draws them."""
+        size = self.action_space_size
+        self.actor_mu = Dense(in_features, size, self.actor_scale, key, compute_dtype=self.compute_dtype)
+        if self.actor_sigma_head:
+            self.actor_sigma: nnx.Module = StdHead(in_features, size, self.critic_scale, key, self.compute_dtype)
+        else:
+            self.actor_sigma = LearnedStd(size)
+        self._log_std = self.actor_sigma.log_std
+        if isinstance(action_space, str):
+            action_space = registry.action_spaces.create(action_space)
+        if action_space is not None:
+            check_action_space(type(self).__name__, action_space, size, self.discrete)
+        self._action_space: Any = nnx.data(None if self.discrete else action_space or Free())
+
+    @property
+    def action_space(self) -> Any:
+        """The bijector that constrains the actions, as it was given; None for discrete actions."""
+        return self._action_space
+
+    @property
+    def bij(self) -> Any:
+        """The same, as a map of action vectors, under the host's name; None for discrete actions."""
+        return None if self._action_space is None else lift(self._action_space)
+
+    @property
+    def carry(self) -> None:
+        """The recurrent state: None, for both models are feed-forward."""
+        return None
+
+    def reset(self, shape: tuple[int, ...], mask: Array | None = None) -> None:
+        """Do nothing: there is no recurrent state to reset."""
+
+    @property
+    def type_name(self) -> str:
+        """The name under which this class is found, in JaxDEM's registry if it stands there and in ours."""
+        # Its own stamp, not one that it inherits: a subclass that nobody has registered is another model.
+        return type(self).__dict__.get("__registry_name__") or f"ac.{registered_name(type(self))}"
+
+    @property
+    def metadata(self) -> dict[str, Any]:
+        """The keywords that build this model again, but for the key, as JSON types.
+
+        Raises
+        ------
+        TypeError
+            If the activation or the action space is not one that a file can name.
+        """
+        kept = {
+            "observation_space_size": self.observation_space_size,
+            "action_space_size": self.action_space_size,
+            "in_scale": self.in_scale,
+            "actor_scale": self.actor_scale,
+            "critic_scale": self.critic_scale,
+            "actor_sigma_head": self.actor_sigma_head,
+            "activation": activation_name(self.activation),
+            "discrete": self.discrete,
+            "compute_dtype": self.compute_dtype,
+        }
+        if self._action_space is not None:
+            kept["action_space_type"] = action_space_name(self._action_space)
+            kept["action_space_kws"] = dict(self._action_space.metadata)
+        return kept
+
+    def _checked(self, observation: ArrayLike) -> Array:
+        """Return observations as an array ``(..., O)``, or raise ValueError."""
+        x = jnp.asarray(observation)
+        if x.ndim < 1:
+            raise ValueError(
+                f"{type(self).__name__}: an observation has {self.observation_space_size} numbers on its last axis; "
+                "got a scalar. Pass a vector, or a batch of them."
+            )
+        if x.shape[-1] != self.observation_space_size:
+            got = x.shape[-1]
+            raise ValueError(
+                f"{type(self).__name__}: an observation has {self.observation_space_size} numbers on its last axis; "
+                f"got {got}, in shape {x.shape}. Build the model with observation_space_size={got} or pass what it "
+                "was built for."
+            )
+        return x
+
+    def _answer(self, features: Array, value: Array, leading: tuple[int, ...]) -> tuple[distrax.Distribution, Array]:
+        """Return policy and value in the shape of the observations, of an actor's features and values in rows."""
+        value = value.reshape(*leading, 1)
+        mean = self.actor_mu(features).reshape(*leading, -1)
+        if self.discrete:
+            return Categorical(logits=mean), value
+        std = self.actor_sigma(features)
+        # One std for all stays one.
+        std = std if std.ndim == 1 else std.reshape(mean.shape)
+        return Squashed(mean, std, self._action_space), value
+
+
+def registered_name(cls: type[Any]) -> str:
+    """Return the name of a model class in our registry, or the class's own name if it has none."""
+    return registry.models.name_of(cls) or cls.__name__
+
+
+def action_space_name(action_space: Any) -> str:
+    """Return the name under which a file keeps `action_space`: the host's for its own, ``ac.<name>`` for ours."""
+    cls = type(action_space)
+    host_name = cls.__dict__.get("__registry_name__")
+    if host_name and hasattr(action_space, "metadata"):
+        return host_name
+    name = registry.action_spaces.name_of(cls)
+    if name is None or not hasattr(action_space, "metadata"):
+        raise TypeError(
+            f"metadata: only a registered action space can be kept in a file; got {cls.__name__}. Register it with "
+            "jaxdem_ac.registry.action_spaces.register(name) and give it a `metadata` property."
+        )
+    return f"ac.{name}"
+
+
+def as_rows(x: Array) -> Array:
+    """Return observations ``(..., O)`` as a matrix.
+
+    On a CPU the gradient of a product is half as slow again with several leading axes: it contracts over all of them.
+    """
+    return x.reshape(math.prod(x.shape[:-1]), x.shape[-1])

@@ -1,0 +1,78 @@
+"""Checks of a model's keywords."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import distrax
+import numpy as np
+
+from jaxdem_ac.registry import suggest
+
+DEFAULT_ARCHITECTURE = (42, 42, 42)
+COMPUTE_DTYPES = ("bfloat16", "float16", "float32")
+
+
+def check_size(where: str, name: str, size: Any) -> int:
+    """Return a size as an int from 1."""
+    if isinstance(size, bool) or not isinstance(size, int | np.integer):
+        raise TypeError(f"{where}: {name} is a whole number; got {name}={size!r}. Pass an int.")
+    if size < 1:
+        raise ValueError(f"{where}: {name} is at least 1; got {name}={size}. Pass the size of one particle's vector.")
+    return int(size)
+
+
+def check_flag(where: str, name: str, flag: Any) -> bool:
+    """Return a flag as a bool."""
+    if not isinstance(flag, bool | np.bool_):
+        raise TypeError(f"{where}: {name} is true or false; got {name}={flag!r}. Pass a bool.")
+    return bool(flag)
+
+
+def check_scale(where: str, name: str, scale: Any) -> float:
+    """Return a finite scale."""
+    if not isinstance(scale, int | float | np.number) or not np.isfinite(scale):
+        raise ValueError(
+            f"{where}: {name} is a finite number; got {name}={scale!r}. The defaults are sqrt(2), 1 and 0.01."
+        )
+    return float(scale)
+
+
+def check_architecture(where: str, name: str, architecture: Sequence[int] | None) -> tuple[int, ...]:
+    """Return widths of layers as a tuple; the default ones for None."""
+    if architecture is None:
+        return DEFAULT_ARCHITECTURE
+    if isinstance(architecture, str) or not np.iterable(architecture):
+        raise TypeError(
+            f"{where}: {name} is a sequence of layer widths; got {name}={architecture!r}. Pass (42, 42), say."
+        )
+    return tuple(check_size(where, f"every width of {name}", width) for width in architecture)
+
+
+def check_action_space(where: str, action_space: Any, action_size: int, discrete: bool) -> None:
+    """Raise unless `action_space` is a bijector of actions of that size."""
+    if not isinstance(action_space, distrax.Bijector):
+        raise TypeError(
+            f"{where}: action_space is a distrax bijector or the name of one; got {type(action_space).__name__}. "
+            "Make one with make_action_space(name, ...)."
+        )
+    if action_space.event_ndims_in > 1:
+        raise ValueError(
+            f"{where}: an action space maps numbers or vectors; got one of {action_space.event_ndims_in} dimensions. "
+            "Flatten the action."
+        )
+    size = getattr(action_space, "event_size", None)
+    if not discrete and size is not None and size != action_size:
+        raise ValueError(
+            f"{where}: bounds have one number for each component of the action; got {size} for "
+            f"action_space_size={action_size}. Give {action_size}, or one for all."
+        )
+
+
+def check_compute_dtype(where: str, compute_dtype: str | None) -> str | None:
+    """Return the name of a type in which layers may multiply, or None."""
+    if compute_dtype is not None and compute_dtype not in COMPUTE_DTYPES:
+        raise ValueError(
+            f"{where}: compute_dtype is the name of a type; got compute_dtype={compute_dtype!r}. "
+            f"{suggest(str(compute_dtype), COMPUTE_DTYPES)}"
+        )
+    return compute_dtype
