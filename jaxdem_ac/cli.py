@@ -204,12 +204,16 @@ def _progress(total: int, silent: bool, plain: bool) -> Iterator[Callable[[dict[
 
 def _describe(metrics: dict[str, Any], with_steps: bool = False) -> str:
     """Return a report in one line."""
-    success = metrics.get("final_success")
+    success, spread = metrics.get("final_success"), metrics.get("final_success_spread")
     parts = [f"{metrics['steps']:>12,} steps"] if with_steps else []
     parts.append(f"{metrics['agent_steps_per_second']:>9,.0f} agent-steps/s")
     parts.append(f"reward {metrics['reward']:+.4f}")
     parts.append("success     -" if success is None else f"success {success:.3f}")
+    if spread is not None:
+        parts[-1] += f" ± {spread:.3f}"
     parts.append(f"entropy {metrics['entropy']:+.2f}  kl {metrics['kl']:.4f}")
+    if metrics.get("diverged"):
+        parts.append(f"{metrics['diverged']} of {metrics['runs']} diverged")
     return "  ".join(parts)
 
 
@@ -231,9 +235,9 @@ def evaluate(run: Path, episodes: int, seed: int, sample: bool, no_baseline: boo
     """
     import jax
 
-    from jaxdem_ac.trainers.checkpoint import build_environment, initial_policy, read_config
+    from jaxdem_ac.trainers.checkpoint import build_environment, initial_policy, single
 
-    config = read_config(run)
+    config = single(run)
     environment = build_environment(config)
     policies = {} if no_baseline else {"before": initial_policy(config)}
     policies["after"] = ac.load_policy(run)

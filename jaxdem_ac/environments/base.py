@@ -146,7 +146,7 @@ def reset_where(environment: Environment, state: Any, done: Array, keys: Array) 
         Random keys for the fresh states.
     """
 
-    def replace() -> Any:
+    def replaced(done: Array, state: Any, keys: Array) -> Any:
         fresh = reset_batch(environment, keys)
 
         def choose(new: Array, old: Array) -> Array:
@@ -154,7 +154,39 @@ def reset_where(environment: Environment, state: Any, done: Array, keys: Array) 
 
         return jax.tree.map(choose, fresh, state)
 
-    return jax.lax.cond(jnp.any(done), replace, lambda: state)
+    return when_any(done, replaced, state, done, state, keys)
+
+
+def when_any(happens: Array, compute: Callable[..., Any], otherwise: Any, *arguments: Any) -> Any:
+    """Return ``compute(*arguments)`` where anything happens, else `otherwise`, of the same shapes.
+
+    Under `jax.vmap` it stays one condition, for all: as a `jax.lax.cond` it would become a choice between two results,
+    both computed every time.
+
+    Parameters
+    ----------
+    happens : Array, (...) of bool
+    compute : callable
+        Of `arguments` alone: what it closes over is the same for all.
+    otherwise : Any
+    *arguments : Any
+    """
+
+    @jax.custom_batching.custom_vmap
+    def choose(happens: Array, otherwise: Any, arguments: Any) -> Any:
+        return jax.lax.cond(jnp.any(happens), lambda: compute(*arguments), lambda: otherwise)
+
+    @choose.def_vmap
+    def rule(axis_size: int, batched: Any, *given: Any) -> tuple[Any, Any]:
+        happens, otherwise, arguments = jax.tree.map(
+            lambda leaf, is_batched: leaf if is_batched else jnp.broadcast_to(leaf, (axis_size, *leaf.shape)),
+            given,
+            tuple(batched),
+        )
+        chosen = when_any(happens, jax.vmap(compute), otherwise, *arguments)
+        return chosen, jax.tree.map(lambda _: True, chosen)
+
+    return choose(happens, otherwise, arguments)
 
 
 def play_with_room(

@@ -72,6 +72,24 @@ def read_config(run_dir: str | Path) -> TrainConfig:
         raise ValueError(f"load: {path} is not a run's configuration; got {error!r}. Train it again.") from error
 
 
+def single(run_dir: str | Path) -> TrainConfig:
+    """Return the configuration of a run.
+
+    Raises
+    ------
+    FileNotFoundError, ValueError
+        As :func:`read_config`, and ValueError if the folder is of many runs.
+    """
+    config = read_config(run_dir)
+    if config.is_many:
+        names = ", ".join(list(config.members())[:4])
+        raise ValueError(
+            f"load: one run is looked at; got {str(run_dir)!r}, which holds {len(config.members())}. "
+            f"Give the folder of one of them: {names}{' ...' if len(config.members()) > 4 else ''}."
+        )
+    return config
+
+
 def config_text(config: TrainConfig) -> str:
     """Return what config.json says.
 
@@ -248,9 +266,19 @@ def _as_tree(policy: Policy) -> dict[str, Any]:
     return tree
 
 
+def saved(run_dir: Path) -> list[int]:
+    """Return the numbers of a run's checkpoints."""
+    if not (run_dir / CHECKPOINTS).is_dir():
+        return []
+    with _reader(run_dir) as manager:
+        return sorted(manager.all_steps())
+
+
 @contextmanager
-def _newest(run_dir: Path) -> Iterator[tuple[Any, int]]:
-    """Give the reader of a run's checkpoints and the number of the newest; damage becomes one clear error.
+def _newest(run_dir: Path, chosen: int | None = None) -> Iterator[tuple[Any, int]]:
+    """Give the reader of a run's checkpoints and the number of the newest, or of the one that is `chosen`.
+
+    Damage becomes one clear error.
 
     Raises
     ------
@@ -263,7 +291,7 @@ def _newest(run_dir: Path) -> Iterator[tuple[Any, int]]:
     if not (run_dir / CHECKPOINTS).is_dir():
         raise FileNotFoundError(missing)
     with _reader(run_dir) as manager:
-        newest = manager.latest_step()
+        newest = manager.latest_step() if chosen is None else chosen
         if newest is None:
             raise FileNotFoundError(missing)
         try:
@@ -277,8 +305,10 @@ def _newest(run_dir: Path) -> Iterator[tuple[Any, int]]:
             ) from error
 
 
-def load_learner(run_dir: Path, template: Callable[[dict[str, Any]], Any]) -> tuple[int, Any, dict[str, Any]]:
-    """Return the number of the newest checkpoint, and what a run needs to go on from it.
+def load_learner(
+    run_dir: Path, template: Callable[[dict[str, Any]], Any], chosen: int | None = None
+) -> tuple[int, Any, dict[str, Any]]:
+    """Return the number of a checkpoint, and what a run needs to go on from it.
 
     Parameters
     ----------
@@ -286,6 +316,8 @@ def load_learner(run_dir: Path, template: Callable[[dict[str, Any]], Any]) -> tu
         The run's folder.
     template : callable
         From fields of the environment that have changed to a pytree of shapes.
+    chosen : int, optional
+        The checkpoint's number; the newest if left out.
 
     Returns
     -------
@@ -302,7 +334,7 @@ def load_learner(run_dir: Path, template: Callable[[dict[str, Any]], Any]) -> tu
     """
     import orbax.checkpoint as ocp
 
-    with _newest(run_dir) as (manager, newest):
+    with _newest(run_dir, chosen) as (manager, newest):
         about = manager.restore(newest, args=ocp.args.Composite(about=ocp.args.JsonRestore()))
         environment_kw = dict(about["about"]["environment_kw"])
         like = template(environment_kw)
@@ -345,7 +377,7 @@ def load_policy(run_dir: str | Path) -> Policy:
     import orbax.checkpoint as ocp
 
     run_dir = Path(run_dir)
-    fresh = initial_policy(read_config(run_dir))
+    fresh = initial_policy(single(run_dir))
     with _newest(run_dir) as (manager, newest):
         template = _as_tree(fresh)
         tree = manager.restore(newest, args=ocp.args.Composite(policy=ocp.args.StandardRestore(template)))["policy"]

@@ -1,8 +1,9 @@
 """Everything that a run is configured by."""
 
+import itertools
 import math
-from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, field, fields
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any, Literal, Self, get_args
 
@@ -85,6 +86,39 @@ class PPOConfig:
                 f"num_minibatches={self.num_minibatches} for {self.num_envs} * {self.num_steps}. Choose a divisor."
             )
 
+    @property
+    def has_entropy_bonus(self) -> bool:
+        """Whether the entropy is part of the loss, and not only reported."""
+        return self.entropy_coef > 0
+
+
+# What a grid may vary: numbers that shape nothing, so that runs differ in them and stay one program.
+GRID_FIELDS = (
+    "clip_eps",
+    "clip_value",
+    "entropy_coef",
+    "gae_lambda",
+    "gamma",
+    "learning_rate",
+    "max_grad_norm",
+    "target_kl",
+    "value_coef",
+)
+
+
+@dataclass(frozen=True)
+class Varied:
+    """A configuration with some of its numbers replaced by arrays, as a compiled program of many runs sees it."""
+
+    config: PPOConfig
+    """All others; where a term is switched on by a number, this one's says whether."""
+    values: Mapping[str, Any]
+    """By field."""
+
+    def __getattr__(self, name: str) -> Any:
+        """Return the value of a field."""
+        return self.values[name] if name in self.values else getattr(self.config, name)
+
 
 @dataclass(frozen=True, kw_only=True)
 class TrainConfig:
@@ -110,6 +144,10 @@ class TrainConfig:
     """The run's folder; kept in memory only if left out."""
     report_every: int = 10
     """Updates between two reports: one compiled call."""
+    num_seeds: int = 1
+    """Runs that are made side by side as one compiled program, with the seeds seed, seed + 1, and so on."""
+    grid: Mapping[str, Sequence[float]] = field(default_factory=dict)
+    """Values of hyperparameters, by field of ppo: each combination is made side by side too, once for every seed."""
     devices: int | Literal["all"] = 1
     """Over how many devices the environments are spread, or all that JAX sees."""
     ppo: PPOConfig = field(default_factory=PPOConfig)
@@ -119,6 +157,8 @@ class TrainConfig:
         """Check every field, once."""
         _check("TrainConfig", "steps", self.steps, int, lambda x: x >= 1, "a whole number from 1")
         _check("TrainConfig", "seed", self.seed, int, lambda x: 0 <= x < 2**32, "a whole number in [0, 2**32)")
+        _check("TrainConfig", "num_seeds", self.num_seeds, int, lambda x: x >= 1, "a whole number from 1")
+        self._check_grid()
         _check("TrainConfig", "report_every", self.report_every, int, lambda x: x >= 1, "a whole number from 1")
         if self.devices != "all":
             _check("TrainConfig", "devices", self.devices, int, lambda x: x >= 1, "a whole number from 1, or 'all'")
@@ -138,10 +178,54 @@ class TrainConfig:
         if not isinstance(self.ppo, PPOConfig):
             raise TypeError(f"TrainConfig: ppo is a PPOConfig; got {type(self.ppo).__name__}. Build one.")
 
+    def _check_grid(self) -> None:
+        """Raise ValueError unless the grid has values of hyperparameters that can be varied, each one allowed."""
+        if not isinstance(self.grid, Mapping):
+            raise TypeError(
+                f"TrainConfig: grid is a mapping of lists; got {type(self.grid).__name__}. Pass a dict, "
+                "{'learning_rate': [1e-3, 3e-3]} say."
+            )
+        for name, values in self.grid.items():
+            if name not in GRID_FIELDS:
+                raise ValueError(
+                    f"TrainConfig: a grid varies numbers of ppo; got {name!r}. {suggest(str(name), GRID_FIELDS)}"
+                )
+            if not isinstance(values, list | tuple) or not values or len(set(map(str, values))) != len(values):
+                raise ValueError(
+                    f"TrainConfig: grid.{name} is a list of different values; got {values!r}. "
+                    f"Pass grid.{name}=[...], or set ppo.{name} if there is one."
+                )
+            for value in values:
+                _check("TrainConfig", f"grid.{name}", value, float, lambda _: True, "a list of numbers")
+                replace(self.ppo, **{name: value})
+
+    @property
+    def is_many(self) -> bool:
+        """Whether it is of many runs."""
+        return self.num_seeds > 1 or bool(self.grid)
+
+    def members(self) -> dict[str, Self]:
+        """Return the configurations of the runs that are made side by side, by name; each has a folder of its own."""
+        runs = {}
+        for values in itertools.product(*self.grid.values()):
+            chosen: dict[str, Any] = dict(zip(self.grid, values, strict=True))
+            for seed in range(self.seed, self.seed + self.num_seeds):
+                name = ",".join([f"seed-{seed}", *(f"{field}={value:g}" for field, value in chosen.items())])
+                runs[name] = replace(
+                    self,
+                    seed=seed,
+                    ppo=replace(self.ppo, **chosen),
+                    out=None if self.out is None else str(Path(self.out) / name),
+                    num_seeds=1,
+                    grid={},
+                    devices=1,
+                )
+        return runs
+
     def to_dict(self) -> dict[str, Any]:
         """Return the configuration as nested JSON types."""
         plain = {item.name: getattr(self, item.name) for item in fields(self)}
-        keywords = {name: {key: _plain(value) for key, value in plain[name].items()} for name in _KEYWORD_FIELDS}
+        keywords = {name: {key: _plain(value) for key, value in plain[name].items()} for name in _MAPPINGS}
         return {**plain, **keywords, "ppo": asdict(self.ppo)}
 
     @classmethod
@@ -171,7 +255,7 @@ class TrainConfig:
         values = self.to_dict()
         for path, value in assignments.items():
             head, _, tail = path.partition(".")
-            if tail and (head in _KEYWORD_FIELDS or head == "ppo"):
+            if tail and (head in _MAPPINGS or head == "ppo"):
                 values[head][tail] = value
             elif tail or head == "ppo":
                 raise ValueError(f"TrainConfig: no such field; got {path!r}. {suggest(path, _paths())}")
@@ -181,17 +265,19 @@ class TrainConfig:
 
 
 def _plain(value: Any) -> Any:
-    """Return a number or array of numpy or jax as Python's own, anything else as it is."""
-    return value.tolist() if hasattr(value, "tolist") else value
+    """Return a number or array of numpy or jax, or a tuple, as Python's own and JSON's, anything else as it is."""
+    return value.tolist() if hasattr(value, "tolist") else list(value) if isinstance(value, tuple) else value
 
 
 _KEYWORD_FIELDS = ("env_kw", "model_kw", "action_space_kw")
+_MAPPINGS = (*_KEYWORD_FIELDS, "grid")
 
 
 def _paths() -> list[str]:
     """Return every dotted field that can be set."""
-    own = [item.name for item in fields(TrainConfig) if item.name != "ppo" and item.name not in _KEYWORD_FIELDS]
-    return own + [f"ppo.{item.name}" for item in fields(PPOConfig)] + [f"{name}.<keyword>" for name in _KEYWORD_FIELDS]
+    own = [item.name for item in fields(TrainConfig) if item.name != "ppo" and item.name not in _MAPPINGS]
+    deeper = [f"ppo.{item.name}" for item in fields(PPOConfig)] + [f"grid.{name}" for name in GRID_FIELDS]
+    return own + deeper + [f"{name}.<keyword>" for name in _KEYWORD_FIELDS]
 
 
 def _check_known(where: str, values: Mapping[str, Any], cls: type[Any]) -> None:

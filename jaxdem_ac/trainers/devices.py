@@ -12,7 +12,7 @@ from jaxdem_ac.trainers.ppo import LearnerState
 Devices = int | Literal["all"]
 
 
-def choose_devices(devices: Devices, num_envs: int) -> list[jax.Device]:
+def choose_devices(devices: Devices, num_envs: int, what: str = "ppo.num_envs") -> list[jax.Device]:
     """Return the devices of a run.
 
     Parameters
@@ -21,6 +21,8 @@ def choose_devices(devices: Devices, num_envs: int) -> list[jax.Device]:
         How many, of all processes' together.
     num_envs : int
         E, which they share evenly.
+    what : str
+        The name of that number.
 
     Raises
     ------
@@ -36,10 +38,16 @@ def choose_devices(devices: Devices, num_envs: int) -> list[jax.Device]:
         )
     if num_envs % number:
         raise ValueError(
-            f"train: devices share the environments evenly; got ppo.num_envs={num_envs} for {number} devices. "
-            f"Set ppo.num_envs to a multiple of {number}."
+            f"train: devices share what is made side by side evenly; got {what}={num_envs} for {number} devices. "
+            f"Set {what} to a multiple of {number}."
         )
     return there[:number]
+
+
+def spread_runs(states: LearnerState, devices: list[jax.Device]) -> LearnerState:
+    """Return the states of many runs, leaves ``(runs, ...)``, with the runs spread evenly over devices."""
+    mesh = Mesh(np.asarray(devices), ("runs",))
+    return jax.device_put(states, NamedSharding(mesh, PartitionSpec("runs")))  # type: ignore[no-untyped-call]
 
 
 def spread(state: LearnerState, devices: list[jax.Device]) -> LearnerState:

@@ -5,7 +5,7 @@ axis is kept throughout. Actions are stored before the bijector: the ratio of po
 action is, since the Jacobian cancels in it.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any
 
@@ -15,10 +15,10 @@ import optax
 from flax import nnx
 from jax import Array
 
-from jaxdem_ac.environments.base import Environment, reset_batch
+from jaxdem_ac.environments.base import Environment, reset_batch, when_any
 from jaxdem_ac.models.policy import entropy_to_report, raw_log_prob, sample_raw, to_action
 from jaxdem_ac.trainers.advantages import compute_gae
-from jaxdem_ac.trainers.config import PPOConfig
+from jaxdem_ac.trainers.config import PPOConfig, Varied
 from jaxdem_ac.trainers.normalizer import Normalizer, update_normalizer
 from jaxdem_ac.trainers.rollout import play_step
 
@@ -47,7 +47,7 @@ class Learner:
     """The task."""
     graphdef: Any
     """The model's structure, from `nnx.split`."""
-    config: PPOConfig
+    config: PPOConfig | Varied
     """Hyperparameters."""
     num_updates: int
     """Length of the run, in updates; the learning rate's schedule needs it."""
@@ -76,6 +76,8 @@ class LearnerState:
     """Updates made, ``()``."""
     bad_term: Array
     """0, or 1 + the index in :data:`TERMS` of the first number that was not finite, ``()``."""
+    varied: dict[str, Array] = field(default_factory=dict)
+    """Hyperparameters that differ between runs that are made side by side, ``()`` each."""
 
 
 @jax.tree_util.register_dataclass
@@ -159,7 +161,8 @@ def collect(learner: Learner, state: LearnerState) -> tuple[LearnerState, Batch,
         env_state, timestep = play_step(environment, env_state, to_action(distribution, raw_action), key_reset)
         done = timestep.terminated | timestep.truncated
         # The value beyond a time limit, looked at only in a step in which an episode ends.
-        cut = jax.lax.cond(jnp.any(done), lambda: model(see(timestep.observation))[1], lambda: jnp.zeros_like(value))
+        beyond = (state.params, state.constants, see(timestep.observation))
+        cut = when_any(done, lambda *seen: apply_model(learner, *seen)[1], jnp.zeros_like(value), *beyond)
         record = (observation, seen, raw_action, log_prob, value, timestep.reward, cut)
         return env_state, (*record, timestep.terminated, done, timestep.info)
 
@@ -237,7 +240,7 @@ def loss(learner: Learner, params: Any, constants: Any, batch: Batch) -> tuple[A
     value_loss = 0.5 * jnp.mean(square)
     total = policy_loss + config.value_coef * value_loss
     terms = {}
-    if config.entropy_coef > 0:
+    if config.has_entropy_bonus:
         terms["entropy"] = jnp.mean(distribution.entropy())
         total = total - config.entropy_coef * terms["entropy"]
     return total, {
@@ -349,10 +352,13 @@ def update(learner: Learner, state: LearnerState) -> tuple[LearnerState, dict[st
     metrics : dict of Array, () each
         Means over the rollout and over the minibatches.
     """
+    if state.varied:
+        assert isinstance(learner.config, PPOConfig)
+        learner = replace(learner, config=Varied(learner.config, state.varied))
     state, batch, figures = collect(learner, state)
     spread = jnp.var(batch.target)
     figures["explained_variance"] = 1 - jnp.var(batch.target - batch.value) / jnp.maximum(spread, 1e-12)
-    if learner.config.entropy_coef == 0:
+    if not learner.config.has_entropy_bonus:
         # Only to report: of the last decisions. In every minibatch it would cost a third of the whole update.
         distribution, _ = apply_model(learner, state.params, state.constants, batch.observation[-1])
         figures["entropy"] = jnp.mean(entropy_to_report(distribution))

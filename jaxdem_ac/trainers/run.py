@@ -8,7 +8,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, field, fields, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -28,7 +28,7 @@ from jaxdem_ac.trainers.policy import Policy
 Metrics = dict[str, Any]
 Report = Callable[[Metrics], None]
 
-_SECONDS_BETWEEN_CHECKPOINTS = 60.0
+SECONDS_BETWEEN_CHECKPOINTS = 60.0
 
 
 @dataclass(frozen=True)
@@ -45,6 +45,9 @@ class TrainResult:
     """The task."""
     metrics: list[Metrics]
     """One report for every `report_every` updates."""
+    members: dict[str, "TrainResult"] = field(default_factory=dict)
+    """What each of many runs leaves, by name; then `policy` is that of the best, and figures are means over them, with
+    their standard deviation as ``<figure>_spread``."""
 
 
 def resolve(config: TrainConfig) -> TrainConfig:
@@ -97,6 +100,10 @@ def train(config: TrainConfig, report: Report | None = None, *, overwrite: bool 
     if not isinstance(config, TrainConfig):
         raise TypeError(f"train: config is a TrainConfig; got {type(config).__name__}. Build one.")
     config = resolve(config)
+    if config.is_many:
+        from jaxdem_ac.trainers import many
+
+        return many.train(config, report, overwrite=overwrite)
     environment = checkpoint.build_environment(config)
     graphdef, model_state = nnx.split(checkpoint.build_model(config, environment))
     learner = ppo.Learner(environment, graphdef, config.ppo, num_updates(config, environment))
@@ -107,7 +114,7 @@ def train(config: TrainConfig, report: Report | None = None, *, overwrite: bool 
     run_dir = run_path(config)
     if run_dir is not None:
         text = checkpoint.config_text(config)
-        _prepare(run_dir, overwrite)
+        prepare(run_dir, overwrite)
         checkpoint.write_text(run_dir / checkpoint.CONFIG, text)
     return _run(config, learner, _placed(state, devices), run_dir, [], report)
 
@@ -146,24 +153,26 @@ def resume(run_dir: str | Path, report: Report | None = None, *, devices: Device
     config = replace(checkpoint.read_config(run_dir), out=str(run_dir))
     if devices is not None:
         config = replace(config, devices=devices)
+    if config.is_many:
+        from jaxdem_ac.trainers import many
+
+        return many.resume(config, report)
     chosen = choose_devices(config.devices, config.ppo.num_envs)
     configured = checkpoint.build_environment(config)
     graphdef, model_state = nnx.split(checkpoint.build_model(config, configured))
     learner = ppo.Learner(configured, graphdef, config.ppo, num_updates(config, configured))
 
     def template(environment_kw: dict[str, Any]) -> Any:
-        there = replace(learner, environment=_with_fields(configured, environment_kw))
+        there = replace(learner, environment=with_fields(configured, environment_kw))
         return jax.eval_shape(partial(ppo.init, there), model_state, jax.random.key(config.seed))
 
     done, state, environment_kw = checkpoint.load_learner(run_dir, template)
-    learner = replace(learner, environment=_with_fields(configured, environment_kw))
-    # Reports of updates after the checkpoint were made and are made again.
-    lines = [line for line in checkpoint.read_metrics(run_dir) if line["update"] <= done]
-    checkpoint.write_text(run_dir / checkpoint.METRICS, "".join(json.dumps(line) + "\n" for line in lines))
-    return _run(config, learner, _placed(state, chosen), run_dir, lines, report)
+    learner = replace(learner, environment=with_fields(configured, environment_kw))
+    return _run(config, learner, _placed(state, chosen), run_dir, lines_until(run_dir, done), report)
 
 
-def _with_fields(environment: Environment, fields: dict[str, Any]) -> Environment:
+def with_fields(environment: Environment, fields: dict[str, Any]) -> Environment:
+    """Return an environment with fields changed."""
     changed: Any = replace(environment, **fields) if fields else environment  # type: ignore[type-var]
     return changed
 
@@ -179,7 +188,7 @@ def _run(
     """Make the updates that are left; whatever stops them, what has been learnt is kept."""
     with ExitStack() as stack:
         writer = None if run_dir is None else stack.enter_context(checkpoint.Writer(run_dir))
-        stack.enter_context(_leaving_on_sigterm())
+        stack.enter_context(leaving_on_sigterm())
         keeper = _Keeper(config, learner, state, run_dir, writer)
         try:
             _loop(config, keeper, lines, report)
@@ -190,7 +199,7 @@ def _run(
 
 
 @contextmanager
-def _leaving_on_sigterm() -> Iterator[None]:
+def leaving_on_sigterm() -> Iterator[None]:
     """Turn SIGTERM, by which schedulers announce an end, into an exit that can be answered; main thread only."""
     if threading.current_thread() is not threading.main_thread():
         yield
@@ -230,7 +239,7 @@ class _Keeper:
         self.state = state
         self.run_dir = run_dir
         self.last_save = time.monotonic()
-        self._configured = learner.environment if writer is None else checkpoint.build_environment(config)
+        self._config = config
         self._writer = writer
         self._devices = choose_devices(config.devices, config.ppo.num_envs)
 
@@ -253,17 +262,9 @@ class _Keeper:
         """Write a checkpoint, if the run has a folder."""
         if self._writer is None:
             return
-        environment, configured = self.learner.environment, self._configured
-        changed = {
-            item.name: getattr(environment, item.name)
-            for item in fields(configured)  # type: ignore[arg-type]
-            if getattr(environment, item.name) != getattr(configured, item.name)
-        }
-        score = lines[-1].get("final_success") if lines else None
+        changed = changed_fields(self._config, self.learner.environment)
         policy = policy_of(self.learner, self.state)
-        self._writer.save(
-            int(self.state.num_updates), policy, self.state, changed, -math.inf if score is None else float(score)
-        )
+        self._writer.save(int(self.state.num_updates), policy, self.state, changed, score_of(lines))
         self.last_save = time.monotonic()
 
 
@@ -276,7 +277,7 @@ def _loop(config: TrainConfig, keeper: _Keeper, lines: list[Metrics], report: Re
     for done in range(int(keeper.state.num_updates) + chunk, total + 1, chunk):
         began = time.monotonic()
         history = keeper.update(chunk)
-        metrics = _summarise(history)
+        metrics = summarise(history)
         now = time.monotonic()
         metrics = {
             "update": done,
@@ -288,17 +289,18 @@ def _loop(config: TrainConfig, keeper: _Keeper, lines: list[Metrics], report: Re
         }
         lines.append(metrics)
         if run_dir is not None:
-            _append(run_dir / checkpoint.METRICS, metrics)
+            append_line(run_dir, metrics)
         bad = int(keeper.state.bad_term)
-        if bad or done == total or now - keeper.last_save > _SECONDS_BETWEEN_CHECKPOINTS:
+        if bad or done == total or now - keeper.last_save > SECONDS_BETWEEN_CHECKPOINTS:
             keeper.save(lines)
         if bad:
-            raise FloatingPointError(_first_bad_number(ppo.TERMS[bad - 1], done - chunk, done, run_dir))
+            raise FloatingPointError(first_bad_number(ppo.TERMS[bad - 1], done - chunk, done, run_dir))
         if report is not None:
             report(metrics)
 
 
-def _first_bad_number(term: str, before: int, after: int, run_dir: Path | None) -> str:
+def first_bad_number(term: str, before: int, after: int, run_dir: Path | None) -> str:
+    """Return what is said of a number that has stopped being finite."""
     kept = "" if run_dir is None else f" What was learnt before it is kept in {str(run_dir)!r}."
     return (
         f"train: every number is finite; got NaN or infinity first in {term!r}, between updates {before} and {after}."
@@ -307,7 +309,7 @@ def _first_bad_number(term: str, before: int, after: int, run_dir: Path | None) 
     )
 
 
-def _summarise(history: dict[str, np.ndarray]) -> Metrics:
+def summarise(history: dict[str, np.ndarray]) -> Metrics:
     """Return the means over the updates of one report as numbers, and None for what no update had."""
     summary: Metrics = {}
     for name, values in sorted(history.items()):
@@ -317,12 +319,36 @@ def _summarise(history: dict[str, np.ndarray]) -> Metrics:
     return summary
 
 
-def _append(path: Path, metrics: Metrics) -> None:
-    with path.open("a") as file:
+def append_line(run_dir: Path, metrics: Metrics) -> None:
+    """Add a report to a run's metrics.jsonl."""
+    with (run_dir / checkpoint.METRICS).open("a") as file:
         file.write(json.dumps(metrics) + "\n")
 
 
-def _prepare(run_dir: Path, overwrite: bool) -> None:
+def lines_until(run_dir: Path, done: int) -> list[Metrics]:
+    """Return a run's reports up to an update, and take later ones out of its file: they are made again."""
+    lines = [line for line in checkpoint.read_metrics(run_dir) if line["update"] <= done]
+    checkpoint.write_text(run_dir / checkpoint.METRICS, "".join(json.dumps(line) + "\n" for line in lines))
+    return lines
+
+
+def changed_fields(config: TrainConfig, environment: Environment) -> dict[str, Any]:
+    """Return the fields of an environment that are not those that its configuration gives."""
+    configured = checkpoint.build_environment(config)
+    return {
+        item.name: getattr(environment, item.name)
+        for item in fields(configured)  # type: ignore[arg-type]
+        if getattr(environment, item.name) != getattr(configured, item.name)
+    }
+
+
+def score_of(lines: list[Metrics]) -> float:
+    """Return the success of the last report, -inf where there is none."""
+    score = lines[-1].get("final_success") if lines else None
+    return -math.inf if score is None else float(score)
+
+
+def prepare(run_dir: Path, overwrite: bool) -> None:
     """Make the run's folder, and remove a run that may be overwritten; never anything else."""
     if run_dir.exists() and not run_dir.is_dir():
         raise FileExistsError(f"train: out is a folder; got out={str(run_dir)!r}, a file. Choose another --out.")
@@ -337,7 +363,16 @@ def _prepare(run_dir: Path, overwrite: bool) -> None:
             f"train: out is a new folder; got out={str(run_dir)!r}, which holds a run. "
             "Choose another --out, or pass --overwrite to delete that run."
         )
-    for name in held:
+    for name in [*_members_of(run_dir), *held]:
         path = run_dir / name
         shutil.rmtree(path) if path.is_dir() else path.unlink()
     run_dir.mkdir(parents=True, exist_ok=True)
+
+
+def _members_of(run_dir: Path) -> list[str]:
+    """Return the names of the runs that a folder of many holds."""
+    try:
+        config = checkpoint.read_config(run_dir)
+    except (OSError, ValueError):
+        return []
+    return [name for name in config.members() if config.is_many and checkpoint.holds_run(run_dir / name)]

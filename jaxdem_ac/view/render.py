@@ -5,7 +5,7 @@ from pathlib import Path
 import jax
 import numpy as np
 
-from jaxdem_ac.trainers.checkpoint import build_environment, load_policy, read_config, read_metrics
+from jaxdem_ac.trainers.checkpoint import build_environment, load_policy, read_metrics, single
 from jaxdem_ac.trainers.evaluate import record
 from jaxdem_ac.view.animation import animate, draw_moments
 from jaxdem_ac.view.curves import plot_learning_curve
@@ -44,7 +44,7 @@ def render_run(
     """
     require_matplotlib()
     run_dir = Path(run_dir)
-    config = read_config(run_dir)
+    config = single(run_dir)
     environment = build_environment(config)
     length = environment.episode_length if decisions is None else decisions
     if length < 1:
