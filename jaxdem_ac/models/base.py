@@ -1,6 +1,5 @@
 """What both actor-critics share: checks, heads, metadata and the host's interface."""
 
-import math
 from typing import Any
 
 import distrax
@@ -161,4 +160,4 @@ def as_rows(x: Array) -> Array:
 
     On a CPU the gradient of a product is half as slow again with several leading axes: it contracts over all of them.
     """
-    return x.reshape(math.prod(x.shape[:-1]), x.shape[-1])
+    return x.reshape(-1, x.shape[-1])

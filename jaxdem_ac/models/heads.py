@@ -128,8 +128,9 @@ class Dense(nnx.Linear):
         assert self.bias is not None
         kernel, bias = self.kernel[...], self.bias[...]
         behind = inputs.shape[-1] - kernel.shape[0]
-        many = self.hidden and inputs.ndim == 2 and inputs.shape[0] >= _MANY_ROWS and kernel.shape[1] > _LANES
-        fill = -kernel.shape[1] % _LANES if many else 0
+        # An exported policy does not know how many rows it will see.
+        rows = inputs.shape[0] if inputs.ndim == 2 and isinstance(inputs.shape[0], int) else 0
+        fill = -kernel.shape[1] % _LANES if self.hidden and rows >= _MANY_ROWS and kernel.shape[1] > _LANES else 0
         if behind or fill:
             kernel, bias = jnp.pad(kernel, [(0, behind), (0, fill)]), jnp.pad(bias, (0, fill))
         if self.compute_dtype is not None:

@@ -1,5 +1,6 @@
 """Many runs as one compiled program: what each learns by itself, with a mean and a spread."""
 
+import itertools
 import json
 import math
 from pathlib import Path
@@ -28,6 +29,13 @@ FIGURES = ("reward", "value_loss", "policy_loss", "grad_norm", "kl", "entropy", 
 def config(**keywords: Any) -> ac.TrainConfig:
     ppo = ac.PPOConfig(num_envs=4, num_steps=8, num_minibatches=2, num_epochs=2, **keywords.pop("ppo", {}))
     return ac.TrainConfig(**{**SMALL, "ppo": ppo, **keywords})
+
+
+@pytest.fixture
+def probe(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
+    """Return fields of a run in a task that compiles quickly."""
+    name = registered(registry.environments, Tracking, monkeypatch)
+    return {"env": name, "env_kw": {"length": 3}, "steps": 2 * 4 * 8 * 4}
 
 
 def assert_same_run(one: ac.TrainResult, other: ac.TrainResult, rtol: float = 1e-3) -> None:
@@ -83,9 +91,9 @@ def test_each_run_has_a_folder_that_is_a_run(seeds: ac.TrainResult) -> None:
     assert best.metrics[-1]["final_success"] is not None
 
 
-def test_a_grid_is_every_combination_each_as_it_would_be_alone() -> None:
+def test_a_grid_is_every_combination_each_as_it_would_be_alone(probe: dict[str, Any]) -> None:
     grid = {"learning_rate": [1e-3, 1e-2], "entropy_coef": [0.0, 0.1]}
-    result = ac.train(config(grid=grid))
+    result = ac.train(config(grid=grid, **probe))
     assert list(result.members) == [
         f"seed-0,learning_rate={rate:g},entropy_coef={coefficient:g}"
         for rate in grid["learning_rate"]
@@ -93,7 +101,7 @@ def test_a_grid_is_every_combination_each_as_it_would_be_alone() -> None:
     ]
     for rate, coefficient in ((1e-3, 0.1), (1e-2, 0.0)):
         member = result.members[f"seed-0,learning_rate={rate:g},entropy_coef={coefficient:g}"]
-        alone = ac.train(config(ppo={"learning_rate": rate, "entropy_coef": coefficient}))
+        alone = ac.train(config(ppo={"learning_rate": rate, "entropy_coef": coefficient}, **probe))
         assert member.config == alone.config
         names = [name for name in FIGURES if name != "entropy"]
         for ours, theirs in zip(member.metrics, alone.metrics, strict=True):
@@ -111,18 +119,19 @@ def test_a_grid_is_every_combination_each_as_it_would_be_alone() -> None:
     ],
 )
 @pytest.mark.slow
-def test_everything_that_a_grid_may_vary_has_its_effect(grid: dict[str, list[float]]) -> None:
-    result = ac.train(config(grid=grid))
-    assert len({member.metrics[-1]["value_loss"] for member in result.members.values()}) == len(result.members)
-    last = list(result.members.values())[-1]
-    assert_same_run(last, ac.train(last.config))
+def test_everything_that_a_grid_may_vary_has_its_effect(grid: dict[str, list[float]], probe: dict[str, Any]) -> None:
+    result = ac.train(config(grid=grid, ppo={"learning_rate": 5e-2}, **probe))
+    members = dict(zip(itertools.product(*grid.values()), result.members.values(), strict=True))
+    last = tuple(values[-1] for values in grid.values())
+    for number, name in enumerate(grid):
+        other = tuple(values[0] if here == number else values[-1] for here, values in enumerate(grid.values()))
+        assert members[other].metrics[-1]["grad_norm"] != members[last].metrics[-1]["grad_norm"], name
+    assert_same_run(members[last], ac.train(members[last].config))
 
 
-def test_a_run_that_diverges_does_not_stop_the_others(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    name = registered(registry.environments, Tracking, monkeypatch)
-    space = {"model_kw": {"architecture": [8]}, "env_kw": {}, "steps": 2 * 4 * 8 * 6}
+def test_a_run_that_diverges_does_not_stop_the_others(probe: dict[str, Any], tmp_path: Path) -> None:
     broken = {"learning_rate": [1e-2, 1e38]}
-    result = ac.train(config(env=name, grid=broken, ppo={"max_grad_norm": 1e30}, out=str(tmp_path / "run"), **space))
+    result = ac.train(config(grid=broken, ppo={"max_grad_norm": 1e30}, out=str(tmp_path / "run"), **probe))
     assert result.metrics[-1]["diverged"] == 1
     good = result.members["seed-0,learning_rate=0.01"]
     assert result.metrics[-1]["reward"] == good.metrics[-1]["reward"]
@@ -162,20 +171,20 @@ def test_stopped_and_resumed_it_is_the_run_never_stopped(seeds: ac.TrainResult, 
     assert alone.metrics == resumed.members["seed-6"].metrics
 
 
-def test_an_old_run_is_overwritten_with_its_members_only_if_asked(tmp_path: Path) -> None:
+def test_an_old_run_is_overwritten_with_its_members_only_if_asked(probe: dict[str, Any], tmp_path: Path) -> None:
     out = tmp_path / "run"
-    first = ac.train(config(num_seeds=2, out=str(out), steps=96))
-    assert first.run_dir is not None
+    ac.train(config(num_seeds=2, out=str(out), **probe))
+    assert (out / "seed-1").is_dir()
     (out / "notes.txt").write_text("mine")
     with pytest.raises(FileExistsError, match="--overwrite"):
-        ac.train(config(out=str(out), steps=96))
-    ac.train(config(out=str(out), steps=96), overwrite=True)
+        ac.train(config(out=str(out), **probe))
+    ac.train(config(out=str(out), **probe), overwrite=True)
     assert sorted(path.name for path in out.iterdir()) == ["checkpoints", "config.json", "metrics.jsonl", "notes.txt"]
 
 
-def test_a_folder_without_a_common_checkpoint_is_refused(tmp_path: Path) -> None:
+def test_a_folder_without_a_common_checkpoint_is_refused(probe: dict[str, Any], tmp_path: Path) -> None:
     out = tmp_path / "run"
-    ac.train(config(num_seeds=2, out=str(out), steps=96))
+    ac.train(config(num_seeds=2, out=str(out), **probe))
     for path in sorted((out / "seed-1" / "checkpoints").rglob("*"), reverse=True):
         path.rmdir() if path.is_dir() else path.unlink()
     with pytest.raises(FileNotFoundError, match="a checkpoint that all have"):
