@@ -38,6 +38,8 @@ class Row:
     """Trace, compile and run once, seconds."""
     ratio: float | None
     """Median of the ratios to the last side, each of two neighbours in time; None for that side itself."""
+    ratio_quartiles: tuple[float, float] | None
+    """Of those ratios."""
 
 
 def measure(sides: dict[str, Side], repeats: int = REPEATS) -> list[Row]:
@@ -53,8 +55,13 @@ def measure(sides: dict[str, Side], repeats: int = REPEATS) -> list[Row]:
     rows, last = [], list(sides)[-1]
     for name, rate in rates.items():
         low, middle, high = statistics.quantiles(rate, n=4)
-        ratio = None if name == last else statistics.median(a / b for a, b in zip(rate, rates[last], strict=True))
-        rows.append(Row(name, middle, (low, high), first[name], ratio))
+        ratios = [a / b for a, b in zip(rate, rates[last], strict=True)]
+        below, ratio, above = statistics.quantiles(ratios, n=4)
+        rows.append(
+            Row(name, middle, (low, high), first[name], None, None)
+            if name == last
+            else Row(name, middle, (low, high), first[name], ratio, (below, above))
+        )
     return rows
 
 
