@@ -45,6 +45,8 @@ class SharedActorCritic(ActorCriticBase):
         Whether actions are D choices and not D numbers.
     compute_dtype : str, optional
         In which the layers multiply, ``"bfloat16"``, say; parameters, policy and value keep their own type.
+    initial_std : float, optional
+        Where the standard deviation starts, before the action space; 1 if left out, and with a sigma head 0.31.
 
     Raises
     ------
@@ -67,6 +69,7 @@ class SharedActorCritic(ActorCriticBase):
         action_space: distrax.Bijector | str | None = None,
         discrete: bool = False,
         compute_dtype: str | None = None,
+        initial_std: float | None = None,
     ) -> None:
         super().__init__(
             observation_space_size=observation_space_size,
@@ -78,6 +81,7 @@ class SharedActorCritic(ActorCriticBase):
             activation=activation,
             discrete=discrete,
             compute_dtype=compute_dtype,
+            initial_std=initial_std,
         )
         self.architecture = check_architecture(type(self).__name__, "architecture", architecture)
         layers, width = hidden_layers(
@@ -143,6 +147,8 @@ class ActorCritic(ActorCriticBase):
         Widths of the layers of ``pool``, at least one; for a centralised critic.
     in_scale, actor_scale, critic_scale, actor_sigma_head, activation, action_space, discrete, compute_dtype
         As in :class:`SharedActorCritic`; the sigma head sits on the actor's features.
+    initial_std : float, optional
+        As there.
 
     Raises
     ------
@@ -174,6 +180,7 @@ class ActorCritic(ActorCriticBase):
         action_space: distrax.Bijector | str | None = None,
         discrete: bool = False,
         compute_dtype: str | None = None,
+        initial_std: float | None = None,
     ) -> None:
         super().__init__(
             observation_space_size=observation_space_size,
@@ -185,6 +192,7 @@ class ActorCritic(ActorCriticBase):
             activation=activation,
             discrete=discrete,
             compute_dtype=compute_dtype,
+            initial_std=initial_std,
         )
         where = type(self).__name__
         self.actor_architecture = check_architecture(where, "actor_architecture", actor_architecture)

@@ -11,7 +11,14 @@ from jax.typing import ArrayLike
 from jaxdem_ac import registry
 from jaxdem_ac.action_spaces.free import Free
 from jaxdem_ac.action_spaces.squashed import Categorical, Squashed, lift
-from jaxdem_ac.models.checks import check_action_space, check_compute_dtype, check_flag, check_scale, check_size
+from jaxdem_ac.models.checks import (
+    check_action_space,
+    check_compute_dtype,
+    check_flag,
+    check_positive,
+    check_scale,
+    check_size,
+)
 from jaxdem_ac.models.heads import Activation, Dense, LearnedStd, StdHead, activation_name, resolve_activation
 
 
@@ -30,6 +37,7 @@ class ActorCriticBase(nnx.Module):
         activation: str | Activation,
         discrete: bool,
         compute_dtype: str | None,
+        initial_std: float | None,
     ) -> None:
         where = type(self).__name__
         self.observation_space_size = check_size(where, "observation_space_size", observation_space_size)
@@ -41,15 +49,18 @@ class ActorCriticBase(nnx.Module):
         self.activation = resolve_activation(activation)
         self.discrete = check_flag(where, "discrete", discrete)
         self.compute_dtype = check_compute_dtype(where, compute_dtype)
+        self.initial_std = None if initial_std is None else check_positive(where, "initial_std", initial_std)
 
     def _add_actor_heads(self, in_features: int, key: nnx.Rngs, action_space: distrax.Bijector | str | None) -> None:
         """Add mean (or logits), standard deviation and action space, in the order in which the host draws them."""
         size = self.action_space_size
         self.actor_mu = Dense(in_features, size, self.actor_scale, key, compute_dtype=self.compute_dtype)
         if self.actor_sigma_head:
-            self.actor_sigma: nnx.Module = StdHead(in_features, size, self.critic_scale, key, self.compute_dtype)
+            self.actor_sigma: nnx.Module = StdHead(
+                in_features, size, self.critic_scale, key, self.compute_dtype, self.initial_std
+            )
         else:
-            self.actor_sigma = LearnedStd(size)
+            self.actor_sigma = LearnedStd(size, self.initial_std)
         self._log_std = self.actor_sigma.log_std
         if isinstance(action_space, str):
             action_space = registry.action_spaces.create(action_space)
@@ -100,6 +111,7 @@ class ActorCriticBase(nnx.Module):
             "activation": activation_name(self.activation),
             "discrete": self.discrete,
             "compute_dtype": self.compute_dtype,
+            "initial_std": self.initial_std,
         }
         if self._action_space is not None:
             kept["action_space_type"] = action_space_name(self._action_space)

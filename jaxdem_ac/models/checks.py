@@ -37,6 +37,13 @@ def check_scale(where: str, name: str, scale: Any) -> float:
     return float(scale)
 
 
+def check_positive(where: str, name: str, value: Any) -> float:
+    """Return a finite number above 0."""
+    if isinstance(value, bool) or not isinstance(value, int | float | np.number) or not 0 < value < np.inf:
+        raise ValueError(f"{where}: {name} is above 0 and finite; got {name}={value!r}. Pass 0.5, say.")
+    return float(value)
+
+
 def check_architecture(where: str, name: str, architecture: Sequence[int] | None) -> tuple[int, ...]:
     """Return widths of layers as a tuple; the default ones for None."""
     if architecture is None:

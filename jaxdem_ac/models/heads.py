@@ -1,5 +1,6 @@
 """What actor-critics are built from: torsos, heads, activations by name."""
 
+import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -156,11 +157,16 @@ def hidden_layers(
     return layers, in_features
 
 
-class LearnedStd(nnx.Module):
-    """A standard deviation that does not depend on the observation: ``std = exp(log_std)``."""
+def inverse_softplus(y: float) -> float:
+    """Return x of ``y = log(1 + exp(x))``, for y above 0."""
+    return y + math.log(-math.expm1(-y))
 
-    def __init__(self, action_space_size: int) -> None:
-        self.log_std = nnx.Param(jnp.zeros((1, action_space_size)))
+
+class LearnedStd(nnx.Module):
+    """A standard deviation that does not depend on the observation: ``std = exp(log_std)``; 1 at first."""
+
+    def __init__(self, action_space_size: int, initial_std: float | None = None) -> None:
+        self.log_std = nnx.Param(jnp.full((1, action_space_size), math.log(initial_std or 1.0)))
 
     def __call__(self, features: Array) -> Array:
         """Return the standard deviation, ``(D,)``, of features ``(..., F)``."""
@@ -177,12 +183,14 @@ class StdHead(nnx.Module):
         scale: float,
         key: nnx.Rngs,
         compute_dtype: str | None = None,
+        initial_std: float | None = None,
     ) -> None:
+        bias = -1.0 if initial_std is None else inverse_softplus(initial_std)
         # Not used here: JaxDEM's trainer logs it for every model, and its parameters load by name.
         self.log_std = nnx.Param(jnp.zeros((1, action_space_size)))
         # A sequence of one, for the names of its parameters. softplus stays outside: it cannot be pickled.
         self.net = nnx.Sequential(
-            Dense(in_features, action_space_size, scale, key, bias=-1.0, compute_dtype=compute_dtype)
+            Dense(in_features, action_space_size, scale, key, bias=bias, compute_dtype=compute_dtype)
         )
 
     def __call__(self, features: Array) -> Array:

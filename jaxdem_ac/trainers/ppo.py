@@ -21,6 +21,7 @@ from jaxdem_ac.trainers.advantages import compute_gae
 from jaxdem_ac.trainers.config import PPOConfig, Varied
 from jaxdem_ac.trainers.normalizer import Normalizer, update_normalizer
 from jaxdem_ac.trainers.rollout import play_step
+from jaxdem_ac.trainers.shuffle import shuffled
 
 # In the order in which a bad number travels: the first of these that is not finite is the one to name.
 TERMS = (
@@ -327,7 +328,7 @@ def learn(learner: Learner, state: LearnerState, batch: Batch) -> tuple[LearnerS
         return (kept, going), terms
 
     def epoch(carry: tuple[LearnerState, Array], key_epoch: Array) -> tuple[Any, dict[str, Array]]:
-        order = jax.random.permutation(key_epoch, num_rows).reshape(config.num_minibatches, -1)
+        order = shuffled(key_epoch, num_rows).reshape(config.num_minibatches, -1)
         return jax.lax.scan(minibatch_step, carry, order)
 
     key, key_epochs = jax.random.split(state.key)

@@ -522,3 +522,15 @@ def test_layers_may_multiply_in_half_precision(name: str, sigma_head: bool) -> N
 def test_an_unknown_compute_dtype_gets_the_nearest() -> None:
     with pytest.raises(ValueError, match=r"compute_dtype.*'bfloat32'.*bfloat16"):
         ac.make_model("ActorCritic", **SIZES, key=0, compute_dtype="bfloat32")
+
+
+@both_models
+@with_and_without_sigma_head
+@pytest.mark.parametrize("std", [0.05, 0.7, 3.0])
+def test_the_deviation_starts_where_it_is_asked_to(name: str, sigma_head: bool, std: float) -> None:
+    model = make(name, actor_sigma_head=sigma_head, initial_std=std)
+    policy, _ = model(jnp.zeros((2, OBSERVATION_SIZE)))
+    np.testing.assert_allclose(policy.distribution.scale_diag, std, rtol=1e-5)
+    assert ac.make_model(name, key=1, **model.metadata).initial_std == std
+    with pytest.raises(ValueError, match="initial_std is above 0"):
+        make(name, initial_std=-std)
