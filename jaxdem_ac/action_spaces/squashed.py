@@ -4,6 +4,7 @@ Both know the action *before* the bijector, called raw here. PPO keeps the raw a
 inverse, so that a saturated action is as exact as any other, and in the ratio of two policies the Jacobian cancels.
 """
 
+import math
 from typing import Any
 
 import distrax
@@ -55,7 +56,10 @@ class Squashed(distrax.Transformed):
 
     def raw_log_prob(self, raw_action: Array) -> Array:
         """Return log p_X(x), the density of an action before the bijector; ``(..., D)`` to ``(...)``."""
-        return self.distribution.log_prob(raw_action)
+        # Written out, one std for all rows has one logarithm and not one for each row.
+        deviation = (raw_action - self.distribution.loc) / self.scale
+        constant = 0.5 * math.log(2 * math.pi) * deviation.shape[-1]
+        return -0.5 * jnp.sum(deviation**2, axis=-1) - jnp.sum(jnp.log(self.scale), axis=-1) - constant
 
     def log_prob_of_raw(self, raw_action: Array) -> Array:
         """Return log p_Y(f(x)) of a raw action, with no inverse; ``(..., D)`` to ``(...)``."""

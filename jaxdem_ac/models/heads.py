@@ -166,7 +166,7 @@ class LearnedStd(nnx.Module):
     """A standard deviation that does not depend on the observation: ``std = exp(log_std)``; 1 at first."""
 
     def __init__(self, action_space_size: int, initial_std: float | None = None) -> None:
-        self.log_std = nnx.Param(jnp.full((1, action_space_size), math.log(initial_std or 1.0)))
+        self.log_std = nnx.Param(jnp.full((1, action_space_size), math.log(initial_std or 1.0), float))
 
     def __call__(self, features: Array) -> Array:
         """Return the standard deviation, ``(D,)``, of features ``(..., F)``."""
