@@ -32,6 +32,14 @@ def test_models_by_name_in_jaxdem(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
+def test_policies_per_species(tmp_path: Path) -> None:
+    output = run([str(ROOT / "examples/03_policies_per_species.py"), "--steps", "20000"], tmp_path)
+    assert re.search(r"goals reached: 0\.\d{3} \[", output)
+    assert re.search(r"light: -?\d+% of the push, at the load \d+% of the time", output)
+    assert (tmp_path / "two_species.png").stat().st_size > 10_000
+
+
+@pytest.mark.slow
 def test_quickstart_of_the_readme(tmp_path: Path) -> None:
     blocks = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), flags=re.DOTALL)
     quickstart = blocks[0].replace("steps=4_000_000", "steps=20_000")
