@@ -44,6 +44,10 @@ class _OneLineGroup(click.Group):
             sys.exit(130)
         except BrokenPipeError:
             sys.exit(141)
+        except ConnectionAbortedError as error:
+            click.echo(f"error: {error}", err=True)
+            # Python's own end would wait for the process that is gone, until JAX aborts it.
+            os._exit(1)
         except _MISTAKES as error:
             if os.environ.get("JAXDEM_AC_DEBUG"):
                 raise
@@ -132,16 +136,34 @@ def _parse_assignments(assignments: Iterable[str]) -> dict[str, Any]:
 @click.option("--overwrite", is_flag=True, help="Delete the run that the folder already holds.")
 @click.option("--resume", "resumed", type=click.Path(path_type=Path), metavar="RUN",
     help="Go on with the run in that folder, as it was configured; only --devices may change.")  # fmt: skip
+@click.option("--distributed", is_flag=True, help="One of several processes, which the scheduler has started.")
+@click.option("--coordinator", metavar="HOST:PORT", help="Where there is no scheduler: where process 0 is reached.")
+@click.option("--num-processes", type=int, metavar="NUMBER", help="And how many processes there are.")
+@click.option("--process-id", type=int, metavar="NUMBER", help="And which one this is, from 0.")
 @click.option("--quiet", is_flag=True, help="Plain lines instead of a progress bar.")
 @click.option("--json", "as_json", is_flag=True, help="Print the last report as JSON.")
 def train(
-    assignments: tuple[str, ...], overwrite: bool, resumed: Path | None, quiet: bool, as_json: bool, **options: Any
+    assignments: tuple[str, ...],
+    overwrite: bool,
+    resumed: Path | None,
+    distributed: bool,
+    coordinator: str | None,
+    num_processes: int | None,
+    process_id: int | None,
+    quiet: bool,
+    as_json: bool,
+    **options: Any,
 ) -> None:
     """Train a policy.
 
     The run is kept in one folder, --out: config.json, metrics.jsonl, checkpoints/. Stopped by Ctrl-C or SIGTERM it
     saves what it has learnt; --resume goes on.
     """
+    first = True
+    if distributed or (coordinator, num_processes, process_id) != (None, None, None):
+        from jaxdem_ac.trainers.processes import connect
+
+        first = connect(coordinator, num_processes, process_id)
     chosen = {name: value for name, value in options.items() if value is not None}
     if resumed is not None:
         if chosen.keys() - {"devices"} or assignments or overwrite:
@@ -149,23 +171,25 @@ def train(
                 "train: --resume goes on with a run as it was configured; got other options. "
                 "Leave out all but --devices."
             )
-        _resume(resumed, chosen.get("devices"), quiet, as_json)
+        _resume(resumed, chosen.get("devices"), first, quiet, as_json)
         return
     config = TrainConfig(**chosen).with_values(_parse_assignments(assignments))
     if config.out is None:
         config = replace(config, out=f"runs/{config.env}-{config.seed}")
-    with _progress(config.steps, silent=as_json, plain=quiet) as report:
+    with _progress(config.steps, silent=as_json or not first, plain=quiet) as report:
         result = ac.train(config, report, overwrite=overwrite)
-    _say_end(result, as_json)
+    if first:
+        _say_end(result, as_json)
 
 
-def _resume(run: Path, devices: Any, quiet: bool, as_json: bool) -> None:
+def _resume(run: Path, devices: Any, first: bool, quiet: bool, as_json: bool) -> None:
     """Go on with a run and show how it does."""
     from jaxdem_ac.trainers.checkpoint import read_config
 
-    with _progress(read_config(run).steps, silent=as_json, plain=quiet) as report:
+    with _progress(read_config(run).steps, silent=as_json or not first, plain=quiet) as report:
         result = ac.resume(run, report, devices=devices)
-    _say_end(result, as_json)
+    if first:
+        _say_end(result, as_json)
 
 
 def _say_end(result: Any, as_json: bool) -> None:

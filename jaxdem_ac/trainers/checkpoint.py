@@ -5,16 +5,19 @@ import logging
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import fields
+from functools import partial
 from pathlib import Path
 from typing import Any, Self
 
 import jax
 import jax.numpy as jnp
 from flax import nnx
+from jax.sharding import SingleDeviceSharding
 
 from jaxdem_ac.environments import make_environment
 from jaxdem_ac.environments.base import Environment
 from jaxdem_ac.models import make_model
+from jaxdem_ac.trainers import processes
 from jaxdem_ac.trainers.config import TrainConfig
 from jaxdem_ac.trainers.normalizer import Normalizer
 from jaxdem_ac.trainers.policy import Policy
@@ -188,19 +191,23 @@ class Writer:
         from orbax.checkpoint import checkpoint_managers as policies
 
         logging.getLogger("absl").setLevel(logging.ERROR)
-        keep = policies.AnyPreservationPolicy(
-            [policies.LatestN(2), policies.BestN(get_metric_fn=lambda metrics: metrics[SCORE], n=1)]
-        )
-        options = ocp.CheckpointManagerOptions(preservation_policy=keep, enable_async_checkpointing=True)
+
+        def score(metrics: dict[str, float]) -> float:
+            return metrics[SCORE]
+
+        keep = policies.AnyPreservationPolicy([policies.LatestN(2), policies.BestN(get_metric_fn=score, n=1)])
+        # With best_fn scores are kept on the disk too: a run that is resumed knows which of the old ones was best.
+        options = ocp.CheckpointManagerOptions(preservation_policy=keep, best_fn=score, enable_async_checkpointing=True)
         self._manager = ocp.CheckpointManager((run_dir / CHECKPOINTS).resolve(), options=options)
 
     def __enter__(self) -> Self:
         """Return itself."""
         return self
 
-    def __exit__(self, *_: object) -> None:
-        """Wait for the last checkpoint."""
-        self._manager.close()
+    def __exit__(self, _: object, error: BaseException | None, __: object) -> None:
+        """Wait for the last checkpoint, unless a process that it waits for is gone."""
+        if not processes.lost(error):
+            self._manager.close()
 
     def save(
         self, num_updates: int, policy: Policy, learner: Any, environment_kw: dict[str, Any], score: float
@@ -238,11 +245,17 @@ class Writer:
 
 
 def _reader(run_dir: Path) -> Any:
-    """Return an orbax manager of the run's checkpoints that changes nothing."""
+    """Return an orbax manager of the run's checkpoints that changes nothing; each process reads for itself."""
     import orbax.checkpoint as ocp
 
     logging.getLogger("absl").setLevel(logging.ERROR)
-    options = ocp.CheckpointManagerOptions(create=False, read_only=True, enable_async_checkpointing=False)
+    process = jax.process_index()
+    alone = ocp.options.MultiprocessingOptions(
+        primary_host=process, active_processes={process}, barrier_sync_key_prefix=f"reader-{process}"
+    )
+    options = ocp.CheckpointManagerOptions(
+        create=False, read_only=True, enable_async_checkpointing=False, multiprocessing_options=alone
+    )
     return ocp.CheckpointManager((run_dir / CHECKPOINTS).resolve(), options=options)
 
 
@@ -351,7 +364,11 @@ def load_learner(
 
 
 def _numbered_shapes(like: Any) -> dict[str, Any]:
-    return {str(number): jax.eval_shape(_without_key, leaf) for number, leaf in enumerate(jax.tree.leaves(like))}
+    # Where a checkpoint came from need not be there any more: without a place orbax looks for its devices.
+    here = SingleDeviceSharding(jax.local_devices()[0])
+    shapes = (jax.eval_shape(_without_key, leaf) for leaf in jax.tree.leaves(like))
+    placed: Any = partial(jax.ShapeDtypeStruct, sharding=here)
+    return {str(number): placed(shape.shape, shape.dtype) for number, shape in enumerate(shapes)}
 
 
 def load_policy(run_dir: str | Path) -> Policy:

@@ -1,9 +1,11 @@
 """Several devices: environments spread over them, parameters on all of them."""
 
 from dataclasses import replace
-from typing import Literal
+from functools import partial
+from typing import Any, Literal
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
@@ -27,7 +29,7 @@ def choose_devices(devices: Devices, num_envs: int, what: str = "ppo.num_envs") 
     Raises
     ------
     ValueError
-        If there are not that many, or E is not a multiple of them.
+        If there are not that many, E is not a multiple of them, or a process of several would be left without one.
     """
     there = jax.devices()
     number = len(there) if devices == "all" else devices
@@ -35,6 +37,11 @@ def choose_devices(devices: Devices, num_envs: int, what: str = "ppo.num_envs") 
         raise ValueError(
             f"train: no more devices than there are; got devices={devices}, and JAX sees {len(there)} "
             f"({there[0].device_kind}). Lower it, or see jaxdem-ac doctor."
+        )
+    if number < len(there) and jax.process_count() > 1:
+        raise ValueError(
+            f"train: several processes use all of their devices; got devices={devices} for {jax.process_count()} "
+            f"processes with {len(there)}. Pass --devices all."
         )
     if num_envs % number:
         raise ValueError(
@@ -54,9 +61,27 @@ def spread(state: LearnerState, devices: list[jax.Device]) -> LearnerState:
     """Return a learner's state with its environments spread over devices and all else on each of them.
 
     What is compiled for such a state runs on all of them: gradients are sums over all environments, wherever they are.
+    Several processes each give the whole state, and keep their part of it.
     """
     mesh = Mesh(np.asarray(devices), ("environments",))
     everywhere = NamedSharding(mesh, PartitionSpec())  # type: ignore[no-untyped-call]
     apart = NamedSharding(mesh, PartitionSpec("environments"))  # type: ignore[no-untyped-call]
-    env_state = jax.device_put(state.env_state, apart)
-    return replace(jax.device_put(replace(state, env_state=None), everywhere), env_state=env_state)
+    env_state = _put(state.env_state, apart)
+    return replace(_put(replace(state, env_state=None), everywhere), env_state=env_state)
+
+
+def _put(tree: Any, sharding: NamedSharding) -> Any:
+    if sharding.is_fully_addressable:
+        return jax.device_put(tree, sharding)
+    return jax.tree.map(partial(_put_across, sharding=sharding), tree)
+
+
+def _put_across(leaf: jax.Array, sharding: NamedSharding) -> jax.Array:
+    """Return one array of all processes; `leaf` is one already, or is whole in each of them."""
+    if not leaf.is_fully_addressable:
+        return jax.device_put(leaf, sharding)
+    if jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key):
+        data = _put_across(jax.random.key_data(leaf), sharding)
+        return jax.random.wrap_key_data(data, impl=jax.random.key_impl(leaf))
+    whole = np.asarray(leaf)
+    return jax.make_array_from_callback(whole.shape, sharding, whole.__getitem__)

@@ -15,10 +15,11 @@ import numpy as np
 from flax import nnx
 
 from jaxdem_ac.environments.base import resized
-from jaxdem_ac.trainers import checkpoint, ppo, run
+from jaxdem_ac.trainers import checkpoint, folder, ppo, run
 from jaxdem_ac.trainers.config import TrainConfig
 from jaxdem_ac.trainers.devices import choose_devices, spread_runs
-from jaxdem_ac.trainers.run import Metrics, Report, TrainResult
+from jaxdem_ac.trainers.folder import Metrics
+from jaxdem_ac.trainers.run import Report, TrainResult
 
 
 @partial(jax.jit, static_argnames=("learner", "num_updates"))
@@ -47,11 +48,10 @@ def train(config: TrainConfig, report: Report | None, *, overwrite: bool) -> Tra
     if run_dir is not None:
         texts = {run_dir / name: checkpoint.config_text(each) for name, each in runs.items()}
         text = checkpoint.config_text(config)
-        run.prepare(run_dir, overwrite)
-        checkpoint.write_text(run_dir / checkpoint.CONFIG, text)
-        for folder, member_text in texts.items():
-            folder.mkdir(exist_ok=True)
-            checkpoint.write_text(folder / checkpoint.CONFIG, member_text)
+        folder.prepare(run_dir, overwrite, text)
+        for own_dir, own_text in texts.items():
+            own_dir.mkdir(exist_ok=True)
+            checkpoint.write_text(own_dir / checkpoint.CONFIG, own_text)
     return _run(config, _Many(config, runs, learner, states, [], {name: [] for name in runs}), report)
 
 
@@ -73,8 +73,11 @@ def resume(config: TrainConfig, report: Report | None) -> TrainResult:
         loaded.append(state)
     learner = replace(learner, environment=run.with_fields(learner.environment, environment_kw))
     states = replace(_stacked(loaded), varied=states.varied)
-    lines = {name: run.lines_until(run_dir / name, done) for name in runs}
-    together = run.lines_until(run_dir, done)
+    lines = {name: folder.lines_until(run_dir / name, done) for name in runs}
+    together = folder.lines_until(run_dir, done)
+    folder.rewrite_lines(run_dir, together)
+    for name, own in lines.items():
+        folder.rewrite_lines(run_dir / name, own)
     return _run(config, _Many(config, runs, learner, _placed(config, states), together, lines), report)
 
 
@@ -93,6 +96,11 @@ def _template(learner: ppo.Learner, state: ppo.LearnerState) -> Callable[[dict[s
 
 def _begin(config: TrainConfig, runs: dict[str, TrainConfig]) -> tuple[ppo.Learner, ppo.LearnerState]:
     """Return what all runs share, and their states at the beginning, leaves ``(R, ...)``."""
+    if jax.process_count() > 1:
+        raise ValueError(
+            f"train: runs side by side are made by one process; got {len(runs)} runs in {jax.process_count()}. "
+            "Leave out --distributed, and use --devices all for the devices of one."
+        )
     environment = checkpoint.build_environment(config)
     models = [nnx.split(checkpoint.build_model(each, environment)) for each in runs.values()]
     # Where a number also switches a term on, one run that has it is enough.
@@ -241,8 +249,8 @@ def _loop(config: TrainConfig, many: _Many, report: Report | None) -> None:
         many.together.append(metrics)
         if many.run_dir is not None:
             for name in many.runs:
-                run.append_line(many.run_dir / name, many.lines[name][-1])
-            run.append_line(many.run_dir, metrics)
+                folder.append_line(many.run_dir / name, many.lines[name][-1])
+            folder.append_line(many.run_dir, metrics)
         if not going or done == total or now - many.last_save > run.SECONDS_BETWEEN_CHECKPOINTS:
             many.save()
         if not going:

@@ -1,8 +1,6 @@
 """One training from configuration to policy, in memory or in a folder."""
 
-import json
 import math
-import shutil
 import signal
 import threading
 import time
@@ -19,13 +17,13 @@ from flax import nnx
 
 from jaxdem_ac import registry
 from jaxdem_ac.environments.base import Environment, resized
-from jaxdem_ac.trainers import checkpoint, ppo
+from jaxdem_ac.trainers import checkpoint, ppo, processes
 from jaxdem_ac.trainers.config import TrainConfig, run_path
 from jaxdem_ac.trainers.devices import Devices, choose_devices, spread
+from jaxdem_ac.trainers.folder import Metrics, append_line, lines_until, prepare, rewrite_lines
 from jaxdem_ac.trainers.normalizer import Normalizer
 from jaxdem_ac.trainers.policy import Policy
 
-Metrics = dict[str, Any]
 Report = Callable[[Metrics], None]
 
 SECONDS_BETWEEN_CHECKPOINTS = 60.0
@@ -78,7 +76,8 @@ def train(config: TrainConfig, report: Report | None = None, *, overwrite: bool 
     ----------
     config : TrainConfig
     report : callable, optional
-        Called with the metrics of every report, as they are written to metrics.jsonl.
+        Called with the metrics of every report, as they are written to metrics.jsonl; in the first of several
+        processes.
     overwrite : bool
         Whether a run that is in the folder already may be deleted.
 
@@ -94,6 +93,8 @@ def train(config: TrainConfig, report: Report | None = None, *, overwrite: bool 
         If a number stops being finite; the message names the first. What was learnt before is kept in the folder.
     OverflowError
         If the environment's lists of neighbours are too short, and it cannot lengthen them.
+    ConnectionAbortedError
+        If another process of the run is gone.
     KeyError, TypeError, ValueError
         If the configuration names or sets what is not there.
     """
@@ -111,11 +112,10 @@ def train(config: TrainConfig, report: Report | None = None, *, overwrite: bool 
     # Whatever is wrong with the configuration shows here, before a folder is touched.
     devices = choose_devices(config.devices, config.ppo.num_envs)
     jax.eval_shape(partial(ppo.update, learner), state)
+    processes.check_alike(config, state)
     run_dir = run_path(config)
     if run_dir is not None:
-        text = checkpoint.config_text(config)
-        prepare(run_dir, overwrite)
-        checkpoint.write_text(run_dir / checkpoint.CONFIG, text)
+        processes.in_first(partial(prepare, run_dir, overwrite, checkpoint.config_text(config)))
     return _run(config, learner, _placed(state, devices), run_dir, [], report)
 
 
@@ -168,7 +168,10 @@ def resume(run_dir: str | Path, report: Report | None = None, *, devices: Device
 
     done, state, environment_kw = checkpoint.load_learner(run_dir, template)
     learner = replace(learner, environment=with_fields(configured, environment_kw))
-    return _run(config, learner, _placed(state, chosen), run_dir, lines_until(run_dir, done), report)
+    lines = lines_until(run_dir, done)
+    processes.check_alike(replace(config, out=None), state)
+    processes.in_first(partial(rewrite_lines, run_dir, lines))
+    return _run(config, learner, _placed(state, chosen), run_dir, lines, report)
 
 
 def with_fields(environment: Environment, fields: dict[str, Any]) -> Environment:
@@ -187,15 +190,20 @@ def _run(
 ) -> TrainResult:
     """Make the updates that are left; whatever stops them, what has been learnt is kept."""
     with ExitStack() as stack:
+        stack.enter_context(processes.explaining(run_dir))
         writer = None if run_dir is None else stack.enter_context(checkpoint.Writer(run_dir))
         stack.enter_context(leaving_on_sigterm())
+        signals = stack.enter_context(processes.noting_signals())
         keeper = _Keeper(config, learner, state, run_dir, writer)
         try:
-            _loop(config, keeper, lines, report)
+            _loop(config, keeper, lines, report if jax.process_index() == 0 else None, signals)
         except (KeyboardInterrupt, SystemExit):
-            keeper.save(lines)
+            # Several processes save together, in the loop, or not at all.
+            if jax.process_count() == 1:
+                keeper.save(lines)
             raise
-    return TrainResult(config, run_dir, policy_of(keeper.learner, keeper.state), keeper.learner.environment, lines)
+    policy = processes.local(policy_of(keeper.learner, keeper.state))
+    return TrainResult(config, run_dir, policy, keeper.learner.environment, lines)
 
 
 @contextmanager
@@ -268,7 +276,13 @@ class _Keeper:
         self.last_save = time.monotonic()
 
 
-def _loop(config: TrainConfig, keeper: _Keeper, lines: list[Metrics], report: Report | None) -> None:
+def _loop(
+    config: TrainConfig,
+    keeper: _Keeper,
+    lines: list[Metrics],
+    report: Report | None,
+    signals: processes.Signals,
+) -> None:
     """Update, report and save until the run's end; add the reports to `lines`."""
     total, run_dir = keeper.learner.num_updates, keeper.run_dir
     chunk = min(config.report_every, total)
@@ -288,15 +302,18 @@ def _loop(config: TrainConfig, keeper: _Keeper, lines: list[Metrics], report: Re
             **metrics,
         }
         lines.append(metrics)
-        if run_dir is not None:
+        if run_dir is not None and jax.process_index() == 0:
             append_line(run_dir, metrics)
         bad = int(keeper.state.bad_term)
-        if bad or done == total or now - keeper.last_save > SECONDS_BETWEEN_CHECKPOINTS:
+        due, asked = signals.agree(now - keeper.last_save > SECONDS_BETWEEN_CHECKPOINTS)
+        if bad or due or asked or done == total:
             keeper.save(lines)
         if bad:
             raise FloatingPointError(first_bad_number(ppo.TERMS[bad - 1], done - chunk, done, run_dir))
         if report is not None:
             report(metrics)
+        if asked and done < total:
+            processes.leave(asked)
 
 
 def first_bad_number(term: str, before: int, after: int, run_dir: Path | None) -> str:
@@ -319,19 +336,6 @@ def summarise(history: dict[str, np.ndarray]) -> Metrics:
     return summary
 
 
-def append_line(run_dir: Path, metrics: Metrics) -> None:
-    """Add a report to a run's metrics.jsonl."""
-    with (run_dir / checkpoint.METRICS).open("a") as file:
-        file.write(json.dumps(metrics) + "\n")
-
-
-def lines_until(run_dir: Path, done: int) -> list[Metrics]:
-    """Return a run's reports up to an update, and take later ones out of its file: they are made again."""
-    lines = [line for line in checkpoint.read_metrics(run_dir) if line["update"] <= done]
-    checkpoint.write_text(run_dir / checkpoint.METRICS, "".join(json.dumps(line) + "\n" for line in lines))
-    return lines
-
-
 def changed_fields(config: TrainConfig, environment: Environment) -> dict[str, Any]:
     """Return the fields of an environment that are not those that its configuration gives."""
     configured = checkpoint.build_environment(config)
@@ -346,33 +350,3 @@ def score_of(lines: list[Metrics]) -> float:
     """Return the success of the last report, -inf where there is none."""
     score = lines[-1].get("final_success") if lines else None
     return -math.inf if score is None else float(score)
-
-
-def prepare(run_dir: Path, overwrite: bool) -> None:
-    """Make the run's folder, and remove a run that may be overwritten; never anything else."""
-    if run_dir.exists() and not run_dir.is_dir():
-        raise FileExistsError(f"train: out is a folder; got out={str(run_dir)!r}, a file. Choose another --out.")
-    held = [name for name in checkpoint.OWN_FILES if (run_dir / name).exists()]
-    if held and not checkpoint.holds_run(run_dir):
-        raise FileExistsError(
-            f"train: out is a new folder; got out={str(run_dir)!r}, which holds {', '.join(held)} of something else. "
-            "Choose another --out."
-        )
-    if held and not overwrite:
-        raise FileExistsError(
-            f"train: out is a new folder; got out={str(run_dir)!r}, which holds a run. "
-            "Choose another --out, or pass --overwrite to delete that run."
-        )
-    for name in [*_members_of(run_dir), *held]:
-        path = run_dir / name
-        shutil.rmtree(path) if path.is_dir() else path.unlink()
-    run_dir.mkdir(parents=True, exist_ok=True)
-
-
-def _members_of(run_dir: Path) -> list[str]:
-    """Return the names of the runs that a folder of many holds."""
-    try:
-        config = checkpoint.read_config(run_dir)
-    except (OSError, ValueError):
-        return []
-    return [name for name in config.members() if config.is_many and checkpoint.holds_run(run_dir / name)]

@@ -152,6 +152,18 @@ def test_the_best_checkpoint_is_kept_beside_the_newest_two(tmp_path: Path) -> No
     assert sorted(int(path.name) for path in (tmp_path / "checkpoints").iterdir()) == [1, 4, 5]
 
 
+def test_the_best_is_known_after_a_resume_and_the_rest_goes(tmp_path: Path) -> None:
+    policy = checkpoint.initial_policy(ac.TrainConfig(env="multi_navigator", env_kw={"num_particles": 2}))
+    (tmp_path / checkpoint.CHECKPOINTS).mkdir()
+    kept = []
+    for scores in ({1: 0.1, 2: 0.9, 3: 0.3}, {4: -np.inf, 5: 0.2, 6: 0.4}, {7: 0.1, 8: 0.95, 9: 0.2, 10: 0.3}):
+        with checkpoint.Writer(tmp_path) as writer:
+            for number, score in scores.items():
+                writer.save(number, policy, {"x": jax.numpy.zeros(3)}, {}, score)
+        kept.append(checkpoint.saved(tmp_path))
+    assert kept == [[2, 3], [2, 5, 6], [8, 9, 10]]
+
+
 def test_sigterm_saves_before_it_leaves(whole: ac.TrainResult, tmp_path: Path) -> None:
     """As a scheduler ends a job; the run then goes on, bit-equal."""
     out = tmp_path / "run"
