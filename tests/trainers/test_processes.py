@@ -189,6 +189,7 @@ def test_two_processes_learn_what_one_does(whole: ac.TrainResult, environ: dict[
         np.testing.assert_allclose(process["action"], action, rtol=1e-6)
 
 
+@pytest.mark.slow
 def test_when_one_dies_the_other_says_so_and_the_run_goes_on(
     whole: ac.TrainResult, environ: dict[str, str], tmp_path: Path
 ) -> None:
