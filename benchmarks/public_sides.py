@@ -16,11 +16,8 @@ from jaxdem_ac.trainers.config import PPOConfig
 
 # Two networks of rejax's default widths and activation.
 SMALL_NETWORKS = {"actor_architecture": (64, 64), "critic_architecture": (64, 64), "activation": "swish"}
-# Brax's default networks; the standard deviation is a head. What the orthogonal kernels are scaled by, and where the
-# deviation starts, are near brax's.
+# Brax's default networks; the standard deviation is a head.
 BRAX_NETWORKS = {
-    "in_scale": 1.0,
-    "initial_std": 0.7,
     "actor_architecture": (32,) * 4,
     "critic_architecture": (256,) * 5,
     "activation": "swish",
