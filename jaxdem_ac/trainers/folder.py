@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -26,8 +27,35 @@ def rewrite_lines(run_dir: Path, lines: list[Metrics]) -> None:
     checkpoint.write_text(run_dir / checkpoint.METRICS, "".join(json.dumps(line) + "\n" for line in lines))
 
 
-def prepare(run_dir: Path, overwrite: bool, config: str) -> None:
-    """Make the run's folder with its configuration, and remove a run that may be overwritten; never anything else."""
+def prepare(run_dir: Path, overwrite: bool, configs: Mapping[str, str]) -> None:
+    """Make the folder of a run, or of many, each with its configuration.
+
+    Runs that are there already are removed if they may be; never anything else. Nothing is touched if one may not.
+
+    Parameters
+    ----------
+    run_dir : Path
+    overwrite : bool
+        Whether runs that are there may be removed.
+    configs : mapping
+        What config.json says, by folder below `run_dir`: ``"."`` for its own.
+    """
+    there = {run_dir / name: None for name in [*_members_of(run_dir), *configs]}
+    held = {folder: _held(folder, overwrite) for folder in there}
+    for folder, names in held.items():
+        for name in names:
+            path = folder / name
+            shutil.rmtree(path) if path.is_dir() else path.unlink()
+        if names and folder.name not in configs and folder != run_dir and not any(folder.iterdir()):
+            folder.rmdir()
+    for name, config in configs.items():
+        folder = run_dir / name
+        folder.mkdir(parents=True, exist_ok=True)
+        checkpoint.write_text(folder / checkpoint.CONFIG, config)
+
+
+def _held(run_dir: Path, overwrite: bool) -> list[str]:
+    """Return the names of a run's files that a folder holds, or raise FileExistsError if they have to stay."""
     if run_dir.exists() and not run_dir.is_dir():
         raise FileExistsError(f"train: out is a folder; got out={str(run_dir)!r}, a file. Choose another --out.")
     held = [name for name in checkpoint.OWN_FILES if (run_dir / name).exists()]
@@ -41,11 +69,7 @@ def prepare(run_dir: Path, overwrite: bool, config: str) -> None:
             f"train: out is a new folder; got out={str(run_dir)!r}, which holds a run. "
             "Choose another --out, or pass --overwrite to delete that run."
         )
-    for name in [*_members_of(run_dir), *held]:
-        path = run_dir / name
-        shutil.rmtree(path) if path.is_dir() else path.unlink()
-    run_dir.mkdir(parents=True, exist_ok=True)
-    checkpoint.write_text(run_dir / checkpoint.CONFIG, config)
+    return held
 
 
 def _members_of(run_dir: Path) -> list[str]:

@@ -46,12 +46,8 @@ def train(config: TrainConfig, report: Report | None, *, overwrite: bool) -> Tra
     jax.eval_shape(partial(update_side_by_side, learner, num_updates=1), states)
     run_dir = None if config.out is None else Path(config.out)
     if run_dir is not None:
-        texts = {run_dir / name: checkpoint.config_text(each) for name, each in runs.items()}
-        text = checkpoint.config_text(config)
-        folder.prepare(run_dir, overwrite, text)
-        for own_dir, own_text in texts.items():
-            own_dir.mkdir(exist_ok=True)
-            checkpoint.write_text(own_dir / checkpoint.CONFIG, own_text)
+        texts = {name: checkpoint.config_text(each) for name, each in runs.items()}
+        folder.prepare(run_dir, overwrite, {".": checkpoint.config_text(config), **texts})
     return _run(config, _Many(config, runs, learner, states, [], {name: [] for name in runs}), report)
 
 

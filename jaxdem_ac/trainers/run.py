@@ -115,7 +115,7 @@ def train(config: TrainConfig, report: Report | None = None, *, overwrite: bool 
     processes.check_alike(config, state)
     run_dir = run_path(config)
     if run_dir is not None:
-        processes.in_first(partial(prepare, run_dir, overwrite, checkpoint.config_text(config)))
+        processes.in_first(partial(prepare, run_dir, overwrite, {".": checkpoint.config_text(config)}))
     return _run(config, learner, _placed(state, devices), run_dir, [], report)
 
 

@@ -176,10 +176,23 @@ def test_an_old_run_is_overwritten_with_its_members_only_if_asked(probe: dict[st
     ac.train(config(num_seeds=2, out=str(out), **probe))
     assert (out / "seed-1").is_dir()
     (out / "notes.txt").write_text("mine")
+    (out / "seed-1" / "notes.txt").write_text("mine too")
     with pytest.raises(FileExistsError, match="--overwrite"):
         ac.train(config(out=str(out), **probe))
     ac.train(config(out=str(out), **probe), overwrite=True)
-    assert sorted(path.name for path in out.iterdir()) == ["checkpoints", "config.json", "metrics.jsonl", "notes.txt"]
+    left = ["checkpoints", "config.json", "metrics.jsonl", "notes.txt", "seed-1"]
+    assert sorted(path.name for path in out.iterdir()) == left
+    assert [path.name for path in (out / "seed-1").iterdir()] == ["notes.txt"]
+
+
+def test_a_run_that_lies_where_a_member_would_is_not_touched(probe: dict[str, Any], tmp_path: Path) -> None:
+    single = ac.train(config(out=str(tmp_path / "seed-1"), seed=1, **probe))
+    assert single.run_dir is not None
+    before = {path: path.read_bytes() for path in single.run_dir.rglob("*") if path.is_file()}
+    with pytest.raises(FileExistsError, match=r"seed-1', which holds a run"):
+        ac.train(config(num_seeds=2, out=str(tmp_path), **probe))
+    assert {path: path.read_bytes() for path in single.run_dir.rglob("*") if path.is_file()} == before
+    assert [path.name for path in tmp_path.iterdir()] == ["seed-1"]
 
 
 def test_a_folder_without_a_common_checkpoint_is_refused(probe: dict[str, Any], tmp_path: Path) -> None:
