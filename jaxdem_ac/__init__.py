@@ -7,6 +7,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 from jaxdem_ac.plugin import entry_points as _entry_points
+from jaxdem_ac.plugin import host as _host
 from jaxdem_ac.plugin import register as _register
 
 if TYPE_CHECKING:
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from jaxdem_ac.trainers.config import PPOConfig as PPOConfig
     from jaxdem_ac.trainers.config import TrainConfig as TrainConfig
     from jaxdem_ac.trainers.evaluate import evaluate as evaluate
+    from jaxdem_ac.trainers.recording import Recording as Recording
     from jaxdem_ac.trainers.rollout import Trajectory as Trajectory
     from jaxdem_ac.trainers.rollout import rollout as rollout
     from jaxdem_ac.trainers.run import TrainResult as TrainResult
@@ -32,6 +34,7 @@ __version__ = "0.1.0"
 
 _HOMES = {
     "PPOConfig": "jaxdem_ac.trainers.config",
+    "Recording": "jaxdem_ac.trainers.recording",
     "TrainConfig": "jaxdem_ac.trainers.config",
     "TrainResult": "jaxdem_ac.trainers.run",
     "Trajectory": "jaxdem_ac.trainers.rollout",
@@ -70,4 +73,5 @@ def __dir__() -> list[str]:
 
 
 _entry_points.install()
+_host.install()
 _register.install_hook()

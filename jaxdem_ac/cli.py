@@ -5,7 +5,7 @@ import inspect
 import json
 import os
 import sys
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import MISSING, asdict, fields, replace
 from pathlib import Path
@@ -14,10 +14,8 @@ from typing import Any
 import click
 
 import jaxdem_ac as ac
-from jaxdem_ac.trainers.config import TrainConfig
-
-# As Python spells them, and JSON does not.
-_PYTHON_WORDS = {"True": "true", "False": "false", "None": "null"}
+from jaxdem_ac.cli_replay import record, replay
+from jaxdem_ac.trainers.config import TrainConfig, parse_assignments
 
 # A training from the command line is always kept, though one from Python need not be.
 _DEFAULT_OUT = "runs/ENV-SEED"
@@ -113,20 +111,6 @@ def _field_documentation(cls: type[Any]) -> dict[str, str]:
     return texts
 
 
-def _parse_assignments(assignments: Iterable[str]) -> dict[str, Any]:
-    """Return ``a.b=c`` as a mapping; values are JSON, or else text."""
-    values: dict[str, Any] = {}
-    for assignment in assignments:
-        path, equals, text = assignment.partition("=")
-        if not equals or not path:
-            raise ValueError(f"--set: an assignment is field=value; got {assignment!r}. Write ppo.gamma=0.99, say.")
-        try:
-            values[path] = json.loads(_PYTHON_WORDS.get(text, text))
-        except json.JSONDecodeError:
-            values[path] = text
-    return values
-
-
 @main.command()
 @_config_options
 @click.option(
@@ -173,7 +157,7 @@ def train(
             )
         _resume(resumed, chosen.get("devices"), first, quiet, as_json)
         return
-    config = TrainConfig(**chosen).with_values(_parse_assignments(assignments))
+    config = TrainConfig(**chosen).with_values(parse_assignments(assignments))
     if config.out is None:
         config = replace(config, out=f"runs/{config.env}-{config.seed}")
     with _progress(config.steps, silent=as_json or not first, plain=quiet) as report:
@@ -184,7 +168,7 @@ def train(
 
 def _resume(run: Path, devices: Any, first: bool, quiet: bool, as_json: bool) -> None:
     """Go on with a run and show how it does."""
-    from jaxdem_ac.trainers.checkpoint import read_config
+    from jaxdem_ac.trainers.folder import read_config
 
     with _progress(read_config(run).steps, silent=as_json or not first, plain=quiet) as report:
         result = ac.resume(run, report, devices=devices)
@@ -259,7 +243,8 @@ def evaluate(run: Path, episodes: int, seed: int, sample: bool, no_baseline: boo
     """
     import jax
 
-    from jaxdem_ac.trainers.checkpoint import build_environment, initial_policy, single
+    from jaxdem_ac.trainers.checkpoint import build_environment, initial_policy
+    from jaxdem_ac.trainers.folder import single
 
     config = single(run)
     environment = build_environment(config)
@@ -274,7 +259,8 @@ def evaluate(run: Path, episodes: int, seed: int, sample: bool, no_baseline: boo
         return
     click.echo(f"{episodes} episodes, mean and interval of 95 % confidence:")
     for name, result in results.items():
-        click.echo(f"  {environment.success_name} {name:<6} {result.success}   reward {result.reward}")
+        success = "" if result.success is None else f"  {environment.success_name} {name:<6} {result.success} "
+        click.echo(f"{success or f'  {name:<6}'}  reward {result.reward}")
 
 
 @main.command()
@@ -282,12 +268,19 @@ def evaluate(run: Path, episodes: int, seed: int, sample: bool, no_baseline: boo
 @click.option("--seed", default=1_000, show_default=True, help="Of the episode.")
 @click.option("--decisions", default=None, type=int, help="Length of the animation.  [default: one episode]")
 @click.option("--sample", is_flag=True, help="Sample actions; else the policy's mode is played.")
+@click.option("--vtk", type=click.Path(path_type=Path), metavar="FOLDER",
+    help="Write frames for ParaView there instead, by JaxDEM's own writer.")  # fmt: skip
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-def render(run: Path, seed: int, decisions: int | None, sample: bool, as_json: bool) -> None:
+def render(run: Path, seed: int, decisions: int | None, sample: bool, vtk: Path | None, as_json: bool) -> None:
     """Write episode.gif, episode.png and learning_curve.png into a run's folder."""
-    from jaxdem_ac.view.render import render_run
+    if vtk is None:
+        from jaxdem_ac.view.render import render_run
 
-    written = render_run(run, seed=seed, decisions=decisions, sample=sample)
+        written = render_run(run, seed=seed, decisions=decisions, sample=sample)
+    else:
+        from jaxdem_ac.plugin.vtk import render_vtk
+
+        written = [render_vtk(run, vtk, seed=seed, decisions=decisions, sample=sample)]
     if as_json:
         click.echo(json.dumps([str(path) for path in written]))
     else:
@@ -296,17 +289,26 @@ def render(run: Path, seed: int, decisions: int | None, sample: bool, as_json: b
 
 @main.command()
 @_RUN
-@click.argument("path", type=click.Path(path_type=Path, dir_okay=False))
+@click.argument("path", type=click.Path(path_type=Path))
 @click.option("--sample", is_flag=True, help="Actions are sampled, with the data of a random key as second argument.")
+@click.option("--jaxdem", is_flag=True, help="PATH is a new folder, for JaxDEM's CheckpointModelLoader.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-def export(run: Path, path: Path, sample: bool, as_json: bool) -> None:
+def export(run: Path, path: Path, sample: bool, jaxdem: bool, as_json: bool) -> None:
     """Write a run's policy to one file, PATH, that needs only jax and flatbuffers to act.
 
-    There: jax.export.deserialize(bytearray(path.read_bytes())).call(observation).
+    There: jax.export.deserialize(bytearray(path.read_bytes())).call(observation). A recurrent policy is called with
+    (observation, start, carry), start being true where an episode begins, and returns (action, carry).
     """
+    policy = ac.load_policy(run)
+    if jaxdem:
+        from jaxdem_ac.plugin.checkpoints import export_to_jaxdem
+
+        written = export_to_jaxdem(policy, path)
+        click.echo(json.dumps({"path": str(written)}) if as_json else f"wrote {written}")
+        return
     from jaxdem_ac.trainers.export import export_policy
 
-    written = export_policy(ac.load_policy(run), path, sample=sample)
+    written = export_policy(policy, path, sample=sample)
     click.echo(json.dumps({"path": str(written), "bytes": written.stat().st_size}) if as_json else f"wrote {written}")
 
 
@@ -314,18 +316,20 @@ def export(run: Path, path: Path, sample: bool, as_json: bool) -> None:
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def list_all(as_json: bool) -> None:
     """List models, action spaces and environments, with where each comes from."""
+    from jaxdem_ac.plugin import host
     from jaxdem_ac.registry import REGISTRIES
 
     table = [
         {"kind": registry.kind, "name": entry.name, "origin": entry.origin, "summary": _summary(entry)}
         for registry in REGISTRIES
-        for entry in registry.entries()
+        for entry in [*registry.entries(), *(host.entries(registry) if host.is_there() else [])]
     ]
     if as_json:
         click.echo(json.dumps(table))
         return
+    width = {column: max(len(row[column]) for row in table) for column in ("kind", "name", "origin")}
     for row in table:
-        click.echo(f"{row['kind']:<13} {row['name']:<18} {row['origin']:<12} {row['summary']}")
+        click.echo("  ".join([*(f"{row[column]:<{width[column]}}" for column in width), row["summary"]]))
 
 
 def _summary(entry: Any) -> str:
@@ -374,6 +378,9 @@ def autoload(action: str, as_json: bool) -> None:
     else:
         click.echo(f"autoload is {'on' if status.enabled else 'off'}: {status.path}")
 
+
+main.add_command(record)
+main.add_command(replay)
 
 if __name__ == "__main__":
     main()

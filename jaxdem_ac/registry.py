@@ -7,7 +7,10 @@ somebody asks for it.
 import importlib
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from inspect import Parameter
 
 
 def normalize_key(name: str) -> str:
@@ -35,12 +38,12 @@ class Entry:
 
     name: str
     """The name as it is spelled to a user."""
-    target: str | type[Any]
-    """The class, or the reference ``"module:attribute"`` it is loaded from."""
+    target: str | Callable[..., Any]
+    """The class, the reference ``"module:attribute"`` it is loaded from, or what makes an instance of a host's."""
     origin: str
     """The distribution that brings it."""
 
-    def load(self) -> type[Any]:
+    def load(self) -> Any:
         """Import the class if that has not happened yet, and return it."""
         if isinstance(self.target, str):
             module, _, attribute = self.target.partition(":")
@@ -63,6 +66,7 @@ class Problem:
 
 
 Discover = Callable[["Registry"], None]
+Source = Callable[[str], Entry]
 
 
 class Registry:
@@ -86,6 +90,7 @@ class Registry:
         self.problems: list[Problem] = []
         self._entries: dict[str, Entry] = {}
         self._discover: Discover | None = None
+        self._sources: dict[str, Source] = {}
 
     def _key(self, name: str) -> str:
         return normalize_key(name).removeprefix(self.prefix)
@@ -117,6 +122,10 @@ class Registry:
             return cls
 
         return decorate
+
+    def add_source(self, prefix: str, find: Source) -> None:
+        """Have names ``<prefix>:<name>`` be found by `find`, which raises KeyError where it has no such name."""
+        self._sources[prefix] = find
 
     def on_first_use(self, discover: Discover) -> None:
         """Have `discover` called once, before the first question that built-in names do not answer."""
@@ -151,16 +160,21 @@ class Registry:
             If `name` is not a string.
         KeyError
             If nothing is registered under it; the message gives the nearest name and the list.
+        ImportError
+            If its name asks for a host, as ``jaxdem:<name>`` does, that is not installed.
         """
         if not isinstance(name, str):
             raise TypeError(
                 f"{self.kind}: the name is a string; got {type(name).__name__}. {suggest('', self.names())}"
             )
+        prefix, colon, rest = name.partition(":")
+        if colon and normalize_key(prefix) in self._sources:
+            return self._sources[normalize_key(prefix)](rest)
         if name not in self:
             raise KeyError(f"{self.kind}: no such name; got {name!r}. {suggest(name, self.names())}")
         return self._entries[self._key(name)]
 
-    def get(self, name: str) -> type[Any]:
+    def get(self, name: str) -> Any:
         """Return the class under `name`, importing it if need be. Raises as :meth:`find` does."""
         return self.find(name).load()
 
@@ -180,21 +194,24 @@ class Registry:
         KeyError
             If the name is unknown.
         TypeError
-            If the class has no such keyword; the message gives the nearest and the list.
+            If the class has no such keyword, with the nearest and the list in the message; or misses one it needs.
         """
         entry = self.find(name)
         cls = entry.load()
         check_keywords(f"{self.kind} {entry.name}", cls, keywords)
+        missing = [each.name for each in _parameters(cls) if _is_needed(each) and each.name not in keywords]
+        if missing:
+            option = f"{_OPTIONS.get(self.kind, self.kind.replace(' ', '_'))}_kw.{missing[0]}"
+            raise TypeError(
+                f"{self.kind} {entry.name}: it needs {' and '.join(missing)}; got {', '.join(keywords) or 'nothing'}. "
+                f"Pass {missing[0]}=..., on the command line --set {option}=..."
+            )
         return cls(**keywords)
 
 
 def check_keywords(where: str, function: Callable[..., Any], keywords: Iterable[str]) -> None:
     """Raise TypeError, with the nearest name, if `function` does not take one of `keywords`."""
-    import inspect
-
-    # From the class itself, a metaclass such as flax's hides what it takes.
-    made_by = function.__init__ if isinstance(function, type) else function  # type: ignore[misc]
-    parameters = [each for each in inspect.signature(made_by).parameters.values() if each.name != "self"]
+    parameters = _parameters(function)
     if any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters):
         return
     known = [parameter.name for parameter in parameters if parameter.kind is not parameter.POSITIONAL_ONLY]
@@ -202,6 +219,25 @@ def check_keywords(where: str, function: Callable[..., Any], keywords: Iterable[
         if keyword not in known:
             raise TypeError(f"{where}: no such keyword; got {keyword!r}. {suggest(keyword, known)}")
 
+
+def _parameters(function: Callable[..., Any]) -> "list[Parameter]":
+    """Return what a function or the constructor of a class takes."""
+    import inspect
+
+    # From the class itself, a metaclass such as flax's hides what it takes.
+    made_by = function.__init__ if isinstance(function, type) else function  # type: ignore[misc]
+    return [each for each in inspect.signature(made_by).parameters.values() if each.name != "self"]
+
+
+def _is_needed(parameter: "Parameter") -> bool:
+    return parameter.default is parameter.empty and parameter.kind not in (
+        parameter.VAR_POSITIONAL,
+        parameter.VAR_KEYWORD,
+    )
+
+
+_OPTIONS = {"environment": "env"}
+"""Kinds whose keywords have another name in a configuration than their own."""
 
 models = Registry("model", "jaxdem.models")
 models.add("SharedActorCritic", "jaxdem_ac.models.actor_critic:SharedActorCritic")
@@ -219,6 +255,10 @@ environments.add("swarm_navigator", "jaxdem_ac.environments.swarm_navigator:Swar
 environments.add("collective_transport", "jaxdem_ac.environments.collective_transport:CollectiveTransport")
 environments.add("evacuation", "jaxdem_ac.environments.evacuation:Evacuation")
 environments.add("swarm_roller", "jaxdem_ac.environments.swarm_roller:SwarmRoller")
+
+engines = Registry("engine", "jaxdem.engines")
+engines.add("embedded", "jaxdem_ac.dem.step:step")
+engines.add("jaxdem", "jaxdem_ac.plugin.physics:step", origin="JaxDEM")
 
 REGISTRIES = (models, action_spaces, environments)
 

@@ -116,6 +116,19 @@ def test_create_refuses_an_unknown_keyword_with_the_nearest(things: Registry) ->
         things.create("one_thing", colour="blue")
 
 
+def test_create_says_what_is_needed(things: Registry) -> None:
+    class Needy:
+        def __init__(self, low: float, high: float, width: float = 1.0, *rest: float, **more: float) -> None: ...
+
+    things.register("needy")(Needy)
+    with pytest.raises(TypeError, match=r"^thing needy: it needs low and high; got width\. Pass low=\.\.\.") as raised:
+        things.create("needy", width=2.0)
+    assert str(raised.value).endswith("on the command line --set thing_kw.low=...")
+    with pytest.raises(TypeError, match=r"it needs high; got low\."):
+        things.create("needy", low=2.0)
+    assert isinstance(things.create("needy", low=0.0, high=1.0, other=3.0), Needy)
+
+
 def test_a_metaclass_does_not_hide_keywords() -> None:
     class Hides(type):
         def __call__(cls, *arguments: Any, **keywords: Any) -> Any:

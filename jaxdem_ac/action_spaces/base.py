@@ -1,20 +1,49 @@
 """What the action spaces share: checks of parameters and metadata."""
 
+import inspect
 from typing import Any
 
 import distrax
 import jax
+import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
 
 class ActionSpace(distrax.Bijector):
-    """A bijector from unconstrained actions to allowed ones, with the expectation that its entropy needs."""
+    """A bijector from unconstrained actions to allowed ones, with the expectation that its entropy needs.
+
+    A subclass defines `forward_and_log_det`, `inverse_and_log_det` and `log_det_expectation`, and keeps each keyword of
+    its constructor under its name. With ``super().__init__(event_ndims_in=0)`` it maps numbers, and the model applies
+    it to every component; with 1 it maps whole actions, the last axis. `check_action_space` in
+    :mod:`jaxdem_ac.action_spaces.contract` says what is missing.
+    """
+
+    @property
+    def event_size(self) -> int | None:
+        """The number of components that an action has to have; None for any."""
+        return None
 
     @property
     def metadata(self) -> dict[str, Any]:
-        """The keywords that build this action space again, as JSON types."""
-        return {}
+        """The keywords that build this action space again, as JSON types.
+
+        Raises
+        ------
+        NotImplementedError
+            If one of them is not kept under its name.
+        """
+        kept = {}
+        # From the class itself, a metaclass hides what it takes.
+        for keyword in list(inspect.signature(type(self).__init__).parameters)[1:]:
+            if not hasattr(self, keyword):
+                raise NotImplementedError(
+                    f"{type(self).__name__}.metadata: every keyword is kept under its name; got no attribute "
+                    f"{keyword!r}. Set self.{keyword} in __init__, or define metadata."
+                )
+            value = getattr(self, keyword)
+            kept[keyword] = value.tolist() if hasattr(value, "tolist") else value
+        return kept
 
     @property
     def kws(self) -> dict[str, Any]:
@@ -27,7 +56,7 @@ class ActionSpace(distrax.Bijector):
         Parameters
         ----------
         mean, std : Array, (..., D)
-            Of the Gaussian before the bijector.
+            Of the Gaussian before the bijector; they broadcast: a policy has many means and, most often, one std.
 
         Returns
         -------
@@ -77,4 +106,16 @@ def _is_number(value: Any) -> bool:
 
 def largest_below_one(dtype: Any) -> Array:
     """Return the largest number below 1 of `dtype`: the most that an inverse of tanh is given."""
-    return jax.numpy.nextafter(jax.numpy.ones((), dtype), jax.numpy.zeros((), dtype))
+    return jnp.nextafter(jnp.ones((), dtype), jnp.zeros((), dtype))
+
+
+def arctanh(x: Array) -> Array:
+    """Return arctanh(x), ``(...)``, for ``|x| < 1``, within a few roundings in both precisions.
+
+    ``jax.numpy.arctanh`` takes ``log1p`` of ``-x`` too, which XLA (jaxlib 0.10.2, on a CPU) has wrong by 120 roundings
+    of float64 beside ``x = 0.414``; here its argument is never negative.
+    """
+    # Not `abs`, whose derivative at 0 is 0.
+    size = jnp.where(x < 0, -x, x)
+    value = jnp.log1p(2 * size / (1 - size)) / 2
+    return jnp.where(x < 0, -value, value)

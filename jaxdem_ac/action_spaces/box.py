@@ -8,7 +8,7 @@ import numpy as np
 from jax import Array
 from jax.typing import ArrayLike
 
-from jaxdem_ac.action_spaces.base import ActionSpace, check_eps, check_positive, largest_below_one
+from jaxdem_ac.action_spaces.base import ActionSpace, arctanh, check_eps, check_positive, largest_below_one
 from jaxdem_ac.action_spaces.log_cosh import expected_log_cosh, log_cosh
 
 
@@ -76,7 +76,7 @@ class Box(ActionSpace):
         """
         center, half = self._center_and_half(y.dtype)
         limit = largest_below_one(y.dtype)
-        x = self.width * jnp.arctanh(jnp.clip((y - center) / half, -limit, limit))
+        x = self.width * arctanh(jnp.clip((y - center) / half, -limit, limit))
         return x, -self.forward_log_det_jacobian(x)
 
     def log_det_expectation(self, mean: Array, std: Array) -> Array:
@@ -84,16 +84,6 @@ class Box(ActionSpace):
         _, half = self._center_and_half(jnp.result_type(mean, std))
         per_component = jnp.log(half / self.width) - 2 * expected_log_cosh(mean / self.width, std / self.width)
         return jnp.sum(per_component, axis=-1)
-
-    @property
-    def metadata(self) -> dict[str, Any]:
-        """The keywords that build this action space again, as JSON types."""
-        return {
-            "x_min": np.asarray(self.x_min).tolist(),
-            "x_max": np.asarray(self.x_max).tolist(),
-            "width": self.width,
-            "eps": self.eps,
-        }
 
 
 def _bounds(x_min: ArrayLike, x_max: ArrayLike) -> tuple[Any, Any]:

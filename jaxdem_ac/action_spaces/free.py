@@ -1,7 +1,5 @@
 """Free: actions without bounds."""
 
-from typing import Any
-
 import jax.numpy as jnp
 from jax import Array
 
@@ -29,8 +27,3 @@ class Free(ActionSpace):
         """Return 0, the expectation of a log-determinant that is 0 everywhere; ``(..., D)`` to ``(...)``."""
         shape = jnp.broadcast_shapes(jnp.shape(mean), jnp.shape(std))
         return jnp.zeros(shape[:-1], jnp.result_type(mean, std))
-
-    @property
-    def metadata(self) -> dict[str, Any]:
-        """The keywords that build this action space again: none."""
-        return {}

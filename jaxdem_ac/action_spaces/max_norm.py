@@ -5,7 +5,7 @@ from typing import Any
 import jax.numpy as jnp
 from jax import Array
 
-from jaxdem_ac.action_spaces.base import ActionSpace, check_eps, check_positive, largest_below_one
+from jaxdem_ac.action_spaces.base import ActionSpace, arctanh, check_eps, check_positive, largest_below_one
 from jaxdem_ac.action_spaces.log_cosh import expected_radial_log_det, log_cosh
 
 # Below this r**2 the series below hold every digit of float64, and their derivatives are finite at r = 0.
@@ -50,7 +50,7 @@ def _arctanh_over_rho(rho2: Array) -> Array:
     small, low, rho = _split(rho2)
     rho = jnp.minimum(rho, largest_below_one(rho2.dtype))
     series = _series(low, 1, 1 / 3, 1 / 5, 1 / 7, 1 / 9, 1 / 11)
-    return jnp.where(small, series, jnp.arctanh(jnp.where(small, 0.5, rho)) / rho)
+    return jnp.where(small, series, arctanh(jnp.where(small, 0.5, rho)) / rho)
 
 
 class MaxNorm(ActionSpace):
@@ -115,8 +115,3 @@ class MaxNorm(ActionSpace):
         dtype = jnp.result_type(mean, std)
         log_radius = jnp.log(jnp.asarray(self._radius(dtype), dtype))
         return dim * log_radius + expected_radial_log_det(mean, std)
-
-    @property
-    def metadata(self) -> dict[str, Any]:
-        """The keywords that build this action space again, as JSON types."""
-        return {"max_norm": self.max_norm, "eps": self.eps}

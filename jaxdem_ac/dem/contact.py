@@ -113,6 +113,27 @@ def contact_force(world: World, particles: Particles, neighbors: Neighbors | Non
         half = nothing.at[neighbors.left].add(values, mode="promise_in_bounds")
         return half.at[neighbors.right].add(of_other * values, mode="promise_in_bounds")
 
+    forces, turning = pair_forces(world, particles, own, other)
+    force = jnp.stack([total(component, -1.0) for component in forces], axis=-1)
+    if not world.rough:
+        return force, None
+    # Both sides turn the same way, each about an arm of its own.
+    return force, jnp.stack([particles.radius * total(component, 1.0) for component in turning], axis=-1)
+
+
+def pair_forces(world: World, particles: Particles, own: Side, other: Side) -> tuple[Components, Components]:
+    """Return the components of the force on one side of every pair, and of its torque divided by its radius.
+
+    Parameters
+    ----------
+    world : World
+    particles : Particles
+        N of them.
+    own, other : callable
+        From a quantity of each particle, ``(N,)``, to that of each pair's one side and other side; any shape. A pair
+        of a particle with itself exerts nothing.
+    """
+
     def difference(values: Array) -> Components:
         return [own(values[:, axis]) - other(values[:, axis]) for axis in range(world.dim)]
 
@@ -134,12 +155,9 @@ def contact_force(world: World, particles: Particles, neighbors: Neighbors | Non
     # In this order of products the force is JaxDEM's to the last digit.
     along = along * inverse
     forces = [along * component for component in separation]
-    if not world.rough:
-        return jnp.stack([total(component, -1.0) for component in forces], axis=-1), None
-    forces = [push + drag for push, drag in zip(forces, across, strict=True)]
-    # Both sides turn the same way, each about an arm of its own.
-    torque = [particles.radius * total(component, 1.0) for component in turning]
-    return jnp.stack([total(component, -1.0) for component in forces], axis=-1), jnp.stack(torque, axis=-1)
+    if world.rough:
+        forces = [push + drag for push, drag in zip(forces, across, strict=True)]
+    return forces, turning
 
 
 def _read(values: Array, index: Array) -> Array:

@@ -1,5 +1,6 @@
 """Velocity Verlet, one step and many."""
 
+from collections.abc import Callable
 from dataclasses import replace
 
 import jax
@@ -13,6 +14,9 @@ from jaxdem_ac.dem.neighbors import Neighbors, NeighborSpec, grown, make_spec, n
 from jaxdem_ac.dem.particles import Particles, as_float, is_concrete
 from jaxdem_ac.dem.walls import apply_boundary, wall_force
 from jaxdem_ac.dem.world import World
+from jaxdem_ac.registry import engines
+
+EMBEDDED = "embedded"
 
 
 def step(
@@ -75,6 +79,21 @@ def step(
     return moved, neighbors
 
 
+Step = Callable[..., tuple[Particles, Neighbors | None]]
+
+
+def engine_step(engine: str) -> Step:
+    """Return what makes one step, with the parameters of :func:`step`, by the name of its engine.
+
+    Raises
+    ------
+    KeyError
+        If there is no such engine.
+    """
+    found: Step = engines.get(engine)
+    return found
+
+
 def advance(
     world: World,
     particles: Particles,
@@ -83,6 +102,7 @@ def advance(
     external_torque: Array | None = None,
     spec: NeighborSpec | None = None,
     neighbors: Neighbors | None = None,
+    engine: str = EMBEDDED,
 ) -> tuple[Particles, Neighbors | None]:
     """Return the particles `num_steps` time steps later: :func:`simulate` without its checks, to be traced.
 
@@ -92,10 +112,13 @@ def advance(
         Static; forces and torques are constant over all steps.
     world, particles, external_force, external_torque, spec, neighbors
         As in :func:`step`.
+    engine : str
+        Which makes the steps; static.
     """
+    one_step = engine_step(engine)
 
     def body(_: int | Array, carry: tuple[Particles, Neighbors | None]) -> tuple[Particles, Neighbors | None]:
-        return step(world, carry[0], external_force, external_torque, spec, carry[1])
+        return one_step(world, carry[0], external_force, external_torque, spec, carry[1])
 
     with jax.named_scope("dem.advance"):
         if num_steps == 1:

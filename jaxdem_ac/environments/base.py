@@ -27,8 +27,9 @@ class Timestep:
     truncated: Array
     """Whether a time limit has cut the episode, ``()``: the value beyond is that of `observation`."""
     info: dict[str, Array]
-    """Figures to report, ``()`` each. ``info["success"]`` is between 0 and 1. ``info["overflow"]``, where an
-    environment has lists of fixed capacity, is 0, or how many times longer one had to be: then contacts were lost."""
+    """Figures to report, ``()`` each. ``info["success"]``, where a task has such a figure, is between 0 and 1.
+    ``info["overflow"]``, where it has lists of fixed capacity, is 0, or how many times longer one had to be: then
+    contacts were lost."""
 
 
 class Environment(abc.ABC):
@@ -47,6 +48,9 @@ class Environment(abc.ABC):
 
     success_name: ClassVar[str] = "success"
     """What the task calls ``info["success"]``."""
+
+    room_lengths: ClassVar[tuple[str, ...]] = ()
+    """Fields that grow with the root of N where a swarm of another size is to have the same density: the room's."""
 
     num_particles: int
     """N."""
@@ -118,6 +122,14 @@ class Environment(abc.ABC):
                 f"{type(self).__name__}.step: an action is (num_particles, action_size) = {expected}; got shape "
                 f"{jnp.shape(action)}. Give one row for each particle, and use jax.vmap for a batch."
             )
+
+
+def has_success(environment: Environment) -> bool:
+    """Return whether an environment says how well its task is done."""
+    state = jax.eval_shape(environment.reset, jax.random.key(0))
+    action = jnp.zeros((environment.num_particles, environment.action_size))
+    _, timestep = jax.eval_shape(environment.step, state, action)
+    return "success" in timestep.info
 
 
 def reset_batch(environment: Environment, keys: Array) -> Any:

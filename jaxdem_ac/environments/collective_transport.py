@@ -11,7 +11,6 @@ from jax.typing import ArrayLike
 
 from jaxdem_ac import dem
 from jaxdem_ac.dem.neighbors import Neighbors
-from jaxdem_ac.dem.step import step as dem_step
 from jaxdem_ac.environments import task
 from jaxdem_ac.environments.base import Timestep
 from jaxdem_ac.environments.checks import check_number, check_whole
@@ -132,6 +131,7 @@ class CollectiveTransport(task.SwarmTask):
     """Of contacts, force / length."""
 
     success_name: ClassVar[str] = "goals reached"
+    room_lengths: ClassVar[tuple[str, ...]] = ("arena_size", "box_padding")
 
     def __post_init__(self) -> None:
         """Check every field, once."""
@@ -343,9 +343,9 @@ class CollectiveTransport(task.SwarmTask):
             room=2 * self.neighbor_room,
         )
 
-    def _advance(self, state: CollectiveTransportState, force: Array) -> tuple[dem.Particles, Neighbors | None]:
-        """Return the particles after one decision under forces ``(N, 2)``, and the list of contacts."""
-        world = dem.World.create(
+    def world(self, state: CollectiveTransportState) -> dem.World:
+        """Return the box, its material and the time step."""
+        return dem.World.create(
             state.box_low,
             state.box_high,
             boundary="soft",
@@ -354,6 +354,10 @@ class CollectiveTransport(task.SwarmTask):
             drag=self.drag,
             restitution=self.restitution,
         )
+
+    def _advance(self, state: CollectiveTransportState, force: Array) -> tuple[dem.Particles, Neighbors | None]:
+        """Return the particles after one decision under forces ``(N, 2)``, and the list of contacts."""
+        world, engine_step = self.world(state), dem.engine_step(self.engine)
         contact_spec = self._surroundings.contacts
         # A quarter of what would stop the load in one step: it sticks, and the explicit step is stable.
         sticking = 0.25 * self.load_mass / self.dt
@@ -361,7 +365,7 @@ class CollectiveTransport(task.SwarmTask):
         def body(_: Any, carry: tuple[dem.Particles, Neighbors | None]) -> tuple[dem.Particles, Neighbors | None]:
             particles, contacts = carry
             ground = task.shorten(-sticking * particles.velocity[-1:], self.load_friction)
-            return dem_step(world, particles, jnp.concatenate([force, ground]), None, contact_spec, contacts)
+            return engine_step(world, particles, jnp.concatenate([force, ground]), None, contact_spec, contacts)
 
         with jax.named_scope("dem.advance"):
             return jax.lax.fori_loop(0, self.physics_steps, body, (state.particles, state.vicinity.contacts))

@@ -124,6 +124,7 @@ class Evacuation(task.SwarmTask):
     """Of contacts that slip slowly, mass / time."""
 
     success_name: ClassVar[str] = "share outside"
+    room_lengths: ClassVar[tuple[str, ...]] = ("room_size", "forecourt")
 
     def __post_init__(self) -> None:
         """Check every field, once."""
@@ -264,6 +265,20 @@ class Evacuation(task.SwarmTask):
         state = self._state(particles, gap[None], None)
         return replace(state, step_count=jnp.asarray(step_count, jnp.int32))
 
+    def world(self, state: EvacuationState) -> dem.World:
+        """Return the box around room and forecourt, its material and the time step."""
+        return dem.World.create(
+            state.box_low,
+            state.box_high,
+            boundary="soft",
+            stiffness=self.stiffness,
+            dt=self.dt,
+            drag=self.drag,
+            restitution=self.restitution,
+            friction=self.contact_friction,
+            tangential_damping=self.tangential_damping,
+        )
+
     @partial(jax.jit, static_argnums=0)
     def step(self, state: EvacuationState, action: Array) -> tuple[EvacuationState, Timestep]:
         """Return the state and the timestep after one decision.
@@ -276,26 +291,16 @@ class Evacuation(task.SwarmTask):
         """
         self.check_action(action)
         force = self.max_force * task.shorten(action, 1.0)
-        world = dem.World.create(
-            state.box_low,
-            state.box_high,
-            boundary="soft",
-            stiffness=self.stiffness,
-            dt=self.dt,
-            drag=self.drag,
-            restitution=self.restitution,
-            friction=self.contact_friction,
-            tangential_damping=self.tangential_damping,
-        )
         around = self._surroundings
         particles, contacts = dem.advance(
-            world,
+            self.world(state),
             state.particles,
             jnp.concatenate([force, jnp.zeros((self.num_wall, 2), force.dtype)]),
             self.physics_steps,
             None,
             around.contacts,
             state.vicinity.contacts,
+            self.engine,
         )
         new = self._state(particles, state.targets, replace(state.vicinity, contacts=contacts))
         new = replace(new, step_count=state.step_count + self.physics_steps)

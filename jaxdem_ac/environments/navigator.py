@@ -88,6 +88,7 @@ class Navigator(task.SwarmTask):
         "MaxNorm": {"max_norm": 10.0},
         "Box": {"x_min": -10.0, "x_max": 10.0},
     }
+    room_lengths: ClassVar[tuple[str, ...]] = ("min_box_size", "max_box_size", "box_padding")
     near: ClassVar[float] = 1.0
     """Within how many radii of its target a particle has the bonus."""
     senses_targets: ClassVar[bool] = False
@@ -124,11 +125,11 @@ class Navigator(task.SwarmTask):
                 f"max_box_size={self.max_box_size}. Raise max_box_size."
             )
 
-    def world(self, box_low: Array, box_high: Array) -> dem.World:
-        """Return the world of one episode; corners ``(2,)``."""
+    def world(self, state: NavigatorState) -> dem.World:
+        """Return the box of an episode, its material and the time step."""
         return dem.World(
-            box_low=box_low,
-            box_high=box_high,
+            box_low=state.box_low,
+            box_high=state.box_high,
             stiffness=jnp.asarray(self.stiffness, float),
             dt=jnp.asarray(self.dt, float),
             drag=jnp.asarray(self.friction, float),
@@ -216,13 +217,14 @@ class Navigator(task.SwarmTask):
         self.check_action(action)
         around, before = self._surroundings, state.vicinity
         particles, contacts = dem.advance(
-            self.world(state.box_low, state.box_high),
+            self.world(state),
             state.particles,
             action,
             self.physics_steps,
             None,
             around.contacts,
             before.contacts,
+            self.engine,
         )
         vicinity = replace(before, contacts=contacts)
         new = self._sense(particles, state.targets, state.box_low, state.box_high, vicinity)

@@ -124,6 +124,7 @@ class SwarmRoller(task.SwarmTask):
     """Of contacts that slip slowly, mass / time: rolling creeps by the force of friction divided by this."""
 
     success_name: ClassVar[str] = "coverage"
+    room_lengths: ClassVar[tuple[str, ...]] = ("min_box_size", "max_box_size", "box_padding")
 
     def __post_init__(self) -> None:
         """Check every field, once."""
@@ -270,13 +271,14 @@ class SwarmRoller(task.SwarmTask):
         torque = jnp.column_stack([turning, jnp.zeros_like(turning[:, 0])])
         around = self._surroundings
         particles, contacts = dem.advance(
-            self._world(state.box_low, state.box_high),
+            self.world(state),
             state.particles,
             jnp.zeros_like(torque),
             self.physics_steps,
             torque,
             around.contacts,
             state.vicinity.contacts,
+            self.engine,
         )
         vicinity = replace(state.vicinity, contacts=contacts)
         new = self._state(particles, state.targets, state.box_low, state.box_high, vicinity)
@@ -315,12 +317,12 @@ class SwarmRoller(task.SwarmTask):
             room=self.neighbor_room,
         )
 
-    def _world(self, box_low: Array, box_high: Array) -> dem.World:
+    def world(self, state: SwarmRollerState) -> dem.World:
         """Return the floor with its walls; the ceiling is out of reach."""
         height = 20 * task.largest(self.radius)
         return dem.World.create(
-            jnp.append(box_low, 0.0),
-            jnp.append(box_high, height),
+            jnp.append(state.box_low, 0.0),
+            jnp.append(state.box_high, height),
             boundary="soft",
             stiffness=self.stiffness,
             dt=self.dt,

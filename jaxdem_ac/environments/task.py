@@ -1,5 +1,6 @@
 """What the tasks of this package share: actions that are held, sizes that differ, lists that can grow."""
 
+import abc
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -11,8 +12,11 @@ import numpy as np
 from jax import Array
 
 from jaxdem_ac.dem.particles import Particles, is_concrete
+from jaxdem_ac.dem.step import EMBEDDED
+from jaxdem_ac.dem.world import World
 from jaxdem_ac.environments.base import Environment
 from jaxdem_ac.environments.checks import check_number
+from jaxdem_ac.registry import engines
 
 Sizes = float | tuple[Any, ...]
 """One number for all, or a range (low, high) from which each is drawn at a reset. In a swarm of several species a tuple
@@ -31,6 +35,8 @@ class SwarmTask(Environment):
     neighbor_room: float = 1.0
     """Room in the lists of neighbours of a large swarm, relative to what is usually enough. Where it is not, a run
     makes it larger and repeats what has been lost."""
+    engine: str = EMBEDDED
+    """What moves the particles: the embedded engine, or ``"jaxdem"``, JaxDEM's own under the same law of contact."""
     radius: Sizes
     """Of the particles, or a range to draw each from, length."""
     mass: Sizes
@@ -41,6 +47,10 @@ class SwarmTask(Environment):
     """Physics steps for which an action is held: one decision."""
     dt: float
     """Time step of the engine, time."""
+
+    @abc.abstractmethod
+    def world(self, state: Any) -> World:
+        """Return the box of an episode, its material and the time step."""
 
     @property
     def action_size(self) -> int:
@@ -85,7 +95,10 @@ class SwarmTask(Environment):
         ------
         ValueError
             If a size is not above 0, a range is not (low, high), or species do not fit.
+        KeyError
+            If there is no such engine.
         """
+        engines.find(self.engine)
         if not isinstance(self.observe_sizes, bool):
             raise TypeError(
                 f"{where}: observe_sizes is true or false; got observe_sizes={self.observe_sizes!r}. Pass a bool."

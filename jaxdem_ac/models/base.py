@@ -9,10 +9,10 @@ from jax import Array
 from jax.typing import ArrayLike
 
 from jaxdem_ac import registry
+from jaxdem_ac.action_spaces.contract import check_map
 from jaxdem_ac.action_spaces.free import Free
 from jaxdem_ac.action_spaces.squashed import Categorical, Squashed, lift
 from jaxdem_ac.models.checks import (
-    check_action_space,
     check_compute_dtype,
     check_flag,
     check_positive,
@@ -64,8 +64,8 @@ class ActorCriticBase(nnx.Module):
         self._log_std = self.actor_sigma.log_std
         if isinstance(action_space, str):
             action_space = registry.action_spaces.create(action_space)
-        if action_space is not None:
-            check_action_space(type(self).__name__, action_space, size, self.discrete)
+        if action_space is not None and not self.discrete:
+            check_map(type(self).__name__, action_space, size)
         self._action_space: Any = nnx.data(None if self.discrete else action_space or Free())
 
     @property

@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 from typing import Any
 
-import distrax
 import numpy as np
 
 from jaxdem_ac.registry import suggest
@@ -53,26 +52,6 @@ def check_architecture(where: str, name: str, architecture: Sequence[int] | None
             f"{where}: {name} is a sequence of layer widths; got {name}={architecture!r}. Pass (42, 42), say."
         )
     return tuple(check_size(where, f"every width of {name}", width) for width in architecture)
-
-
-def check_action_space(where: str, action_space: Any, action_size: int, discrete: bool) -> None:
-    """Raise unless `action_space` is a bijector of actions of that size."""
-    if not isinstance(action_space, distrax.Bijector):
-        raise TypeError(
-            f"{where}: action_space is a distrax bijector or the name of one; got {type(action_space).__name__}. "
-            "Make one with make_action_space(name, ...)."
-        )
-    if action_space.event_ndims_in > 1:
-        raise ValueError(
-            f"{where}: an action space maps numbers or vectors; got one of {action_space.event_ndims_in} dimensions. "
-            "Flatten the action."
-        )
-    size = getattr(action_space, "event_size", None)
-    if not discrete and size is not None and size != action_size:
-        raise ValueError(
-            f"{where}: bounds have one number for each component of the action; got {size} for "
-            f"action_space_size={action_size}. Give {action_size}, or one for all."
-        )
 
 
 def check_compute_dtype(where: str, compute_dtype: str | None) -> str | None:

@@ -12,9 +12,11 @@ from jax import Array
 from jax.typing import ArrayLike
 
 from jaxdem_ac import registry
+from jaxdem_ac.action_spaces.contract import check_map
 from jaxdem_ac.action_spaces.free import Free
 from jaxdem_ac.action_spaces.squashed import Squashed, lift
 from jaxdem_ac.models.base import action_space_name, registered_name
+from jaxdem_ac.models.recurrent import split_carry
 from jaxdem_ac.registry import suggest
 
 Sharing = Literal["shared", "species", "independent"]
@@ -55,7 +57,7 @@ class PerParticle(nnx.Module):
     ValueError
         If `sharing` is none of those, something that it needs is missing, or species are not 0 to K - 1.
     TypeError
-        If the model has no such keyword, or acts by choices.
+        If the model has no such keyword, acts by choices, or is recurrent.
     """
 
     def __init__(
@@ -85,6 +87,8 @@ class PerParticle(nnx.Module):
         self.num_sets = int(num_species or 0) if self.by_feature else 1 + max(self.species, default=0)
         if isinstance(action_space, str):
             action_space = registry.action_spaces.create(action_space)
+        if action_space is not None:
+            check_map("PerParticle", action_space, action_space_size)
         self._action_space: Any = nnx.data(action_space or Free())
         if model_kw.get("discrete"):
             raise TypeError("PerParticle: actions are numbers; got discrete=True. Use the model itself.")
@@ -102,6 +106,16 @@ class PerParticle(nnx.Module):
             )
 
         self.sets = nnx.split_rngs(splits=self.num_sets)(nnx.vmap(create))(key)
+        graphdef, state = nnx.split(self.sets)
+
+        def carry_of(sets: Any) -> Any:
+            return split_carry(graphdef, jax.tree.map(lambda leaf: leaf[0], sets), 1, seen)[1]
+
+        if jax.tree.leaves(jax.eval_shape(carry_of, state)):
+            raise TypeError(
+                f"PerParticle: the models of a set are feed-forward; got model={model!r}, which is recurrent. Use "
+                "it by itself, shared by all particles."
+            )
 
     @property
     def action_space(self) -> Any:

@@ -5,6 +5,26 @@ from typing import Any
 from jax import Array
 
 
+def with_raw_actions(distribution: Any) -> Any:
+    """Return a Gaussian through an action space as ours, whoever has built it; any other distribution as it is.
+
+    Ours knows the action before the bijector and the mode. An action space is told by its `log_det_expectation`: a map
+    that nothing is learnt of, so that the ratio of two policies is that of their Gaussians. A bijector without one may
+    be part of what is learnt.
+    """
+    if hasattr(distribution, "raw_log_prob") or not hasattr(distribution, "bijector"):
+        return distribution
+    import distrax
+
+    from jaxdem_ac.action_spaces.squashed import Squashed
+
+    base, bijector = distribution.distribution, distribution.bijector
+    action_space = bijector.bijector if isinstance(bijector, distrax.Block) else bijector
+    if isinstance(base, distrax.MultivariateNormalDiag) and hasattr(action_space, "log_det_expectation"):
+        return Squashed(base.loc, base.scale_diag, action_space)
+    return distribution
+
+
 def sample_raw(distribution: Any, key: Array) -> tuple[Array, Array]:
     """Draw an action before the bijector, and return it with its log-probability there.
 

@@ -6,18 +6,21 @@ A distribution announces a class in the group of a registry, ``jaxdem.models`` f
 """
 
 import re
+import sys
 import warnings
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
-from jaxdem_ac.plugin.register import WAITING, is_importing, one_line, register_found
-from jaxdem_ac.registry import REGISTRIES, Problem, Registry, normalize_key
+from jaxdem_ac.plugin.register import HOST, WAITING, is_importing, one_line, register_found
+from jaxdem_ac.registry import REGISTRIES, Problem, Registry, environments, normalize_key
 
 if TYPE_CHECKING:
     from importlib.metadata import Distribution, EntryPoint
 
 UNKNOWN = "(unknown)"
 """The name of a distribution whose metadata names none."""
+
+_OURS = "jaxdem-ac"
 
 
 def install() -> None:
@@ -41,7 +44,8 @@ def discover(registry: Registry) -> None:
     entries, problems = _announced(registry.group)
     known = {(normalize_key(entry.name), entry.target) for entry in registry.entries()}
     for entry in sorted(entries, key=_order):
-        if (normalize_key(entry.name), f"{entry.module}:{entry.attr}") in known:
+        ours = _normalize(_name(entry.dist)) == _OURS
+        if ours or (normalize_key(entry.name), f"{entry.module}:{entry.attr}") in known:
             continue
         if is_importing(entry.module):
             # It imported JaxDEM, say, and its classes are not there yet: the next question asks again.
@@ -50,7 +54,7 @@ def discover(registry: Registry) -> None:
             continue
         origin = _name(entry.dist)
         try:
-            registry.add(entry.name, _load(entry), origin)
+            registry.add(entry.name, _load(entry, registry), origin)
         except (Exception, SystemExit) as error:
             problems.append(Problem(registry.group, entry.name, origin, one_line(error)))
     fresh = [problem for problem in dict.fromkeys(problems) if problem not in registry.problems]
@@ -100,10 +104,16 @@ def _announced_one_by_one(
     return [entry for found in entries.values() for entry in found], problems
 
 
-def _load(entry: "EntryPoint") -> type[Any]:
+def _load(entry: "EntryPoint", registry: Registry) -> Any:
     loaded = entry.load()
     if not isinstance(loaded, type):
         raise TypeError(f"a plugin is a class; got {entry.value} of type {type(loaded).__name__}.")
+    rl = sys.modules.get(HOST)
+    if registry is environments and rl is not None and issubclass(loaded, rl.Environment):
+        # Written for JaxDEM: here it stands as its own environments do.
+        from jaxdem_ac.plugin.hosted import hosted
+
+        return hosted(entry.name, loaded)
     return loaded
 
 

@@ -15,7 +15,7 @@ from importlib.machinery import ModuleSpec
 from types import ModuleType
 from typing import Any
 
-from jaxdem_ac.registry import Registry, action_spaces, models, normalize_key
+from jaxdem_ac.registry import Registry, action_spaces, environments, models, normalize_key
 
 HOW_TO_GET = 'pip install "JaxDEM @ git+https://github.com/cdelv/JaxDEM" tqdm'
 """JaxDEM is not on the package index; of its heavy extra `rl` only tqdm is missing beside what we need ourselves."""
@@ -26,7 +26,7 @@ HOST = "jaxdem.rl"
 WAITING: set[str] = set()
 """Modules of plugins that discovery left for later, because they were being imported at that moment."""
 
-_ROOTS = (("Model", models), ("ActionSpace", action_spaces))
+_ROOTS = (("Model", models), ("ActionSpace", action_spaces), ("Environment", environments))
 _running = False
 
 
@@ -119,10 +119,23 @@ def _fill(rl: ModuleType, root_name: str, registry: Registry, replace: bool) -> 
     problems = []
     for entry in registry.entries():
         try:
-            _register_class(root, entry.name.removeprefix(registry.prefix), entry.load(), replace)
+            name = entry.name.removeprefix(registry.prefix)
+            loaded = entry.load()
+            _register_class(root, name, _as_hosts(name, loaded) if registry is environments else loaded, replace)
         except Exception as error:
             problems.append(f"{entry.name}: {one_line(error)}")
     return problems
+
+
+def _as_hosts(name: str, made: Any) -> type[Any]:
+    """Return the class that stands in JaxDEM for an environment: the one it was written as, or an adapter."""
+    own: type[Any] | None = getattr(made, "host_class", None)
+    if own is not None:
+        return own
+    from jaxdem_ac.plugin.guests import guest
+
+    adapter: type[Any] = guest(made, f"ac.{name}")
+    return adapter
 
 
 def _register_class(root: Any, name: str, cls: type[Any], replace: bool) -> None:

@@ -1,10 +1,9 @@
-"""A run's files: config.json, metrics.jsonl and checkpoints/. Loading one reads data and runs nothing that it names."""
+"""A run's checkpoints. Loading one reads data and runs nothing that it names."""
 
-import json
 import logging
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import fields
+from dataclasses import fields, replace
 from functools import partial
 from pathlib import Path
 from typing import Any, Self
@@ -17,123 +16,13 @@ from jax.sharding import SingleDeviceSharding
 from jaxdem_ac.environments import make_environment
 from jaxdem_ac.environments.base import Environment
 from jaxdem_ac.models import make_model
-from jaxdem_ac.trainers import processes
+from jaxdem_ac.trainers import foreign, processes
 from jaxdem_ac.trainers.config import TrainConfig
+from jaxdem_ac.trainers.folder import CHECKPOINTS, CONFIG, single
 from jaxdem_ac.trainers.normalizer import Normalizer
 from jaxdem_ac.trainers.policy import Policy
 
-FORMAT = 3
 SCORE = "score"
-CONFIG, METRICS, CHECKPOINTS = "config.json", "metrics.jsonl", "checkpoints"
-PICTURES = ("episode.gif", "episode.png", "learning_curve.png")
-OWN_FILES = (CONFIG, METRICS, CHECKPOINTS, *PICTURES)
-
-
-def write_text(path: Path, text: str) -> None:
-    """Write `text` to `path` whole or not at all."""
-    draft = path.with_name(f".{path.name}.part")
-    try:
-        draft.write_text(text)
-        draft.replace(path)
-    finally:
-        draft.unlink(missing_ok=True)
-
-
-def holds_run(run_dir: Path) -> bool:
-    """Return whether the folder's config.json is a run's."""
-    try:
-        stored = json.loads((run_dir / CONFIG).read_text())
-    except (OSError, ValueError):
-        return False
-    return isinstance(stored, dict) and stored.keys() == {"format", "config"}
-
-
-def read_config(run_dir: str | Path) -> TrainConfig:
-    """Return the configuration of a run.
-
-    Raises
-    ------
-    FileNotFoundError
-        If the folder holds no run.
-    ValueError
-        If its config.json cannot be read, or is of another version.
-    """
-    path = Path(run_dir) / CONFIG
-    if not path.is_file():
-        raise FileNotFoundError(
-            f"load: a run folder holds {CONFIG}; got {str(run_dir)!r}, which does not. Give the --out of a training."
-        )
-    try:
-        stored = json.loads(path.read_text())
-        if stored["format"] != FORMAT:
-            raise ValueError(
-                f"load: this version reads runs of format {FORMAT}; got format={stored['format']} in {path}. "
-                "Use the version of jaxdem-ac that wrote it."
-            )
-        return TrainConfig.from_dict(stored["config"])
-    except (json.JSONDecodeError, KeyError, TypeError) as error:
-        raise ValueError(f"load: {path} is not a run's configuration; got {error!r}. Train it again.") from error
-
-
-def single(run_dir: str | Path) -> TrainConfig:
-    """Return the configuration of a run.
-
-    Raises
-    ------
-    FileNotFoundError, ValueError
-        As :func:`read_config`, and ValueError if the folder is of many runs.
-    """
-    config = read_config(run_dir)
-    if config.is_many:
-        names = ", ".join(list(config.members())[:4])
-        raise ValueError(
-            f"load: one run is looked at; got {str(run_dir)!r}, which holds {len(config.members())}. "
-            f"Give the folder of one of them: {names}{' ...' if len(config.members()) > 4 else ''}."
-        )
-    return config
-
-
-def config_text(config: TrainConfig) -> str:
-    """Return what config.json says.
-
-    Raises
-    ------
-    TypeError
-        If the configuration holds what JSON cannot.
-    """
-    try:
-        return json.dumps({"format": FORMAT, "config": config.to_dict()}, indent=2) + "\n"
-    except TypeError as error:
-        raise TypeError(
-            f"train: a configuration is made of numbers, strings and lists; got {error}. Use such values in "
-            "env_kw, model_kw and action_space_kw."
-        ) from None
-
-
-def read_metrics(run_dir: str | Path) -> list[dict[str, Any]]:
-    """Return the lines of metrics.jsonl; a last line that a crash cut short is left out.
-
-    Raises
-    ------
-    ValueError
-        If another line is damaged.
-    """
-    path = Path(run_dir) / METRICS
-    if not path.is_file():
-        return []
-    texts = path.read_text().splitlines()
-    lines = []
-    for number, text in enumerate(texts, start=1):
-        try:
-            line = json.loads(text)
-        except json.JSONDecodeError:
-            if number == len(texts):
-                break
-            line = None
-        if not isinstance(line, dict) or "steps" not in line:
-            raise ValueError(f"load: every line of {path} is a report; got line {number}: {text[:60]!r}. Remove it.")
-        lines.append(line)
-    return lines
 
 
 def build_environment(config: TrainConfig) -> Environment:
@@ -173,10 +62,9 @@ def build_model(config: TrainConfig, environment: Environment) -> Any:
 def initial_policy(config: TrainConfig) -> Policy:
     """Return the policy that a run starts from."""
     environment = build_environment(config)
-    graphdef, state = nnx.split(build_model(config, environment))
     normalizer = Normalizer.create(environment.observation_size) if config.ppo.normalize_observation else None
     returns = Normalizer.create(1) if config.ppo.normalize_return else None
-    return Policy(graphdef, state, normalizer, environment.observation_size, returns)
+    return Policy.of(build_model(config, environment), environment, normalizer, returns)
 
 
 class Writer:
@@ -377,12 +265,13 @@ def load_policy(run_dir: str | Path) -> Policy:
     Parameters
     ----------
     run_dir : path
-        The run's folder.
+        The run's folder; or that of JaxDEM's CheckpointModelWriter, whose newest model it is then.
 
     Returns
     -------
     Policy
-        ``policy(observation)`` is deterministic, ``policy(observation, key)`` samples; the normalizer is inside.
+        ``policy(observation)`` is deterministic, ``policy(observation, key)`` samples; the normalizer is inside. A
+        recurrent one acts by ``policy.step(observation, carry, key)``.
 
     Raises
     ------
@@ -394,6 +283,8 @@ def load_policy(run_dir: str | Path) -> Policy:
     import orbax.checkpoint as ocp
 
     run_dir = Path(run_dir)
+    if not (run_dir / CONFIG).is_file() and foreign.holds_checkpoint(run_dir):
+        return foreign.load(run_dir)
     fresh = initial_policy(single(run_dir))
     with _newest(run_dir) as (manager, newest):
         template = _as_tree(fresh)
@@ -403,4 +294,4 @@ def load_policy(run_dir: str | Path) -> Policy:
     normalizer, returns = (
         Normalizer(**tree[name]) if name in tree else None for name in ("normalizer", "return_normalizer")
     )
-    return Policy(fresh.graphdef, state, normalizer, fresh.observation_size, returns)
+    return replace(fresh, model_state=state, normalizer=normalizer, return_normalizer=returns)

@@ -1,8 +1,9 @@
 """Everything that a run is configured by."""
 
 import itertools
+import json
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any, Literal, Self, get_args
@@ -11,6 +12,9 @@ from jaxdem_ac.registry import suggest
 
 Schedule = Literal["constant", "linear", "cosine"]
 Optimizer = Literal["adam", "muon"]
+
+# As Python spells them, and JSON does not.
+_PYTHON_WORDS = {"True": "true", "False": "false", "None": "null"}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -24,7 +28,7 @@ class PPOConfig:
     num_epochs: int = 4
     """Passes over a rollout."""
     num_minibatches: int = 8
-    """Optimizer updates in a pass."""
+    """Optimizer updates in a pass. With a recurrent model it divides `num_envs`: its sequences stay whole."""
     learning_rate: float = 3e-3
     """Of the first optimizer update."""
     schedule: Schedule = "linear"
@@ -262,6 +266,26 @@ class TrainConfig:
             else:
                 values[head] = value
         return self.from_dict(values)
+
+
+def parse_assignments(assignments: Iterable[str]) -> dict[str, Any]:
+    """Return ``a.b=c`` as a mapping for :meth:`TrainConfig.with_values`; values are JSON, or else text.
+
+    Raises
+    ------
+    ValueError
+        If one is no assignment.
+    """
+    values: dict[str, Any] = {}
+    for assignment in assignments:
+        path, equals, text = assignment.partition("=")
+        if not equals or not path:
+            raise ValueError(f"--set: an assignment is field=value; got {assignment!r}. Write ppo.gamma=0.99, say.")
+        try:
+            values[path] = json.loads(_PYTHON_WORDS.get(text, text))
+        except json.JSONDecodeError:
+            values[path] = text
+    return values
 
 
 def _plain(value: Any) -> Any:

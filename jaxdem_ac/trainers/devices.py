@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
-from jaxdem_ac.trainers.ppo import LearnerState
+from jaxdem_ac.trainers.learner import LearnerState
 
 Devices = int | Literal["all"]
 
@@ -60,14 +60,15 @@ def spread_runs(states: LearnerState, devices: list[jax.Device]) -> LearnerState
 def spread(state: LearnerState, devices: list[jax.Device]) -> LearnerState:
     """Return a learner's state with its environments spread over devices and all else on each of them.
 
+    With an environment goes what a recurrent model remembers of it.
     What is compiled for such a state runs on all of them: gradients are sums over all environments, wherever they are.
     Several processes each give the whole state, and keep their part of it.
     """
     mesh = Mesh(np.asarray(devices), ("environments",))
     everywhere = NamedSharding(mesh, PartitionSpec())  # type: ignore[no-untyped-call]
     apart = NamedSharding(mesh, PartitionSpec("environments"))  # type: ignore[no-untyped-call]
-    env_state = _put(state.env_state, apart)
-    return replace(_put(replace(state, env_state=None), everywhere), env_state=env_state)
+    env_state, carry = _put((state.env_state, state.carry), apart)
+    return replace(_put(replace(state, env_state=None, carry=None), everywhere), env_state=env_state, carry=carry)
 
 
 def _put(tree: Any, sharding: NamedSharding) -> Any:

@@ -11,8 +11,8 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
-from jaxdem_ac.environments.base import Environment, play_with_room, reset_batch, step_batch
-from jaxdem_ac.trainers.policy import as_pytree
+from jaxdem_ac.environments.base import Environment, has_success, play_with_room, reset_batch, step_batch
+from jaxdem_ac.trainers.policy import act, as_pytree, begin
 
 Acting = Callable[..., Array]
 
@@ -36,8 +36,8 @@ class Estimate:
 class Evaluation:
     """What episodes of a policy came to."""
 
-    success: Estimate
-    """The environment's success figure at the end of an episode, between 0 and 1."""
+    success: Estimate | None
+    """The environment's success figure at the end of an episode, between 0 and 1; None where it has none."""
     reward: Estimate
     """Mean reward of a particle and decision."""
     num_episodes: int
@@ -84,7 +84,8 @@ def evaluate(
     ----------
     environment : Environment
     policy : callable
-        ``policy(observation, key) -> action`` on ``(E, N, O)``: a :class:`Policy`, or a function.
+        ``policy(observation, key) -> action`` on ``(E, N, O)``: a function, or a :class:`Policy`. A recurrent one
+        begins each episode with nothing remembered.
     key : Array
         Random key of initial states and, if `sample`, of actions.
     num_episodes : int
@@ -124,7 +125,8 @@ def evaluate(
             f"evaluate: episodes end within max_decisions; got max_decisions={max_decisions}. "
             "Give the environment a shorter time limit."
         )
-    return Evaluation(estimate(np.asarray(success), 0.0, 1.0), estimate(np.asarray(reward)), num_episodes)
+    share = estimate(np.asarray(success), 0.0, 1.0) if has_success(environment) else None
+    return Evaluation(share, estimate(np.asarray(reward)), num_episodes)
 
 
 @partial(jax.jit, static_argnames=("environment", "num_episodes", "sample", "max_decisions"))
@@ -135,31 +137,33 @@ def _play_episodes(
     key_reset, key_play = jax.random.split(key)
 
     def going(carry: tuple[Any, ...]) -> Array:
-        _, _, _, ended, _, count = carry
+        *_, ended, _, count = carry
         return (count < max_decisions) & ~jnp.all(ended)
 
     def body(carry: tuple[Any, ...]) -> tuple[Any, ...]:
-        state, success, total, ended, overflow, count = carry
+        state, memory, success, total, ended, overflow, count = carry
         key_action = jax.random.fold_in(key_play, count) if sample else None
-        state, timestep = step_batch(environment, state, policy(state.observation, key_action))
+        action, memory = act(policy, state.observation, memory, key_action)
+        state, timestep = step_batch(environment, state, action)
         # An episode that has ended plays on, unseen, until the last one has.
         total = jnp.where(ended[:, None], total, total + jnp.stack([jnp.mean(timestep.reward, -1), one], -1))
-        success = jnp.where(ended, success, timestep.info["success"])
+        success = jnp.where(ended, success, timestep.info.get("success", 0.0))
         overflow = jnp.maximum(overflow, timestep.info.get("overflow", 0))
         ended = ended | timestep.terminated | timestep.truncated
-        return state, success, total, ended, overflow, count + 1
+        return state, memory, success, total, ended, overflow, count + 1
 
     one = jnp.ones(num_episodes)
     state = reset_batch(environment, jax.random.split(key_reset, num_episodes))
     start = (
         state,
+        begin(policy, (num_episodes, environment.num_particles)),
         0 * one,
         jnp.zeros((num_episodes, 2)),
         jnp.zeros(num_episodes, bool),
         jnp.zeros(num_episodes),
         0,
     )
-    _, success, total, ended, overflow, _ = jax.lax.while_loop(going, body, start)
+    _, _, success, total, ended, overflow, _ = jax.lax.while_loop(going, body, start)
     return success, total[:, 0] / total[:, 1], ended, overflow
 
 
@@ -187,28 +191,7 @@ def record(
     info : dict of Array
         Figures of each decision, ``(T,)``.
     """
-    policy = as_pytree(policy)
+    from jaxdem_ac.trainers.recording import play
 
-    def play(environment: Environment) -> tuple[Any, dict[str, Array]]:
-        return _record(environment, policy, key, num_steps, sample)
-
-    def overflow(played: tuple[Any, dict[str, Array]]) -> Any:
-        return jnp.max(played[1].get("overflow", jnp.zeros(())))
-
-    return play_with_room(environment, play, overflow)[1]
-
-
-@partial(jax.jit, static_argnames=("environment", "num_steps", "sample"))
-def _record(
-    environment: Environment, policy: Any, key: Array, num_steps: int, sample: bool
-) -> tuple[Any, dict[str, Array]]:
-    key_reset, key_play = jax.random.split(key)
-
-    def body(state: Any, key_action: Array) -> tuple[Any, tuple[Any, dict[str, Array]]]:
-        action = policy(state.observation, key_action if sample else None)
-        state, timestep = environment.step(state, action)
-        return state, (state, timestep.info)
-
-    start = environment.reset(key_reset)
-    _, (states, info) = jax.lax.scan(body, start, jax.random.split(key_play, num_steps))
-    return jax.tree.map(lambda first, rest: jnp.concatenate([first[None], rest]), start, states), info
+    played = play(environment, policy, key, num_steps, sample)
+    return played.states, played.timestep.info

@@ -1,6 +1,7 @@
 """A policy as one file that needs only jax, and flatbuffers to read it."""
 
 import importlib.util
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,13 @@ def export_policy(policy: Policy, path: str | Path, *, sample: bool = False) -> 
 
     ``jax.export.deserialize(bytearray(path.read_bytes())).call(observation)`` is ``policy(observation)``, for
     observations ``(rows, O)`` with any number of rows; ``(rows, N, O)`` where particles have parameters of their own.
-    With `sample` it takes a second argument, the data of a random key, ``(2,)``: ``jax.random.key_data(key)``.
+    With `sample` it takes one more argument, the data of a random key, ``(2,)``: ``jax.random.key_data(key)``.
+
+    A recurrent policy is called with ``(observation, start, carry)`` and returns ``(action, carry)``, the carry a list
+    of arrays ``(rows, ...)`` for the next call. Where `start` is true, ``(rows,)``, an episode begins, and what the
+    carry holds does not count. For a first call, of r rows::
+
+        carry = [jnp.zeros((r, *leaf.shape[1:]), leaf.dtype) for leaf in loaded.out_avals[1:]]
 
     Parameters
     ----------
@@ -46,19 +53,8 @@ def export_policy(policy: Policy, path: str | Path, *, sample: bool = False) -> 
             "export: jax writes such a file with flatbuffers, which is not there: pip install flatbuffers."
         )
     path = Path(path)
-    particles = len(getattr(policy.model, "species", ()))
-    shape = jax.export.symbolic_shape(f"rows, {particles}" if particles else "rows")
-    of_shape: Any = jax.ShapeDtypeStruct
-    arguments = [of_shape((*shape, policy.observation_size), jnp.float32)]
-    if sample:
-        arguments.append(of_shape((2,), jnp.uint32))
-
-    @jax.jit
-    def act(observation: Array, key_data: Array | None = None) -> Array:
-        key = None if key_data is None else jax.random.wrap_key_data(key_data, impl="threefry2x32")
-        return policy(observation, key)
-
-    exported = jax.export.export(act, platforms=PLATFORMS)(*arguments)
+    act, arguments = _function_of(policy, sample)
+    exported = jax.export.export(jax.jit(act), platforms=PLATFORMS)(*arguments)
     draft = path.with_name(f".{path.name}.part")
     try:
         draft.write_bytes(exported.serialize())
@@ -66,3 +62,30 @@ def export_policy(policy: Policy, path: str | Path, *, sample: bool = False) -> 
     finally:
         draft.unlink(missing_ok=True)
     return path
+
+
+def _function_of(policy: Policy, sample: bool) -> tuple[Callable[..., Any], list[Any]]:
+    """Return the function that a file holds, and the shapes of its arguments."""
+    particles = len(getattr(policy.model, "species", ()))
+    shape = jax.export.symbolic_shape(f"rows, {particles}" if particles else "rows")
+    of_shape: Any = jax.ShapeDtypeStruct
+    observation = of_shape((*shape, policy.observation_size), jnp.float32)
+    key_data = [of_shape((2,), jnp.uint32)] if sample else []
+
+    def act(observation: Array, key_data: Array | None = None) -> Array:
+        return policy(observation, _key_of(key_data))
+
+    def act_on(observation: Array, start: Array, carry: list[Array], key_data: Array | None = None) -> Any:
+        before = policy.restart(jax.tree.unflatten(structure, carry), start)
+        action, after = policy.step(observation, before, _key_of(key_data))
+        return action, jax.tree.leaves(after)
+
+    if not policy.is_recurrent:
+        return act, [observation, *key_data]
+    leaves, structure = jax.tree.flatten(policy.blank)
+    carry = [of_shape((*shape, *leaf.shape), leaf.dtype) for leaf in leaves]
+    return act_on, [observation, of_shape(shape, bool), carry, *key_data]
+
+
+def _key_of(key_data: Array | None) -> Array | None:
+    return None if key_data is None else jax.random.wrap_key_data(key_data, impl="threefry2x32")

@@ -12,9 +12,10 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-from flax import nnx
 
 from jaxdem_ac.environments.base import resized
+from jaxdem_ac.environments.contract import check_shapes
+from jaxdem_ac.models.structure import split_model
 from jaxdem_ac.trainers import checkpoint, folder, ppo, run
 from jaxdem_ac.trainers.config import TrainConfig
 from jaxdem_ac.trainers.devices import choose_devices, spread_runs
@@ -46,8 +47,8 @@ def train(config: TrainConfig, report: Report | None, *, overwrite: bool) -> Tra
     jax.eval_shape(partial(update_side_by_side, learner, num_updates=1), states)
     run_dir = None if config.out is None else Path(config.out)
     if run_dir is not None:
-        texts = {name: checkpoint.config_text(each) for name, each in runs.items()}
-        folder.prepare(run_dir, overwrite, {".": checkpoint.config_text(config), **texts})
+        texts = {name: folder.config_text(each) for name, each in runs.items()}
+        folder.prepare(run_dir, overwrite, {".": folder.config_text(config), **texts})
     return _run(config, _Many(config, runs, learner, states, [], {name: [] for name in runs}), report)
 
 
@@ -98,7 +99,8 @@ def _begin(config: TrainConfig, runs: dict[str, TrainConfig]) -> tuple[ppo.Learn
             "Leave out --distributed, and use --devices all for the devices of one."
         )
     environment = checkpoint.build_environment(config)
-    models = [nnx.split(checkpoint.build_model(each, environment)) for each in runs.values()]
+    check_shapes(environment)
+    models = [split_model(checkpoint.build_model(each, environment)) for each in runs.values()]
     # Where a number also switches a term on, one run that has it is enough.
     switches: dict[str, Any] = {name: max(values) for name, values in config.grid.items()}
     shared = replace(config.ppo, **switches)

@@ -1,7 +1,7 @@
 """A trained policy, ready to act."""
 
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, field
+from typing import Any, Self
 
 import jax
 import jax.numpy as jnp
@@ -9,40 +9,74 @@ from flax import nnx
 from jax import Array
 from jax.typing import ArrayLike
 
+from jaxdem_ac.environments.base import Environment
+from jaxdem_ac.models import recurrent
 from jaxdem_ac.models.policy import sample_raw, to_action
+from jaxdem_ac.models.recurrent import Carry
+from jaxdem_ac.models.structure import split_model
 from jaxdem_ac.trainers.normalizer import Normalizer
 
 
 @jax.tree_util.register_pytree_node_class
 @dataclass(frozen=True)
 class Policy:
-    """Observations to actions: a model with the normalizer that it was trained with."""
+    """Observations to actions: a model with the normalizer that it was trained with.
+
+    A recurrent one acts with what it remembers, its carry, which its user holds::
+
+        carry = policy.initial_carry(observation.shape[:-1])
+        action, carry = policy.step(observation, carry)  # and so on, with the next observations
+        carry = policy.restart(carry, done)  # where an episode has ended
+
+    A feed-forward one takes the same calls, and its carry is empty.
+    """
 
     graphdef: Any
     """The model's structure, from `nnx.split`; static."""
     model_state: Any
-    """The model's parameters and constants."""
+    """The model's parameters and constants, without its carry."""
     normalizer: Normalizer | None
     """Of observations; None where the model sees them as they are."""
     observation_size: int
     """O; static."""
     return_normalizer: Normalizer | None = None
     """Of values; None where the model answers them as they are."""
+    blank: Carry = field(default_factory=lambda: nnx.State({}))
+    """A carry of one particle, all zeros: its variables and their shapes; without leaves for a feed-forward model."""
+
+    @classmethod
+    def of(
+        cls,
+        model: Any,
+        environment: Environment,
+        normalizer: Normalizer | None = None,
+        return_normalizer: Normalizer | None = None,
+    ) -> Self:
+        """Return the policy of a model for the observations of an environment."""
+        size = environment.observation_size
+        graphdef, state = split_model(model)
+        rest, blank = recurrent.split_carry(graphdef, state, environment.num_particles, size)
+        return cls(graphdef, rest, normalizer, size, return_normalizer, blank)
 
     def tree_flatten(self) -> tuple[tuple[Any, ...], tuple[Any, ...]]:
         """Return what is traced and what is static."""
-        traced = (self.model_state, self.normalizer, self.return_normalizer)
+        traced = (self.model_state, self.normalizer, self.return_normalizer, self.blank)
         return traced, (self.graphdef, self.observation_size)
 
     @classmethod
     def tree_unflatten(cls, static: tuple[Any, ...], traced: tuple[Any, ...]) -> "Policy":
         """Return the policy that :meth:`tree_flatten` took apart."""
-        return cls(static[0], traced[0], traced[1], static[1], traced[2])
+        return cls(static[0], traced[0], traced[1], static[1], *traced[2:])
 
     @property
     def model(self) -> Any:
         """The model itself, on observations that are already normalized."""
-        return nnx.merge(self.graphdef, self.model_state)
+        return nnx.merge(self.graphdef, self.model_state, jax.tree.map(lambda leaf: leaf, self.blank))
+
+    @property
+    def is_recurrent(self) -> bool:
+        """Whether it acts by what it remembers too."""
+        return bool(jax.tree.leaves(self.blank))
 
     def __call__(self, observation: ArrayLike, key: Array | None = None) -> Array:
         """Return actions.
@@ -62,18 +96,90 @@ class Policy:
         ------
         ValueError
             If the last axis is not O wide.
+        TypeError
+            If the policy is recurrent: it acts by :meth:`step`.
         """
-        return _act(self, self._checked(observation), key)
+        observation = self._checked(observation)
+        return _step(self, observation, self._carry_for(observation, None, "policy.step(observation, carry)"), key)[0]
 
-    def value(self, observation: ArrayLike) -> Array:
-        """Return the value V of observations ``(..., O)``: the discounted sum of rewards to come; ``(...)``.
+    def initial_carry(self, leading_shape: tuple[int, ...] = ()) -> Carry:
+        """Return the carry that episodes begin with, for observations ``(*leading_shape, O)``."""
+        shape = (*leading_shape, self.observation_size)
+        return recurrent.initial_carry(self.graphdef, (self.model_state,), self.blank, shape)
+
+    def step(self, observation: ArrayLike, carry: Carry, key: Array | None = None) -> tuple[Array, Carry]:
+        """Return actions, and the carry to act with next.
+
+        Parameters
+        ----------
+        observation : array, (..., O)
+        carry : Any
+            From :meth:`initial_carry` of the observation's leading axes, or from the step before.
+        key : Array, optional
+            As for a call.
+
+        Returns
+        -------
+        action : Array, (..., D), or (...) for a discrete policy
+        carry : Any
 
         Raises
         ------
         ValueError
-            If the last axis is not O wide.
+            If the last axis is not O wide, or the carry is of other leading axes.
         """
-        return _value(self, self._checked(observation))
+        observation = self._checked(observation)
+        return _step(self, observation, self._carry_for(observation, carry, ""), key)
+
+    def restart(self, carry: Carry, done: ArrayLike) -> Carry:
+        """Return the carry with that of ended episodes at its beginning.
+
+        Parameters
+        ----------
+        carry : Any
+            Leaves ``(E, ...)``.
+        done : array, (E,) of bool
+            With any leading axes that the carry has too.
+        """
+        one, some = jax.tree.leaves(self.blank), jax.tree.leaves(carry)
+        if not one:
+            return carry
+        fresh = self.initial_carry(some[0].shape[: some[0].ndim - one[0].ndim])
+        return recurrent.restarted(carry, fresh, jnp.asarray(done, bool))
+
+    def value(self, observation: ArrayLike, carry: Carry = None) -> Array:
+        """Return the value V of observations ``(..., O)``: the discounted sum of rewards to come; ``(...)``.
+
+        A recurrent policy needs the carry with which it would act.
+
+        Raises
+        ------
+        ValueError
+            If the last axis is not O wide, or the carry is of other leading axes.
+        TypeError
+            If the policy is recurrent, and there is no carry.
+        """
+        observation = self._checked(observation)
+        return _value(self, observation, self._carry_for(observation, carry, "policy.value(observation, carry)"))
+
+    def _carry_for(self, observation: Array, carry: Carry, instead: str) -> Carry:
+        """Return the carry to look at an observation with, or raise if there is none, or one of other shapes."""
+        if not self.is_recurrent:
+            return self.blank
+        leading = observation.shape[:-1]
+        if carry is None:
+            raise TypeError(
+                f"policy: a recurrent policy needs its carry; got an observation alone. Call {instead}, beginning with "
+                "carry = policy.initial_carry(observation.shape[:-1])."
+            )
+        expected = [(*leading, *leaf.shape) for leaf in jax.tree.leaves(self.blank)]
+        found = [jnp.shape(leaf) for leaf in jax.tree.leaves(carry)]
+        if found != expected:
+            raise ValueError(
+                f"policy: a carry begins with the axes of the observation; got carry shapes {found} for {leading}. "
+                "Begin with policy.initial_carry(observation.shape[:-1])."
+            )
+        return carry
 
     def _checked(self, observation: ArrayLike) -> Array:
         observation = jnp.asarray(observation)
@@ -86,21 +192,22 @@ class Policy:
 
 
 @jax.jit
-def _act(policy: Policy, observation: Array, key: Array | None) -> Array:
-    if policy.normalizer is not None:
-        observation = policy.normalizer(observation)
-    distribution, _ = policy.model(observation)
+def _step(policy: Policy, observation: Array, carry: Carry, key: Array | None) -> tuple[Array, Carry]:
+    distribution, _, carry = _look(policy, observation, carry)
     if key is None:
-        return distribution.mode()
-    return to_action(distribution, sample_raw(distribution, key)[0])
+        return distribution.mode(), carry
+    return to_action(distribution, sample_raw(distribution, key)[0]), carry
 
 
 @jax.jit
-def _value(policy: Policy, observation: Array) -> Array:
-    if policy.normalizer is not None:
-        observation = policy.normalizer(observation)
-    value = jnp.squeeze(policy.model(observation)[1], -1)
+def _value(policy: Policy, observation: Array, carry: Carry) -> Array:
+    _, value, _ = _look(policy, observation, carry)
     return value if policy.return_normalizer is None else policy.return_normalizer.inverse(value)
+
+
+def _look(policy: Policy, observation: Array, carry: Carry) -> tuple[Any, Array, Carry]:
+    seen = observation if policy.normalizer is None else policy.normalizer(observation)
+    return recurrent.step(policy.graphdef, (policy.model_state,), carry, seen)
 
 
 def as_pytree(policy: Any) -> Any:
@@ -109,3 +216,21 @@ def as_pytree(policy: Any) -> Any:
     if len(leaves) == 1 and leaves[0] is policy:
         return jax.tree_util.Partial(policy)  # type: ignore[no-untyped-call]
     return policy
+
+
+def begin(policy: Any, leading_shape: tuple[int, ...]) -> Any:
+    """Return the carry that whoever acts begins with; of a function it is empty."""
+    return policy.initial_carry(leading_shape) if hasattr(policy, "initial_carry") else ()
+
+
+def act(policy: Any, observation: Array, carry: Any, key: Array | None) -> tuple[Array, Any]:
+    """Return the action of a policy or of a function, and the carry."""
+    if hasattr(policy, "initial_carry"):
+        acted: tuple[Array, Any] = policy.step(observation, carry, key)
+        return acted
+    return policy(observation, key), carry
+
+
+def restart(policy: Any, carry: Any, done: Array) -> Any:
+    """Return the carry after a step in which episodes may have ended, ``(E,)``."""
+    return policy.restart(carry, done) if hasattr(policy, "initial_carry") else carry

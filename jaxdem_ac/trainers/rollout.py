@@ -17,7 +17,7 @@ from jaxdem_ac.environments.base import (
     reset_where,
     step_batch,
 )
-from jaxdem_ac.trainers.policy import Policy, as_pytree
+from jaxdem_ac.trainers.policy import Policy, act, as_pytree, begin, restart
 
 
 @jax.tree_util.register_dataclass
@@ -86,7 +86,7 @@ def rollout(
     environment : Environment
     model : nnx.Module, Policy or "random"
         A model of the model interface or a trained policy, which is sampled; a function ``(observation, key)``; or
-        actions uniform in [-1, 1).
+        actions uniform in [-1, 1). What a recurrent one remembers begins anew with every episode.
     key : Array
         Random key.
     num_steps, num_envs : int
@@ -114,7 +114,7 @@ def rollout(
             raise ValueError(f"rollout: model is a model or 'random'; got {model!r}. Build one with make_model.")
         policy = None
     elif isinstance(model, nnx.Module):
-        policy = as_pytree(Policy(*nnx.split(model), None, environment.observation_size))
+        policy = as_pytree(Policy.of(model, environment))
     else:
         policy = as_pytree(model)
 
@@ -131,17 +131,17 @@ def rollout(
 def _rollout(environment: Environment, policy: Any, key: Array, num_steps: int, num_envs: int) -> Trajectory:
     key_reset, key_steps = jax.random.split(key)
 
-    def act(observation: Array, key_action: Array) -> Array:
-        if policy is None:
-            return random_action(key_action, environment, num_envs)
-        return policy(observation, key_action)
-
-    def body(state: Any, key_step: Array) -> tuple[Any, Trajectory]:
+    def body(now: tuple[Any, Any], key_step: Array) -> tuple[Any, Trajectory]:
+        state, carry = now
         key_action, key_done = jax.random.split(key_step)
         observation = state.observation
-        action = act(observation, key_action)
+        if policy is None:
+            action = random_action(key_action, environment, num_envs)
+        else:
+            action, carry = act(policy, observation, carry, key_action)
         state, timestep = play_step(environment, state, action, key_done)
-        return state, Trajectory(
+        carry = restart(policy, carry, timestep.terminated | timestep.truncated)
+        return (state, carry), Trajectory(
             observation=observation,
             action=action,
             reward=timestep.reward,
@@ -152,5 +152,6 @@ def _rollout(environment: Environment, policy: Any, key: Array, num_steps: int, 
         )
 
     state = reset_batch(environment, jax.random.split(key_reset, num_envs))
-    _, trajectory = jax.lax.scan(body, state, jax.random.split(key_steps, num_steps))
+    carry = begin(policy, (num_envs, environment.num_particles))
+    _, trajectory = jax.lax.scan(body, (state, carry), jax.random.split(key_steps, num_steps))
     return trajectory

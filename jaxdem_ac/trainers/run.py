@@ -12,15 +12,26 @@ from pathlib import Path
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from flax import nnx
 
 from jaxdem_ac import registry
 from jaxdem_ac.environments.base import Environment, resized
+from jaxdem_ac.environments.contract import check_shapes
+from jaxdem_ac.models.structure import split_model
 from jaxdem_ac.trainers import checkpoint, ppo, processes
 from jaxdem_ac.trainers.config import TrainConfig, run_path
 from jaxdem_ac.trainers.devices import Devices, choose_devices, spread
-from jaxdem_ac.trainers.folder import Metrics, append_line, lines_until, prepare, rewrite_lines
+from jaxdem_ac.trainers.folder import (
+    Metrics,
+    append_line,
+    config_text,
+    lines_until,
+    prepare,
+    read_config,
+    rewrite_lines,
+)
 from jaxdem_ac.trainers.normalizer import Normalizer
 from jaxdem_ac.trainers.policy import Policy
 
@@ -106,7 +117,8 @@ def train(config: TrainConfig, report: Report | None = None, *, overwrite: bool 
 
         return many.train(config, report, overwrite=overwrite)
     environment = checkpoint.build_environment(config)
-    graphdef, model_state = nnx.split(checkpoint.build_model(config, environment))
+    check_shapes(environment)
+    graphdef, model_state = split_model(checkpoint.build_model(config, environment))
     learner = ppo.Learner(environment, graphdef, config.ppo, num_updates(config, environment))
     state = ppo.init(learner, model_state, jax.random.key(config.seed))
     # Whatever is wrong with the configuration shows here, before a folder is touched.
@@ -115,7 +127,7 @@ def train(config: TrainConfig, report: Report | None = None, *, overwrite: bool 
     processes.check_alike(config, state)
     run_dir = run_path(config)
     if run_dir is not None:
-        processes.in_first(partial(prepare, run_dir, overwrite, {".": checkpoint.config_text(config)}))
+        processes.in_first(partial(prepare, run_dir, overwrite, {".": config_text(config)}))
     return _run(config, learner, _placed(state, devices), run_dir, [], report)
 
 
@@ -150,7 +162,7 @@ def resume(run_dir: str | Path, report: Report | None = None, *, devices: Device
         If the run is of another version, or its checkpoint does not fit its configuration.
     """
     run_dir = Path(run_dir)
-    config = replace(checkpoint.read_config(run_dir), out=str(run_dir))
+    config = replace(read_config(run_dir), out=str(run_dir))
     if devices is not None:
         config = replace(config, devices=devices)
     if config.is_many:
@@ -159,7 +171,7 @@ def resume(run_dir: str | Path, report: Report | None = None, *, devices: Device
         return many.resume(config, report)
     chosen = choose_devices(config.devices, config.ppo.num_envs)
     configured = checkpoint.build_environment(config)
-    graphdef, model_state = nnx.split(checkpoint.build_model(config, configured))
+    graphdef, model_state = split_model(checkpoint.build_model(config, configured))
     learner = ppo.Learner(configured, graphdef, config.ppo, num_updates(config, configured))
 
     def template(environment_kw: dict[str, Any]) -> Any:
@@ -229,7 +241,9 @@ def policy_of(learner: ppo.Learner, state: ppo.LearnerState) -> Policy:
     normalizer: Normalizer | None = state.normalizer if config.normalize_observation else None
     returns = state.return_normalizer if config.normalize_return else None
     model_state = nnx.merge_state(state.params, state.constants)
-    return Policy(learner.graphdef, model_state, normalizer, learner.environment.observation_size, returns)
+    # Environments may lie on devices of other processes: of the carry only shapes are looked at.
+    blank = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape[2:], leaf.dtype), state.carry)
+    return Policy(learner.graphdef, model_state, normalizer, learner.environment.observation_size, returns, blank)
 
 
 class _Keeper:
@@ -347,6 +361,6 @@ def changed_fields(config: TrainConfig, environment: Environment) -> dict[str, A
 
 
 def score_of(lines: list[Metrics]) -> float:
-    """Return the success of the last report, -inf where there is none."""
-    score = lines[-1].get("final_success") if lines else None
+    """Return the success of the last report, the reward of a task that has no such figure, -inf without a report."""
+    score = lines[-1].get("final_success", lines[-1]["reward"]) if lines else None
     return -math.inf if score is None else float(score)

@@ -12,13 +12,14 @@ def animate(states: Any, success: np.ndarray, path: Path, *, decision_time: floa
     """Draw an episode as an animated GIF.
 
     Particles are discs of their true size, in another colour where their centre is on a target; obstacles are grey;
-    targets are rings of one radius, or of their own where the states have `target_radius`. What is in space is seen
-    from above.
+    targets are rings of one radius, or of their own where the states have `target_radius`. A task without targets may
+    say itself whom to show in the other colour. What is in space is seen from above.
 
     Parameters
     ----------
     states : pytree
-        The environment's states, leaves ``(T + 1, ...)``, with `particles`, `targets`, `box_low` and `box_high`.
+        The environment's states, leaves ``(T + 1, ...)``, with `particles`, `box_low` and `box_high`, and where there
+        are such things `targets`, ``(T + 1, M, dim)``, or `highlight`, ``(T + 1, N)`` of bool.
     success : array, (T,)
         The success figure after each decision.
     path : Path
@@ -32,6 +33,11 @@ def animate(states: Any, success: np.ndarray, path: Path, *, decision_time: floa
     -------
     int
         How many frames were drawn.
+
+    Raises
+    ------
+    TypeError
+        If the states lack what is drawn.
     """
     from PIL import Image
 
@@ -85,8 +91,17 @@ class _Episode:
     """What a picture needs of an episode's states."""
 
     def __init__(self, states: Any, success: np.ndarray, decision_time: float) -> None:
+        for name in ("particles", "box_low", "box_high"):
+            if not hasattr(states, name):
+                raise TypeError(
+                    "render: a picture shows a state's particles, box_low and box_high, and targets or highlight where "
+                    f"it has them; got {type(states).__name__} without {name}. Give the state of the environment such "
+                    "a field."
+                )
         self.position = np.asarray(states.particles.position)[..., :2]
-        self.targets = np.asarray(states.targets)[..., :2]
+        nothing = np.zeros((*self.position.shape[:1], 0, 2))
+        self.targets = np.asarray(getattr(states, "targets", nothing))[..., :2]
+        self.highlight = np.asarray(getattr(states, "highlight", np.zeros(self.position.shape[:2], bool)))
         self.radius = np.asarray(states.particles.radius)[0]
         self.fixed = np.asarray(states.particles.fixed)[0]
         reach = getattr(states, "target_radius", None)
@@ -132,7 +147,7 @@ class _Scene:
         self.reach = radius[:, None] if reach is None else reach[None]
         ring = 2 * np.broadcast_to(radius[~episode.fixed].mean() if reach is None else reach, len(targets))
         self.targets = discs(ring, targets, facecolors="none", edgecolors=ORANGE, linewidths=1.2, linestyles="--")
-        self.particles = discs(2 * radius, targets[:1].repeat(len(radius), 0), linewidths=0.8, edgecolors="white")
+        self.particles = discs(2 * radius, episode.position[0], linewidths=0.8, edgecolors="white")
         axis.add_collection(self.particles)
         axis.add_collection(self.targets)
         self.title = axis.set_title("", fontsize=10, family="monospace", loc="left")
@@ -142,7 +157,7 @@ class _Scene:
         episode = self.episode
         position, targets = episode.position[index], episode.targets[index]
         distance = np.linalg.norm(position[:, None] - targets[None], axis=-1)
-        there = (distance <= self.reach).any(axis=1)
+        there = (distance <= self.reach).any(axis=1) | episode.highlight[index]
         self.particles.set_offsets(position)
         self.particles.set_facecolors(np.where(episode.fixed, GREY, np.where(there, GREEN, BLUE)).tolist())
         self.targets.set_offsets(targets)

@@ -5,8 +5,9 @@ from pathlib import Path
 import jax
 import numpy as np
 
-from jaxdem_ac.trainers.checkpoint import build_environment, load_policy, read_metrics, single
+from jaxdem_ac.trainers.checkpoint import build_environment, load_policy
 from jaxdem_ac.trainers.evaluate import record
+from jaxdem_ac.trainers.folder import read_metrics, single
 from jaxdem_ac.view.animation import animate, draw_moments
 from jaxdem_ac.view.curves import plot_learning_curve
 from jaxdem_ac.view.style import require_matplotlib
@@ -52,7 +53,7 @@ def render_run(
     policy = load_policy(run_dir)
     states, info = record(environment, policy, jax.random.key(seed), length, sample)
     episode, moments, curve = (run_dir / name for name in ("episode.gif", "episode.png", "learning_curve.png"))
-    success = np.asarray(info["success"])
+    success = np.asarray(info.get("success", np.full(length, np.nan)))
     animate(states, success, episode, decision_time=environment.decision_time)
     draw_moments(states, success, moments, decision_time=environment.decision_time)
     plot_learning_curve(read_metrics(run_dir), curve, title=f"{config.env}, {config.model}, seed {config.seed}")

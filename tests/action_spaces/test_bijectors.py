@@ -16,7 +16,7 @@ from hypothesis.extra.numpy import arrays
 from jax import Array
 
 import jaxdem_ac as ac
-from jaxdem_ac.action_spaces.base import ActionSpace
+from jaxdem_ac.action_spaces.base import ActionSpace, arctanh, largest_below_one
 from jaxdem_ac.action_spaces.squashed import lift
 
 NUM_POINTS = 8
@@ -111,6 +111,20 @@ def test_maps_and_log_determinants_agree(dim: int, dtype: Any, data: st.DataObje
         slope = np.linalg.svd(np.asarray(jacobian), compute_uv=False).min(-1)
         tolerance = 8 * unit * (largest(space, dim).max() / slope[:, None] + np.abs(x64) + width_of(space))
         assert (np.abs(np.asarray(back, np.float64) - np.asarray(x, np.float64)) <= tolerance).all()
+
+
+@both_precisions
+def test_arctanh_has_every_digit(dtype: Any) -> None:
+    # Around 0.4142 the log1p of XLA loses two digits of a negative argument.
+    grid = np.concatenate([np.linspace(0, 1, 20_001)[1:-1], np.linspace(0.41, 0.42, 10_001), np.logspace(-30, -1, 101)])
+    with jax.enable_x64(dtype == np.float64):
+        x = np.append(grid, float(largest_below_one(dtype))).astype(dtype)
+        exact = np.arctanh(x.astype(np.longdouble))
+        unit = np.finfo(dtype).eps
+        np.testing.assert_allclose(jax.jit(arctanh)(x), exact.astype(np.float64), rtol=4 * unit)
+        np.testing.assert_array_equal(arctanh(-x), -arctanh(jnp.asarray(x)))
+        slope = jax.vmap(jax.grad(arctanh))(jnp.append(x, jnp.zeros((), dtype)))
+        np.testing.assert_allclose(slope, 1 / ((1 - np.append(x, 0)) * (1 + np.append(x, 0))), rtol=8 * unit)
 
 
 @jax.jit

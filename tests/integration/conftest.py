@@ -2,11 +2,16 @@
 
 import importlib
 import importlib.util
+import sys
+from pathlib import Path
 from types import ModuleType
 
 import pytest
 
 from jaxdem_ac.plugin.register import register
+
+# Probe environments are those of the trainer's tests.
+sys.path.append(str(Path(__file__).parents[1] / "trainers"))
 
 
 @pytest.fixture(scope="session")

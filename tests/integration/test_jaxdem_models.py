@@ -274,3 +274,54 @@ print(*modules())
     )
     assert done.returncode == 0, done.stderr
     assert done.stdout.splitlines() == ["jaxdem_ac jaxdem jaxdem_ac jaxdem", " ".join(["jaxdem_ac"] * 4)]
+
+
+def test_a_policy_per_species_learns_in_jaxdems_trainer(rl: ModuleType, tmp_path: Path) -> None:
+    """Its loss sees no particles; the species is the last number of what each has observed."""
+    from jaxdem_ac.plugin.species import with_species
+
+    plain = rl.Environment.create("multiNavigator", N=4)
+    species = [0, 1, 1, 0]
+    environment = with_species(plain, species)
+    assert environment.observation_space_size == plain.observation_space_size + 1
+    assert type(with_species(plain, species)) is type(environment)
+    state = environment.reset(environment, jax.random.key(0))
+    np.testing.assert_array_equal(state.observation(state)[:, -1], species)
+    with pytest.raises(ValueError, match="2 for num_particles=4"):
+        with_species(plain, [0, 1])
+    model = rl.Model.create(
+        "ac.PerParticle",
+        observation_space_size=environment.observation_space_size,
+        action_space_size=environment.action_space_size,
+        key=nnx.Rngs(0),
+        action_space=rl.ActionSpace.create("ac.MaxNorm", max_norm=5.0),
+        sharing="species",
+        num_species=2,
+        architecture=(8,),
+    )
+    before = jax.tree.map(jnp.copy, nnx.state(model.sets, nnx.Param))
+    trainer = rl.Trainer.create(
+        "PPO", env=environment, model=model, num_envs=4, num_steps_epoch=4, num_minibatches=2, num_epochs=2
+    )
+    trainer = trainer.train(trainer, verbose=False, log=False, directory=tmp_path)
+    trained, *_ = nnx.merge(trainer.graphdef, trainer.graphstate)
+    after = nnx.state(trained.sets, nnx.Param)
+    for old, new in zip(jax.tree.leaves(before), jax.tree.leaves(after), strict=True):
+        assert old.shape[0] == 2
+        assert all(bool((old[kind] != new[kind]).any()) for kind in (0, 1))
+
+
+def test_its_own_models_and_action_spaces_stand_under_a_prefix(rl: ModuleType) -> None:
+    import jaxdem_ac as ac
+    from jaxdem_ac.plugin import host
+    from jaxdem_ac.registry import action_spaces, models
+
+    assert [entry.name for entry in host.entries(action_spaces)] == ["jaxdem:box", "jaxdem:free", "jaxdem:maxnorm"]
+    assert {entry.origin for entry in host.entries(models)} == {"JaxDEM"}
+    model = ac.make_model("jaxdem:lstm_actor_critic", **SIZES, key=0, action_space=ac.make_action_space("jaxdem:Free"))
+    assert type(model) is rl.Model._registry["lstmactorcritic"]
+    assert "jaxdem:LSTMActorCritic" not in ac.list_models()
+    with pytest.raises(KeyError, match="Did you mean 'LSTMActorCritic'"):
+        ac.make_model("jaxdem:LSTMActorCrtic", **SIZES, key=0)
+    with pytest.raises(KeyError, match="no such name; got 'brax:x'"):
+        ac.make_model("brax:x", **SIZES, key=0)

@@ -326,7 +326,7 @@ def test_a_scale_that_is_not_finite_is_named(name: str, option: str) -> None:
 @both_models
 def test_bounds_of_another_length_than_the_action_are_refused(name: str) -> None:
     space = ac.make_action_space("Box", x_min=[0.0, 0.0], x_max=1.0)
-    with pytest.raises(ValueError, match=r"got 2 for action_space_size=3"):
+    with pytest.raises(ValueError, match=r"Box is for actions of 2 numbers; got action_space_size=3"):
         make(name, action_space=space)
 
 

@@ -83,6 +83,8 @@ def stand_in():
                 module, _, attribute = entry.target.partition(":")
                 made = sys.modules.setdefault(module, types.ModuleType(module))
                 setattr(made, attribute, type(attribute, (), {"__module__": module}))
+    # An adapter around ours needs all of an environment.
+    registry.environments._entries.clear()
 
 
 def held(root):
@@ -113,8 +115,15 @@ def host(tmp_path: Path) -> Host:
             "__init__.py": "",
             "factory.py": FACTORY.format(idempotent=layout == "today"),
             "rl/__init__.py": "\n".join(
-                [before, "from .models import Model", f"from .{spaces} import ActionSpace", after]
+                [
+                    before,
+                    "from .environments import Environment",
+                    "from .models import Model",
+                    f"from .{spaces} import ActionSpace",
+                    after,
+                ]
             ),
+            "rl/environments/__init__.py": ROOT_CLASS.format(root="Environment", names=["swarm_navigator"]),
             "rl/models/__init__.py": ROOT_CLASS.format(root="Model", names=["SharedActorCritic", "ActorCritic"]),
             f"rl/{spaces}/__init__.py": ROOT_CLASS.format(root="ActionSpace", names=["Free", "Box", "MaxNorm"]),
             "rl/notes.txt": "a resource",

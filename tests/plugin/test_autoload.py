@@ -132,9 +132,17 @@ for name, attributes in {
     "action_spaces.free": ["Free"],
     "action_spaces.box": ["Box"],
     "action_spaces.max_norm": ["MaxNorm"],
+    "environments.collective_transport": ["CollectiveTransport"],
+    "environments.evacuation": ["Evacuation"],
+    "environments.multi_navigator": ["MultiNavigator"],
+    "environments.swarm_navigator": ["SwarmNavigator"],
+    "environments.swarm_roller": ["SwarmRoller"],
 }.items():
     module = sys.modules[f"jaxdem_ac.{name}"] = types.ModuleType(name)
     vars(module).update({attribute: type(attribute, (), {}) for attribute in attributes})
+    for attribute in attributes:
+        # As what was written for JaxDEM is marked: an adapter needs jax.
+        vars(module)[attribute].host_class = vars(module)[attribute]
 from jaxdem.rl import ActionSpace, Model
 print(*sorted(key for root in (ActionSpace, Model) for key in root._registry if key.startswith("ac.")))
 """

@@ -139,7 +139,8 @@ def test_a_distribution_installed_twice_counts_once(install: Install, registry: 
 
 def test_our_own_entries_are_passed_over(install: Install, registry: Registry) -> None:
     for folder in ("wheel", "editable"):
-        install("jaxdem-ac", "Builtin = collections:OrderedDict", folder=folder)
+        # The second stands in no registry of this version: an older one announced it.
+        install("jaxdem-ac", "Builtin = collections:OrderedDict\nGone = jaxdem_ac.gone:Gone", folder=folder)
     install("repackaged", "Builtin = collections:OrderedDict")
     with warnings.catch_warnings():
         warnings.simplefilter("error")

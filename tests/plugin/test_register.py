@@ -171,6 +171,7 @@ except ImportError:
 
 INCOMPATIBLE = {
     "no Model": ("del Model", ["jaxdem.rl has no class Model"]),
+    "no Environment": ("del Environment", ["jaxdem.rl has no class Environment"]),
     "no ActionSpace": ("del ActionSpace", ["jaxdem.rl has no class ActionSpace"]),
     "neither": ("del Model, ActionSpace", ["no class Model", "no class ActionSpace"]),
     "not a class": ("Model = None", ["jaxdem.rl has no class Model"]),

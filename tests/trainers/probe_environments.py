@@ -179,8 +179,46 @@ class Breaking(Counting):
         return jnp.full(self.num_particles, jnp.where(state.time >= self.bad_reward_at, jnp.inf, 1.0))
 
 
-def registered(registry: Any, cls: type[Probe], monkeypatch: Any, name: str = "probe") -> str:
-    """Register a probe for one test, and return its name."""
+@jax.tree_util.register_dataclass
+@dataclass(frozen=True)
+class CueState(ProbeState):
+    """What a probe remembers that shows something only once."""
+
+    cue: Array
+    """``(N, 1)``."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Recalling(RewardIsObservation):
+    """Best is to act half of what was seen first, 1 or -1, in the last decision; all others see 0.
+
+    Whoever remembers nothing acts the same number a after either: worth ``-(a**2 + 1/4)`` at most.
+    """
+
+    length: int = 5
+
+    def reset(self, key: Array) -> ProbeState:
+        """Return a fresh state."""
+        state = super().reset(key)
+        return CueState(state.observation, state.time, state.observation)
+
+    def step(self, state: Any, action: Array) -> tuple[ProbeState, Timestep]:
+        """Return the state and what came of it."""
+        new, timestep = super().step(state, action)
+        return CueState(new.observation, new.time, state.cue), timestep
+
+    def next_observation(self, state: ProbeState, time: Array) -> Array:
+        """Return 0."""
+        return jnp.zeros((self.num_particles, 1))
+
+    def reward(self, state: Any, action: Array) -> Array:
+        """Return minus the squared distance of the last action from half the cue."""
+        last = state.time == self.length - 1
+        return jnp.where(last, -((action[:, 0] - state.cue[:, 0] / 2) ** 2), 0.0)
+
+
+def registered(registry: Any, cls: type[Any], monkeypatch: Any, name: str = "probe") -> str:
+    """Register a probe, or a model, for one test, and return its name."""
     from jaxdem_ac.registry import Entry, normalize_key
 
     registry.names()

@@ -4,7 +4,7 @@ import json
 import os
 import subprocess
 import sys
-from typing import Any
+from pathlib import Path
 
 import jax
 import pytest
@@ -18,10 +18,13 @@ import jax, numpy as np
 import jaxdem_ac as ac
 
 assert len(jax.devices()) == 8
+from recurrent_models import Remembering
+ac.registry.models.register("memory")(Remembering)
+small = {"model_kw": {"architecture": [8]}} if sys.argv[3] == "SharedActorCritic" else {}
 def run(devices, out=None):
     config = ac.TrainConfig(
         env="multi_navigator", env_kw={"num_particles": int(sys.argv[1]), "max_steps": 150, "neighbor_room": 0.3},
-        model_kw={"architecture": [8]}, steps=int(sys.argv[1]) * 16 * 4 * 2, report_every=1, devices=devices, out=out,
+        model=sys.argv[3], **small, steps=int(sys.argv[1]) * 16 * 4 * 2, report_every=1, devices=devices, out=out,
         ppo=ac.PPOConfig(num_envs=16, num_steps=4, num_minibatches=2, num_epochs=2, learning_rate=1e-4),
     )
     return ac.train(config)
@@ -30,22 +33,32 @@ leaf = all_.policy.model_state
 spread = {len(x.sharding.device_set) for x in jax.tree.leaves(leaf)}
 resumed = ac.resume(sys.argv[2], devices=2)
 observation = np.ones((3, 22), np.float32)
+def act(policy):
+    return np.asarray(policy.step(observation, policy.initial_carry((3,)))[0])
 print(json.dumps({
     "one": one.metrics, "all": all_.metrics, "devices": sorted(spread),
-    "same": bool((np.asarray(resumed.policy(observation)) == np.asarray(all_.policy(observation))).all()),
+    "same": bool((act(resumed.policy) == act(all_.policy)).all()),
     "rooms": [one.environment.neighbor_room, all_.environment.neighbor_room],
 }))
 """
 RELATIVE = ("reward", "value_loss", "grad_norm", "entropy", "kl")
 
 
-@pytest.mark.parametrize("num_particles", [4, pytest.param(60, marks=pytest.mark.slow)])
-def test_eight_devices_learn_what_one_does(num_particles: int, tmp_path: Any) -> None:
+@pytest.mark.parametrize(
+    ("num_particles", "model"),
+    [
+        (4, "SharedActorCritic"),
+        pytest.param(4, "memory", marks=pytest.mark.slow),
+        pytest.param(60, "SharedActorCritic", marks=pytest.mark.slow),
+    ],
+)
+def test_eight_devices_learn_what_one_does(num_particles: int, model: str, tmp_path: Path) -> None:
     """Eight virtual ones, in a process of their own; a swarm of 60 has lists, which have to grow."""
     flags = os.environ.get("XLA_FLAGS", "") + " --xla_force_host_platform_device_count=8"
+    path = os.pathsep.join([str(Path(__file__).parent), *filter(None, [os.environ.get("PYTHONPATH")])])
     done = subprocess.run(
-        [sys.executable, "-c", PROGRAM, str(num_particles), str(tmp_path / "run")],
-        env={**os.environ, "XLA_FLAGS": flags, "JAX_PLATFORMS": "cpu"},
+        [sys.executable, "-c", PROGRAM, str(num_particles), str(tmp_path / "run"), model],
+        env={**os.environ, "XLA_FLAGS": flags, "JAX_PLATFORMS": "cpu", "PYTHONPATH": path},
         capture_output=True,
         text=True,
         check=False,

@@ -24,7 +24,8 @@ from probe_environments import (
 
 import jaxdem_ac as ac
 from jaxdem_ac.environments.base import Environment
-from jaxdem_ac.trainers import ppo
+from jaxdem_ac.trainers import loss, ppo
+from jaxdem_ac.trainers.learner import apply_model
 
 GAMMA = 0.9
 FAST: dict[str, Any] = {
@@ -69,12 +70,12 @@ def learn(environment: Environment, num_updates: int = 80, **config: Any) -> tup
 
 
 def value_of(learner: ppo.Learner, state: ppo.LearnerState, *observations: float) -> np.ndarray:
-    _, value = ppo.apply_model(learner, state.params, state.constants, jnp.asarray(observations)[:, None])
+    _, value = apply_model(learner, state.params, state.constants, jnp.asarray(observations)[:, None])
     return np.asarray(value)
 
 
 def action_of(learner: ppo.Learner, state: ppo.LearnerState, *observations: float) -> np.ndarray:
-    policy, _ = ppo.apply_model(learner, state.params, state.constants, jnp.asarray(observations)[:, None])
+    policy, _ = apply_model(learner, state.params, state.constants, jnp.asarray(observations)[:, None])
     return np.asarray(policy.mode())[:, 0]
 
 
@@ -114,7 +115,7 @@ def test_values_depend_on_observations() -> None:
 def test_a_centralised_critic_knows_what_no_particle_sees() -> None:
     learner, state = learn(TeamReward(), model_kw={"centralised_critic": True})
     swarms = jnp.asarray([[1.0, 1.0], [1.0, -1.0], [-1.0, -1.0]])[..., None]
-    _, value = ppo.apply_model(learner, state.params, state.constants, swarms)
+    _, value = apply_model(learner, state.params, state.constants, swarms)
     np.testing.assert_allclose(value, [[1.0, 1.0], [0.0, 0.0], [-1.0, -1.0]], atol=0.1)
     # By itself a particle can only know half of it.
     learner, state = learn(TeamReward())
@@ -138,14 +139,14 @@ def test_actions_follow_observations() -> None:
     np.testing.assert_allclose(action_of(learner, state, *targets), targets, atol=0.15)
 
 
-def batch_of(learner: ppo.Learner, state: ppo.LearnerState, seed: int = 0) -> ppo.Batch:
+def batch_of(learner: ppo.Learner, state: ppo.LearnerState, seed: int = 0) -> loss.Batch:
     """Return a batch as it might be collected, off-policy enough that some ratios are clipped."""
     random = np.random.default_rng(seed)
     observation = jnp.asarray(random.normal(size=(6, 2, 1)), jnp.float32)
-    policy, value = ppo.apply_model(learner, state.params, state.constants, observation)
+    policy, value = apply_model(learner, state.params, state.constants, observation)
     raw = policy.distribution.sample(seed=jax.random.key(seed))
     shift = random.normal(size=(6, 2)) * 0.3
-    return ppo.Batch(
+    return loss.Batch(
         observation=observation,
         raw_action=raw,
         raw_log_prob=policy.raw_log_prob(raw) + jnp.asarray(shift, jnp.float32),
@@ -161,10 +162,10 @@ def test_the_loss_is_the_one_that_is_written(space: str, normalize: bool) -> Non
     settings = {"clip_eps": 0.2, "value_coef": 0.7, "entropy_coef": 0.03, "normalize_advantage": normalize}
     learner, state = make(Tracking(), 10, space=space, **settings)
     batch = batch_of(learner, state)
-    entering = replace(batch, advantage=ppo.normalized(batch.advantage)) if normalize else batch
-    found, terms = ppo.loss(learner, state.params, state.constants, entering)
+    entering = replace(batch, advantage=loss.normalized(batch.advantage)) if normalize else batch
+    found, terms = loss.loss(learner, state.params, state.constants, entering)
 
-    policy, value = ppo.apply_model(learner, state.params, state.constants, batch.observation)
+    policy, value = apply_model(learner, state.params, state.constants, batch.observation)
     loc, scale = (np.asarray(each, np.float64) for each in (policy.distribution.loc, policy.distribution.scale_diag))
     z = (np.asarray(batch.raw_action) - loc) / scale
     log_prob = np.sum(-0.5 * z**2 - np.log(scale) - 0.5 * np.log(2 * np.pi), -1)
@@ -193,10 +194,10 @@ def test_a_clipped_value_moves_no_farther_than_its_clip() -> None:
     """The larger of both squares, as in the papers' reference implementation."""
     learner, state = make(Tracking(), 10, clip_value=0.1)
     batch = batch_of(learner, state)
-    _, value = ppo.apply_model(learner, state.params, state.constants, batch.observation)
+    _, value = apply_model(learner, state.params, state.constants, batch.observation)
     old = np.asarray(value) + np.linspace(-0.4, 0.4, value.size).reshape(value.shape)
     batch = replace(batch, value=jnp.asarray(old, jnp.float32))
-    _, terms = ppo.loss(learner, state.params, state.constants, batch)
+    _, terms = loss.loss(learner, state.params, state.constants, batch)
     target, value = np.asarray(batch.target), np.asarray(value)
     clipped = old + np.clip(value - old, -0.1, 0.1)
     expected = 0.5 * np.maximum((value - target) ** 2, (clipped - target) ** 2).mean()
@@ -208,10 +209,10 @@ def test_a_clipped_value_moves_no_farther_than_its_clip() -> None:
 def test_a_gradient_in_chunks_is_that_of_the_whole(normalize: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     learner, state = make(Tracking(), 10, space="MaxNorm", entropy_coef=0.1, normalize_advantage=normalize)
     batch = batch_of(learner, state)
-    whole = ppo.differentiate(learner, state.params, state.constants, batch)
+    whole = loss.differentiate(learner, state.params, state.constants, batch)
     for chunk in (1, 4, 6):
-        monkeypatch.setattr(ppo, "CHUNK", chunk)
-        parts = ppo.differentiate(learner, state.params, state.constants, batch)
+        monkeypatch.setattr(loss, "CHUNK", chunk)
+        parts = loss.differentiate(learner, state.params, state.constants, batch)
         for here, there in zip(jax.tree.leaves(parts), jax.tree.leaves(whole), strict=True):
             np.testing.assert_allclose(here, there, rtol=1e-4, atol=1e-6)
 

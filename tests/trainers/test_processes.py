@@ -15,8 +15,8 @@ import pytest
 
 import jaxdem_ac as ac
 from jaxdem_ac.trainers import processes
-from jaxdem_ac.trainers.checkpoint import read_config, read_metrics
 from jaxdem_ac.trainers.devices import choose_devices
+from jaxdem_ac.trainers.folder import read_config, read_metrics
 
 UPDATES = 6
 PPO = ac.PPOConfig(num_envs=4, num_steps=4, num_minibatches=2, num_epochs=1, learning_rate=1e-4)

@@ -16,6 +16,7 @@ import pytest
 
 import jaxdem_ac as ac
 from jaxdem_ac.trainers import checkpoint
+from jaxdem_ac.trainers.folder import CHECKPOINTS, read_metrics
 
 REPORTS = 6
 CONFIG: dict[str, Any] = {
@@ -76,7 +77,7 @@ def test_an_interrupted_run_ends_as_one_that_was_not(whole: ac.TrainResult, stop
     assert [line["update"] for line in seen] == [8, 10, 12]
     assert_equal(result.policy, whole.policy)
     assert figures(result.metrics) == figures(whole.metrics)
-    assert figures(checkpoint.read_metrics(moved)) == figures(whole.metrics)
+    assert figures(read_metrics(moved)) == figures(whole.metrics)
     seconds = [line["seconds"] for line in result.metrics]
     assert seconds == sorted(seconds)
     assert_equal(ac.load_policy(moved), whole.policy)
@@ -154,7 +155,7 @@ def test_the_best_checkpoint_is_kept_beside_the_newest_two(tmp_path: Path) -> No
 
 def test_the_best_is_known_after_a_resume_and_the_rest_goes(tmp_path: Path) -> None:
     policy = checkpoint.initial_policy(ac.TrainConfig(env="multi_navigator", env_kw={"num_particles": 2}))
-    (tmp_path / checkpoint.CHECKPOINTS).mkdir()
+    (tmp_path / CHECKPOINTS).mkdir()
     kept = []
     for scores in ({1: 0.1, 2: 0.9, 3: 0.3}, {4: -np.inf, 5: 0.2, 6: 0.4}, {7: 0.1, 8: 0.95, 9: 0.2, 10: 0.3}):
         with checkpoint.Writer(tmp_path) as writer:

@@ -14,7 +14,8 @@ from probe_environments import Breaking, registered
 
 import jaxdem_ac as ac
 from jaxdem_ac import registry
-from jaxdem_ac.trainers.checkpoint import initial_policy, read_config, read_metrics
+from jaxdem_ac.trainers.checkpoint import initial_policy
+from jaxdem_ac.trainers.folder import read_config, read_metrics
 from jaxdem_ac.trainers.run import resolve
 
 ENV_KW = {"num_particles": 4, "physics_steps": 1, "max_steps": 8, "n_lidar_rays": 5}

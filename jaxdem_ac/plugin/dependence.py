@@ -1,0 +1,72 @@
+"""What a function looks at, read from its jaxpr."""
+
+from collections.abc import Callable
+from typing import Any
+
+import jax
+
+
+def depends_on(function: Callable[[Any], Any], argument: Any) -> list[bool]:
+    """Return for each leaf of `argument` whether ``function(argument)`` looks at it.
+
+    Parameters
+    ----------
+    function : callable
+        Of one pytree, traceable.
+    argument : Any
+        Of which shapes alone count.
+    """
+    jaxpr = jax.make_jaxpr(function)(argument).jaxpr
+    used = _used(jaxpr, [True] * len(jaxpr.outvars))
+    return [variable in used for variable in jaxpr.invars]
+
+
+def unchanged(function: Callable[[Any], Any], argument: Any) -> list[bool]:
+    """Return for each leaf of `argument` whether ``function(argument)``, of its structure, hands it on as it is."""
+    jaxpr = jax.make_jaxpr(function)(argument).jaxpr
+    origin = _origins(jaxpr)
+    handed_on = [
+        not hasattr(out, "val") and origin.get(out) is given
+        for given, out in zip(jaxpr.invars, jaxpr.outvars, strict=True)
+    ]
+    return handed_on
+
+
+def _inner(equation: Any) -> Any:
+    """Return the jaxpr that an equation calls with its operands as they are, if it does."""
+    called = equation.params.get("jaxpr") or equation.params.get("call_jaxpr")
+    inner = getattr(called, "jaxpr", called)
+    same = inner is not None and len(inner.invars) == len(equation.invars)
+    return inner if same and len(inner.outvars) == len(equation.outvars) and "jit" in equation.primitive.name else None
+
+
+def _used(jaxpr: Any, wanted: list[bool]) -> set[Any]:
+    """Return the variables of a jaxpr on which the wanted ones of its results depend."""
+    used = {out for out, is_wanted in zip(jaxpr.outvars, wanted, strict=True) if is_wanted and not hasattr(out, "val")}
+    for equation in reversed(jaxpr.eqns):
+        asked = [out in used for out in equation.outvars]
+        if not any(asked):
+            continue
+        inner = _inner(equation)
+        looked_at = None if inner is None else _used(inner, asked)
+        for number, operand in enumerate(equation.invars):
+            if not hasattr(operand, "val") and (looked_at is None or inner.invars[number] in looked_at):
+                used.add(operand)
+    return used
+
+
+def _origins(jaxpr: Any) -> dict[Any, Any]:
+    """Return which variables of a jaxpr are one of its arguments under another name, and which."""
+    origin = {variable: variable for variable in jaxpr.invars}
+    for equation in jaxpr.eqns:
+        inner = _inner(equation)
+        if inner is None:
+            continue
+        within = _origins(inner)
+        place = {variable: number for number, variable in enumerate(inner.invars)}
+        for out, result in zip(equation.outvars, inner.outvars, strict=True):
+            source = None if hasattr(result, "val") else within.get(result)
+            operand = None if source is None else equation.invars[place[source]]
+            if operand is not None and not hasattr(operand, "val") and operand in origin:
+                origin[out] = origin[operand]
+    return origin

@@ -1,0 +1,56 @@
+"""Species in JaxDEM's trainer, which knows no axis of particles: they travel as the last number of an observation."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
+from typing import Any
+
+import jax
+from jax import Array
+
+from jaxdem_ac.environments.task import check_species
+from jaxdem_ac.models.per_particle import species_as_feature
+
+# One class for each base and species: the structure of a pytree names its class, and compiled code its structure.
+_CLASSES: dict[tuple[type, tuple[int, ...]], type] = {}
+
+
+def with_species(environment: Any, species: Sequence[int]) -> Any:
+    """Return an environment of JaxDEM whose observations end with the species of each particle.
+
+    For a policy `PerParticle` that is built with ``sharing="species"``, ``num_species`` and the environment's new
+    ``observation_space_size``.
+
+    Parameters
+    ----------
+    environment : jaxdem.rl.Environment
+        A single one, not vectorised.
+    species : sequence of int, (N,)
+        Whose parameters each particle uses, numbered from 0.
+
+    Raises
+    ------
+    ValueError
+        If species are not one for each particle, or one is left out.
+    """
+    cls = type(environment)
+    kinds = check_species("with_species", list(species), environment.max_num_agents)
+    if (cls, kinds) not in _CLASSES:
+
+        def observation(env: Any) -> Array:
+            return species_as_feature(cls.observation(env), kinds)
+
+        def size(env: Any) -> int:
+            return int(cls.observation_space_size.fget(env)) + 1
+
+        names = {
+            # Before 2026-06-12 JaxDEM's wrappers change a class's own functions alone: so these have to be its own.
+            **{name: each for name, each in vars(cls).items() if isinstance(each, staticmethod)},
+            "observation": staticmethod(observation),
+            "observation_space_size": property(size),
+            # What JaxDEM's own wrappers keep, for its `unwrap`.
+            "_base_env_cls": getattr(cls, "_base_env_cls", cls),
+        }
+        made: type = dataclass(slots=True)(type(f"Species{cls.__name__}", (cls,), names))
+        _CLASSES[cls, kinds] = jax.tree_util.register_dataclass(made)
+    kept = {field.name: getattr(environment, field.name) for field in fields(environment)}
+    return _CLASSES[cls, kinds](**kept)

@@ -1,0 +1,108 @@
+"""Recorded frames as JaxDEM's State and System, and as files for ParaView, by JaxDEM's own writer."""
+
+import importlib
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from jaxdem_ac.plugin.host import import_host
+from jaxdem_ac.plugin.physics import as_state, as_system
+from jaxdem_ac.trainers.recording import Recording, record_run
+
+
+def render_vtk(run_dir: str | Path, directory: str | Path, **options: Any) -> Path:
+    """Record an episode of a run's policy and write its frames, as :func:`write_vtk`; return the folder.
+
+    Options are those of :func:`~jaxdem_ac.trainers.recording.record_episode`.
+    """
+    check_empty(Path(directory))
+    import_host("render")
+    return write_vtk(record_run(run_dir, **options), directory)
+
+
+def as_jaxdem(recording: Recording, frame: int) -> tuple[Any, Any]:
+    """Return JaxDEM's State and System of one frame of a recording.
+
+    Parameters
+    ----------
+    recording : Recording
+    frame : int
+        0 to T.
+
+    Raises
+    ------
+    IndexError
+        If there is no such frame.
+    ValueError
+        If the recording shows no world.
+    ImportError
+        If JaxDEM cannot be imported.
+    """
+    particles = recording.frame(frame)
+    system = as_system(_world(recording), particles)
+    steps = round(frame * recording.decision_time / float(system.dt))
+    system.step_count = jnp.asarray(steps, system.step_count.dtype)
+    system.time = jnp.asarray(frame * recording.decision_time, system.time.dtype)
+    return as_state(particles), system
+
+
+def _world(recording: Recording) -> Any:
+    if recording.world is None:
+        raise ValueError(
+            f"replay: a recording shows its box and material; got one of {recording.env!r}, which does not. Give the "
+            "environment a method `world(state)`, or for one of JaxDEM's use its own state and system."
+        )
+    return recording.world
+
+
+def write_vtk(recording: Recording, directory: str | Path) -> Path:
+    """Write every frame by JaxDEM's own VTK writer; return the folder.
+
+    ParaView opens what JaxDEM names there. Targets, where a task has them, are spheres in a folder of their own,
+    ``targets``.
+
+    Parameters
+    ----------
+    recording : Recording
+    directory : path
+        That is not there yet, or empty: JaxDEM's writer would delete what it holds.
+
+    Raises
+    ------
+    FileExistsError
+        If the folder holds something.
+    ImportError
+        If JaxDEM cannot be imported.
+    """
+    directory = Path(directory)
+    check_empty(directory)
+    import_host("render")
+    writers = importlib.import_module("jaxdem.writers")
+    frames = [as_jaxdem(recording, number) for number in range(recording.num_decisions + 1)]
+    state, system = jax.tree.map(lambda *leaves: jnp.stack([jnp.asarray(leaf) for leaf in leaves]), *frames)
+    _write(writers, state, system, directory)
+    if recording.targets.shape[1]:
+        radius = jnp.mean(recording.particles.radius[0])
+        shown = [
+            type(frames[0][0]).create(pos=targets, rad=jnp.full(len(targets), radius)) for targets in recording.targets
+        ]
+        targets = jax.tree.map(lambda *leaves: jnp.stack(leaves), *shown)
+        _write(writers, targets, system, directory / "targets")
+    return directory
+
+
+def _write(writers: Any, state: Any, system: Any, directory: Path) -> None:
+    directory.mkdir(parents=True, exist_ok=True)
+    writer = writers.VTKWriter(directory=directory, clean=False)
+    writer.save(state, system, trajectory=True)
+    writer.close()
+
+
+def check_empty(directory: Path) -> None:
+    """Raise FileExistsError if a folder holds something."""
+    if directory.is_dir() and any(directory.iterdir()):
+        raise FileExistsError(
+            f"render: frames go to an empty folder; got {str(directory)!r}, which holds files. Name another."
+        )

@@ -1,0 +1,296 @@
+"""An episode on the disk: every frame of it, and what was seen, done and gained."""
+
+import json
+import os
+import zipfile
+from dataclasses import dataclass, fields
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import Array
+
+from jaxdem_ac.dem.particles import Particles
+from jaxdem_ac.dem.world import World
+from jaxdem_ac.environments import make_environment
+from jaxdem_ac.environments.base import Environment, Timestep, play_with_room
+from jaxdem_ac.trainers.checkpoint import build_environment, load_policy
+from jaxdem_ac.trainers.folder import single
+from jaxdem_ac.trainers.policy import act, as_pytree, begin
+
+FORMAT = 1
+EPISODE = "episode.npz"
+
+# Arrays of a recording that are its own, beside those of particles and world.
+_ARRAYS = ("targets", "observation", "action", "reward", "value", "success")
+
+
+@jax.tree_util.register_dataclass
+@dataclass(frozen=True)
+class Played:
+    """What one environment went through."""
+
+    states: Any
+    """Of the environment, leaves ``(T + 1, ...)``, the first one included."""
+    action: Array
+    """``(T, N, D)``."""
+    value: Array
+    """What the policy expected before each decision, ``(T, N)``; NaN of one that knows no value."""
+    timestep: Timestep
+    """What came of each decision, leaves ``(T, ...)``."""
+
+
+def play(environment: Environment, policy: Any, key: Array, num_steps: int, sample: bool = False) -> Played:
+    """Play one environment from its reset, past the end of its episode too, and keep everything.
+
+    Lists of neighbours that turn out too short are made longer, and all is played again.
+
+    Parameters
+    ----------
+    environment : Environment
+    policy : callable
+        A :class:`Policy`, or a function ``(observation, key) -> action`` on ``(N, O)``.
+    key : Array
+        Random key.
+    num_steps : int
+        T, decisions.
+    sample : bool
+        Whether actions are sampled; else they are the policy's mode.
+    """
+    policy = as_pytree(policy)
+
+    def overflow(played: Played) -> Any:
+        return jnp.max(played.timestep.info.get("overflow", jnp.zeros(())))
+
+    return play_with_room(environment, lambda roomy: _play(roomy, policy, key, num_steps, sample), overflow)[1]
+
+
+@partial(jax.jit, static_argnames=("environment", "num_steps", "sample"))
+def _play(environment: Environment, policy: Any, key: Array, num_steps: int, sample: bool) -> Played:
+    key_reset, key_play = jax.random.split(key)
+
+    def body(now: tuple[Any, Any], key_action: Array) -> tuple[Any, tuple[Any, Array, Array, Timestep]]:
+        state, carry = now
+        seen = state.observation
+        value = policy.value(seen, carry) if hasattr(policy, "value") else jnp.full(seen.shape[:-1], jnp.nan)
+        action, carry = act(policy, seen, carry, key_action if sample else None)
+        state, timestep = environment.step(state, action)
+        return (state, carry), (state, action, value, timestep)
+
+    start = environment.reset(key_reset)
+    carry = begin(policy, (environment.num_particles,))
+    _, (states, action, value, timestep) = jax.lax.scan(body, (start, carry), jax.random.split(key_play, num_steps))
+    states = jax.tree.map(lambda first, rest: jnp.concatenate([first[None], rest]), start, states)
+    return Played(states, action, value, timestep)
+
+
+@dataclass(frozen=True)
+class Recording:
+    """One episode, or its beginning: T decisions and T + 1 frames, with what it takes to play it again."""
+
+    env: str
+    """The environment's name."""
+    env_kw: dict[str, Any]
+    """Its keywords."""
+    seed: int
+    """Of the random key that it was played with."""
+    decision_time: float
+    """Between two frames, time."""
+    particles: Particles
+    """Leaves ``(T + 1, B, ...)``; the first N of them act."""
+    world: World | None
+    """Box, material and time step; None of an environment that shows none."""
+    targets: Array
+    """``(T + 1, M, dim)``, length."""
+    observation: Array
+    """What each decision saw, ``(T, N, O)``."""
+    action: Array
+    """``(T, N, D)``."""
+    reward: Array
+    """``(T, N)``."""
+    value: Array
+    """What the policy expected, ``(T, N)``."""
+    success: Array
+    """The task's figure after each decision, ``(T,)``; NaN of one that has none."""
+
+    @property
+    def num_decisions(self) -> int:
+        """T."""
+        return self.action.shape[0]
+
+    def frame(self, number: int) -> Particles:
+        """Return the particles of one frame, 0 to T; leaves ``(B, ...)``.
+
+        Raises
+        ------
+        IndexError
+            If there is no such frame.
+        """
+        if not 0 <= number <= self.num_decisions:
+            raise IndexError(
+                f"Recording.frame: frames are 0 to {self.num_decisions}; got {number}. Choose one of them."
+            )
+        return jax.tree.map(lambda leaf: leaf[number], self.particles)
+
+    def environment(self) -> Environment:
+        """Return the environment that was played, from the registry."""
+        made: Environment = make_environment(self.env, **self.env_kw)
+        return made
+
+    def save(self, path: str | Path) -> Path:
+        """Write it to one file, whole or not at all, over one that is there; return its path.
+
+        The file is NumPy's ``.npz``: arrays by name, and ``about``, a JSON text.
+        """
+        path = Path(path)
+        about: dict[str, Any] = {
+            "format": FORMAT,
+            **{name: getattr(self, name) for name in ("env", "env_kw", "seed", "decision_time")},
+        }
+        arrays: dict[str, Any] = {name: np.asarray(getattr(self, name)) for name in _ARRAYS}
+        arrays |= {
+            f"particles.{item.name}": np.asarray(getattr(self.particles, item.name)) for item in fields(Particles)
+        }
+        if self.world is not None:
+            about["world"] = {item.name: getattr(self.world, item.name) for item in fields(World) if _is_static(item)}
+            arrays |= {
+                f"world.{item.name}": np.asarray(getattr(self.world, item.name))
+                for item in fields(World)
+                if not _is_static(item)
+            }
+        draft = path.with_name(f".{path.name}.{os.getpid()}.part")
+        try:
+            with draft.open("wb") as file:
+                np.savez_compressed(file, about=np.array(json.dumps(about)), **arrays)
+            draft.replace(path)
+        finally:
+            draft.unlink(missing_ok=True)
+        return path
+
+    @classmethod
+    def load(cls, path: str | Path) -> "Recording":
+        """Return the recording in a file.
+
+        Raises
+        ------
+        FileNotFoundError
+            If there is no such file.
+        ValueError
+            If it is not a recording, is damaged, or of another version.
+        """
+        path = Path(path)
+        if not path.is_file():
+            raise FileNotFoundError(f"load: a recording is a file; got {str(path)!r}. Make one: jaxdem-ac record RUN.")
+        try:
+            with np.load(path, allow_pickle=False) as stored:
+                arrays = {name: stored[name] for name in stored.files}
+            about = json.loads(str(arrays.pop("about")))
+            if about["format"] != FORMAT:
+                raise ValueError(f"this version reads format {FORMAT}, got {about['format']}")
+            particles = Particles(**{item.name: arrays[f"particles.{item.name}"] for item in fields(Particles)})
+            world = None
+            if "world" in about:
+                box: dict[str, Any] = {
+                    name.removeprefix("world."): jnp.asarray(array)
+                    for name, array in arrays.items()
+                    if name.startswith("world.")
+                }
+                world = World(**box, **about["world"])
+            kept = {name: jnp.asarray(arrays[name]) for name in _ARRAYS}
+            return cls(
+                about["env"],
+                about["env_kw"],
+                about["seed"],
+                about["decision_time"],
+                jax.tree.map(jnp.asarray, particles),
+                world,
+                **kept,
+            )
+        except (ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile) as error:
+            raise ValueError(
+                f"load: {str(path)!r} is not a recording of this version; got {error}. Make it again: jaxdem-ac record."
+            ) from error
+
+
+def _is_static(item: Any) -> bool:
+    return bool(item.metadata.get("static"))
+
+
+def record_episode(
+    env: str,
+    env_kw: dict[str, Any],
+    policy: Any,
+    *,
+    seed: int = 1_000,
+    decisions: int | None = None,
+    sample: bool = False,
+) -> Recording:
+    """Play an episode and return its recording.
+
+    Parameters
+    ----------
+    env : str
+        Of a registered environment, so that a file can name it.
+    env_kw : dict
+        Its keywords.
+    policy : callable
+        As in :func:`play`.
+    seed : int
+        Of the random key.
+    decisions : int, optional
+        How many at most; an episode's length if left out. It ends where the episode does.
+    sample : bool
+        Whether actions are sampled.
+
+    Raises
+    ------
+    ValueError
+        If `decisions` is below 1.
+    TypeError
+        If states of the environment have no particles.
+    """
+    environment = make_environment(env, **env_kw)
+    length = environment.episode_length if decisions is None else decisions
+    if isinstance(length, bool) or not isinstance(length, int) or length < 1:
+        raise ValueError(f"record: decisions is a whole number from 1; got decisions={decisions!r}. Raise it.")
+    played = play(environment, policy, jax.random.key(seed), length, sample)
+    states, timestep = played.states, played.timestep
+    if not hasattr(states, "particles"):
+        raise TypeError(f"record: a frame shows particles; got {type(states).__name__} without any. Record another.")
+    ends = np.asarray(timestep.terminated | timestep.truncated)
+    length = int(np.argmax(ends)) + 1 if ends.any() else length
+    first = jax.tree.map(lambda leaf: leaf[0], states)
+    nowhere = jnp.zeros((*states.particles.position.shape[:1], 0, states.particles.position.shape[-1]))
+    frames = {"particles": states.particles, "targets": getattr(states, "targets", nowhere)}
+    decided = {
+        "observation": states.observation[:-1],
+        "action": played.action,
+        "reward": timestep.reward,
+        "value": played.value,
+        "success": timestep.info.get("success", jnp.full(len(ends), jnp.nan)),
+    }
+    return Recording(
+        env,
+        env_kw,
+        seed,
+        environment.decision_time,
+        world=environment.world(first) if hasattr(environment, "world") else None,
+        **jax.tree.map(lambda leaf: leaf[: length + 1], frames),
+        **jax.tree.map(lambda leaf: leaf[:length], decided),
+    )
+
+
+def record_run(run_dir: str | Path, **options: Any) -> Recording:
+    """Return an episode of a run's policy in its environment; options as in :func:`record_episode`.
+
+    Raises
+    ------
+    FileNotFoundError, ValueError
+        As :func:`~jaxdem_ac.trainers.checkpoint.load_policy`.
+    """
+    config = single(run_dir)
+    build_environment(config)
+    return record_episode(config.env, dict(config.env_kw), load_policy(run_dir), **options)

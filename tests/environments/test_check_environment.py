@@ -1,0 +1,241 @@
+"""Every point of the contract that an environment breaks is named, and what to do."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from typing import Any, ClassVar
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from jax import Array
+
+import jaxdem_ac as ac
+from jaxdem_ac.environments.base import Environment, Timestep
+from jaxdem_ac.environments.contract import check_environment, check_shapes
+from jaxdem_ac.registry import environments
+
+
+@jax.tree_util.register_dataclass
+@dataclass(frozen=True)
+class WalkState:
+    observation: Array
+    place: Array
+    count: Array
+    extra: Any = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Walk(Environment):
+    """Three walkers, who are what they see."""
+
+    num_particles: int = 3
+    length: int = 4
+    observation_size: int = 2
+    action_size: ClassVar[int] = 2
+    decision_time: ClassVar[float] = 1.0
+
+    @property
+    def episode_length(self) -> int:
+        return self.length
+
+    def reset(self, key: Array) -> WalkState:
+        place = jax.random.normal(key, (3, 2))
+        return WalkState(place, place, jnp.zeros((), jnp.int32))
+
+    def step(self, state: WalkState, action: Array) -> Any:
+        self.check_action(action)
+        place = state.place + action
+        new = WalkState(place, place, state.count + 1)
+        return new, Timestep(
+            observation=place,
+            reward=-jnp.sum(place**2, axis=-1),
+            terminated=jnp.zeros((), bool),
+            truncated=new.count >= self.length,
+            info={"success": jnp.exp(-jnp.mean(place**2))},
+        )
+
+
+def bent(bend: Callable[[WalkState, Timestep], Any], **attributes: Any) -> Environment:
+    """Return a walk whose steps return something else."""
+
+    def step(self: Any, state: WalkState, action: Array) -> Any:
+        return bend(*Walk.step(self, state, action))
+
+    made: type[Walk] = dataclass(frozen=True, kw_only=True)(type("Bent", (Walk,), {"step": step, **attributes}))
+    return made()
+
+
+def same(state: WalkState, timestep: Timestep) -> Any:
+    return state, timestep
+
+
+def test_what_keeps_to_it_passes() -> None:
+    check_environment(Walk())
+    check_environment(bent(lambda s, t: (s, replace(t, terminated=s.count >= 3, info={"late": s.count > 1}))))
+
+
+@dataclass(kw_only=True)
+class Thawed(Walk.__mro__[1]):  # type: ignore[misc]
+    num_particles: int = 3
+    observation_size = action_size = episode_length = decision_time = 1
+    reset = step = None
+
+
+class NoDataclass(Environment):
+    num_particles = 3
+    observation_size = action_size = episode_length = decision_time = 1
+    reset = step = None  # type: ignore[assignment]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Windy(Walk):
+    wind: Any = field(default_factory=lambda: np.zeros(2))
+
+
+SHAPES: dict[str, tuple[Any, type[Exception], str]] = {
+    "no environment": (object(), TypeError, r"object: an environment is a .*Environment; got object\. Subclass"),
+    "not frozen": (Thawed(), TypeError, r"Thawed: an environment is a frozen dataclass"),
+    "no dataclass": (NoDataclass(), TypeError, r"NoDataclass: an environment is a frozen dataclass"),
+    "an array as a field": (Windy(), TypeError, r"got wind of type ndarray\. Make arrays in reset"),
+    "size of observations": (
+        Walk(observation_size=3),
+        ValueError,
+        r"Walk\.reset: observation of the state has shape \(3, 3\); got shape \(3, 2\)",
+    ),
+    "nothing to see": (
+        bent(same, reset=lambda self, key: {"place": jnp.zeros((3, 2))}),
+        TypeError,
+        r"observation of the state is an array of shape \(3, 2\); got NoneType",
+    ),
+    "one reward for all": (
+        bent(lambda s, t: (s, replace(t, reward=jnp.sum(t.reward)))),
+        ValueError,
+        r"Bent\.step: reward has shape \(3,\); got shape \(\)",
+    ),
+    "a column of rewards": (
+        bent(lambda s, t: (s, replace(t, reward=t.reward[:, None]))),
+        ValueError,
+        r"reward has shape \(3,\); got shape \(3, 1\)",
+    ),
+    "whole rewards": (
+        bent(lambda s, t: (s, replace(t, reward=t.reward.astype(int)))),
+        TypeError,
+        r"reward is of type float; got int32",
+    ),
+    "an end for each": (
+        bent(lambda s, t: (s, replace(t, terminated=t.reward > 0))),
+        ValueError,
+        r"terminated has shape \(\); got shape \(3,\)",
+    ),
+    "an end as a number": (
+        bent(lambda s, t: (s, replace(t, truncated=1.0 * t.truncated))),
+        TypeError,
+        r"truncated is of type bool; got float32",
+    ),
+    "no info": (bent(lambda s, t: (s, replace(t, info=None))), TypeError, r"info is a dict of figures; got NoneType"),
+    "success for each": (
+        bent(lambda s, t: (s, replace(t, info={"success": t.reward}))),
+        ValueError,
+        r"info\['success'\] has shape \(\); got shape \(3,\)",
+    ),
+    "a state that changes type": (
+        bent(lambda s, t: (replace(s, count=1.0 * s.count), t)),
+        TypeError,
+        r"got state\.count = float32\[\] after a reset's int32\[\]",
+    ),
+    "a state that grows": (
+        bent(lambda s, t: (replace(s, extra=t.reward), t)),
+        TypeError,
+        r"got state\.extra = float32\[3\] after a reset's nothing",
+    ),
+    "a state of another class": (
+        bent(lambda s, t: ((s.observation, s.place, s.count), t)),
+        TypeError,
+        r"a state keeps its fields",
+    ),
+    "no state": (bent(lambda s, t: t), TypeError, r"returns a state and a Timestep; got Timestep"),
+    "no timestep": (bent(lambda s, t: (s, (t.reward,))), TypeError, r"returns a state and a Timestep; got tuple"),
+}
+
+
+@pytest.mark.parametrize(("environment", "error", "words"), SHAPES.values(), ids=SHAPES.keys())
+def test_a_shape_or_type_is_named(environment: Any, error: type[Exception], words: str) -> None:
+    for check in (check_shapes, check_environment):
+        with pytest.raises(error, match=words) as raised:
+            check(environment)
+        assert str(raised.value).endswith(".")
+
+
+def unlucky(self: Any, key: Array) -> WalkState:
+    place = jnp.asarray(np.random.default_rng().normal(size=(3, 2)), float)
+    return WalkState(place, place, jnp.zeros((), jnp.int32))
+
+
+def tolerant(self: Any, state: WalkState, action: Array) -> Any:
+    return Walk.step(self, state, jnp.zeros((3, 2)) + jnp.sum(action))
+
+
+PLAYS: dict[str, tuple[Environment, type[Exception], str]] = {
+    "no episode": (Walk(length=0), ValueError, r"Walk: episode_length is a whole number from 1; got episode_length=0"),
+    "not a number": (
+        bent(lambda s, t: (s, replace(t, reward=jnp.where(s.count > 2, jnp.nan, t.reward)))),
+        ValueError,
+        r"every number is finite; got NaN or infinity in \.reward",
+    ),
+    "success above 1": (
+        bent(lambda s, t: (s, replace(t, info={"success": 1.0 * s.count}))),
+        ValueError,
+        r"info\['success'\] is between 0 and 1; got 4",
+    ),
+    "two observations": (
+        bent(lambda s, t: (s, replace(t, observation=2 * t.observation))),
+        ValueError,
+        r"the timestep's observation is the state's",
+    ),
+    "no time limit": (
+        bent(lambda s, t: (s, replace(t, truncated=jnp.zeros((), bool)))),
+        ValueError,
+        r"after episode_length=4 decisions; got truncated not in 4",
+    ),
+    "too early": (
+        bent(lambda s, t: (s, replace(t, truncated=s.count >= 2))),
+        ValueError,
+        r"after episode_length=4 decisions; got truncated after 2",
+    ),
+    "chance that is not the key's": (bent(same, reset=unlucky), ValueError, r"Bent\.reset: "),
+    "any action": (bent(same, step=tolerant), ValueError, r"an action of another shape than \(3, 2\) is refused"),
+    "advice that does not fit": (
+        bent(same, training_defaults={"lenght": 3}),
+        TypeError,
+        r"Bent\.training_defaults: no such keyword; got 'lenght'\. Did you mean 'length'",
+    ),
+    "advice on an action space": (
+        bent(same, action_space_defaults={"MaxNorm": {"max_norm": -1.0}}),
+        ValueError,
+        r"max_norm is a finite number above 0",
+    ),
+}
+
+
+@pytest.mark.parametrize(("environment", "error", "words"), PLAYS.values(), ids=PLAYS.keys())
+def test_what_shows_only_in_play_is_named(environment: Any, error: type[Exception], words: str) -> None:
+    check_shapes(environment)
+    with pytest.raises(error, match=words) as raised:
+        check_environment(environment)
+    assert str(raised.value).endswith(".")
+
+
+def test_a_training_begins_with_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    environment = bent(lambda s, t: (s, replace(t, reward=jnp.sum(t.reward))))
+    monkeypatch.setattr(environments, "_entries", dict(environments._entries))
+    environments.add("bent", type(environment))
+    for several in ({}, {"num_seeds": 2}):
+        with pytest.raises(ValueError, match=r"Bent\.step: reward has shape \(3,\); got shape \(\)"):
+            ac.train(ac.TrainConfig(env="bent", steps=1, **several))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", [entry.name for entry in environments.entries() if entry.origin == "jaxdem-ac"])
+def test_all_of_ours_keep_to_it(name: str) -> None:
+    check_environment(ac.make_environment(name, num_particles=6, max_steps=9, physics_steps=2), num_decisions=4)
