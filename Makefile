@@ -11,7 +11,7 @@ help:
 	@echo "make demo    set up, train a swarm, say how good it was before and after, and draw it (5 minutes)"
 	@echo "make test    format, lint, types, layers and tests"
 	@echo "make slow    the long proofs"
-	@echo "make bench   steps per second on this machine"
+	@echo "make bench   agent-steps per second on this machine, with figures (5 minutes)"
 
 # A first Python that is too old is the commonest mistake: say so in one line.
 $(VENV)/bin/python:

@@ -1,82 +1,132 @@
-"""Measure on this machine: ``python -m benchmarks [suite ...]``.
+"""Measure on this machine, against others: ``python -m benchmarks [suite ...] [--long]``.
 
-Suites: environments, engine, training, largest, public; all of them if none is named. Rows are printed as they come and
-written to benchmarks/results/<device>.json, where those of other suites stay; those of public to results/public.json.
+Suites: stages, environments, training and peers; with ``--long``, or named, engine, largest and public too. What was
+found is written to benchmarks/results/<device>.json, or <device>-long.json, drawn in benchmarks/figures, and without
+``--long`` put into the tables of benchmarks/README.md. Exit code 1 if a row fails.
 """
 
 import argparse
 import json
 import subprocess
 import sys
+from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-import jaxdem_ac as ac
-from benchmarks import engine, environments, public, training
-from benchmarks.measure import machine
+import jax
 
-SUITES = {
-    "environments": environments.run,
-    "engine": engine.run,
-    "training": training.run,
-    "largest": lambda: _apart("environments.largest"),
-    "public": public.run,
-}
+from benchmarks import engine, environments, peers, public, training
+from benchmarks.tables import about, number, refresh, tables
+from jaxdem_ac.bench.cases import Axes, grid
+from jaxdem_ac.bench.compare import write
+from jaxdem_ac.bench.machine import versions
+from jaxdem_ac.bench.measure import one_line
+from jaxdem_ac.bench.suite import Report, Row, failed, new_report
+from jaxdem_ac.bench.suite import run as run_grid
+
+HERE = Path(__file__).parent
+PUBLIC = ("gymnax", "rejax", "brax", "mujoco", "mujoco-mjx")
+SHORT = ("stages", "environments", "training", "peers")
+ALL = (*SHORT, "engine", "largest", "public")
 
 
-def _apart(function: str) -> list[dict[str, Any]]:
+def _stages(short: bool) -> Report:
+    cases = grid(Axes(), long=not short, platform=jax.default_backend())
+    return run_grid(cases, tell=lambda row: print(line(row), flush=True))
+
+
+def _apart(function: str) -> list[Row]:
     """Return what a function returns in a process of its own, whose memory is its alone."""
     code = f"import json; from benchmarks import environments, engine; print(json.dumps({function}()))"
     done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
-    rows: list[dict[str, Any]] = json.loads(done.stdout.splitlines()[-1])
+    rows: list[Row] = json.loads(done.stdout.splitlines()[-1])
     return rows
 
 
-def _line(row: dict[str, Any]) -> str:
-    if "skipped" in row:
-        return f"{row['suite']:<12} {row['name']}: left out, {row['skipped']}"
+def measured(name: str, short: bool, paths: Mapping[str, str]) -> Report:
+    """Return the report of a suite; one that breaks is a row that has failed."""
+    suites: dict[str, Callable[[], list[Row]]] = {
+        "environments": partial(environments.run, short),
+        "training": partial(training.run, short),
+        "peers": partial(peers.run, short, paths),
+        "engine": engine.run,
+        "largest": partial(_apart, "environments.largest"),
+        "public": public.run,
+    }
+    if name == "stages":
+        return _stages(short)
+    report = new_report([{"suite": name, "name": name, "stage": name}])
+    try:
+        report["rows"] = suites[name]()
+    except Exception as error:
+        report["rows"][0]["error"] = one_line(error)
+    if name == "public":
+        report["versions"] = versions(("jaxlib", "jax", "flax", "optax", "distrax", *PUBLIC))
+    for row in report["rows"]:
+        print(line(row), flush=True)
+    return report
+
+
+def line(row: Mapping[str, Any]) -> str:
+    """Return a row as text."""
     if "returns" in row:
         return public.line(row)
-    low, high = row["quartiles"]
-    size = " x ".join(str(row[name]) for name in ("N", "E") if name in row)
-    held = f", held {row['physics_steps']}" if row.get("physics_steps", 1) > 1 else ""
-    ratio = (
-        ""
-        if row["ratio"] is None
-        else f"  x {row['ratio']:.3g} [{', '.join(f'{x:.3g}' for x in row['ratio_quartiles'])}]"
-    )
-    memory = f"  {row['peak_gib']} GiB" if "peak_gib" in row else ""
-    return (
-        f"{row['suite']:<12} {size + held:<16} {row['name']:<12} {row['per_second']:>12,.0f} /s "
-        f"[{low:,.0f}, {high:,.0f}]  first call {row['first_call']:.1f} s{memory}{ratio}"
-    )
+    names = [row.get(name) for name in ("suite", "stage", "env", "model", "sharing", "task", "name")]
+    what = " ".join(str(name) for name in dict.fromkeys(names) if name)
+    if "N" in row:
+        what += f", {row['N']} x {row['E']}"
+    if row["status"] != "ok":
+        return f"{what}: {row['status']}: {row['error']}"
+    low, high = row["agent_steps_quartiles"]
+    text = f"{what}: {number(row['agent_steps_per_second'])} agent-steps/s [{number(low)}, {number(high)}]"
+    if "ratio" in row:
+        text += f", {row['ratio']:.3g} [{', '.join(f'{x:.3g}' for x in row['ratio_quartiles'])}] of {row['ratio_to']}"
+    return text
 
 
-def main() -> None:
-    """Measure the suites that are asked for."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__.splitlines()[0])
-    parser.add_argument("suites", nargs="*", choices=[*SUITES, []], metavar="suite", help=", ".join(SUITES))
-    chosen = parser.parse_args().suites or list(SUITES)
-    about = {**machine(), "jaxdem_ac": ac.__version__}
-    device = about["device"].replace(" ", "-").lower()
-    for name in chosen:
-        rows = SUITES[name]()
-        for row in rows:
-            print(_line(row), flush=True)
-        if name == "public":
-            _write("public", name, {"machine": {**about, **public.about()}, "rows": rows})
-        else:
-            _write(device, name, {"machine": about, "rows": rows})
+def main() -> int:
+    """Measure the suites that are asked for; return 1 if a row failed."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("suites", nargs="*", choices=[*ALL, []], metavar="suite", help=", ".join(ALL))
+    parser.add_argument("--long", action="store_true", help="whole grids, hours on a CPU")
+    parser.add_argument("--path", action="append", default=[], metavar="PEER=DIR", help="where a peer is installed")
+    asked = parser.parse_args()
+    paths = dict(each.partition("=")[::2] for each in asked.path)
+    stem = f"{jax.devices()[0].device_kind}{'-long' if asked.long else ''}".replace(" ", "-").lower()
+    bad = 0
+    for name in asked.suites or (ALL if asked.long else SHORT):
+        report = measured(name, not asked.long, paths)
+        bad += len(failed(report["rows"]))
+        keep(HERE / "results" / f"{'public' if name == 'public' else stem}.json", name, report)
+    show(HERE / "results" / f"{stem}.json", long=asked.long)
+    if bad:
+        print(f"{bad} rows failed.", file=sys.stderr)
+    return 1 if bad else 0
 
 
-def _write(stem: str, suite: str, found: dict[str, Any]) -> None:
-    """Write what a suite has found to results/<stem>.json, beside that of other suites."""
-    where = Path(__file__).parent / "results" / f"{stem}.json"
-    kept = json.loads(where.read_text())["suites"] if where.exists() else {}
+def keep(where: Path, suite: str, report: Report) -> None:
+    """Write a suite's report beside those of others."""
+    suites = json.loads(where.read_text())["suites"] if where.exists() else {}
     where.parent.mkdir(exist_ok=True)
-    where.write_text(json.dumps({"suites": {**kept, suite: found}}, indent=1) + "\n")
+    write({"suites": {**suites, suite: report}}, where)
     print(f"wrote {where}")
 
 
+def show(where: Path, long: bool) -> None:
+    """Draw the figures of all suites of a device; those of the short grids are put into the tables too."""
+    if not where.exists():
+        return
+    suites: dict[str, Report] = json.loads(where.read_text())["suites"]
+    rows = [row for report in suites.values() for row in report["rows"]]
+    if not long:
+        refresh(HERE / "README.md", tables(suites))
+    if "stages" in suites:
+        from benchmarks.figures import draw
+
+        for path in draw(rows, HERE / "figures", about(suites["stages"]), "-long" if long else ""):
+            print(f"wrote {path}")
+
+
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

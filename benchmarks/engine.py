@@ -13,8 +13,9 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
-from benchmarks.measure import Side, as_record, measure
+from benchmarks.rows import compared
 from jaxdem_ac import dem
+from jaxdem_ac.bench.measure import Side
 from jaxdem_ac.dem.neighbors import make_spec, no_neighbors
 
 SIZES = (1024, 4096, 16_384)
@@ -55,7 +56,7 @@ def ours(num_particles: int) -> Side:
         assert float(held[0][1].shortage(spec)) == 0
         return held[0]
 
-    return Side(call, num_particles * num_steps)
+    return Side(call, num_steps, num_particles)
 
 
 def jax_md(num_particles: int) -> Side | None:
@@ -92,16 +93,13 @@ def jax_md(num_particles: int) -> Side | None:
         assert not bool(held[0][1].did_buffer_overflow)
         return held[0]
 
-    return Side(call, num_particles * num_steps)
+    return Side(call, num_steps, num_particles)
 
 
 def run() -> list[dict[str, Any]]:
     """Return the rows."""
     rows = []
     for num_particles in SIZES:
-        sides = {"jaxdem-ac": ours(num_particles)}
-        other = jax_md(num_particles)
-        if other is not None:
-            sides["jax-md"] = other
-        rows += as_record(measure(sides), suite="engine", N=num_particles, E=1)
+        sides = {"jaxdem-ac": ours(num_particles), "jax-md": jax_md(num_particles)}
+        rows += compared(sides, suite="engine", stage="physics", N=num_particles, E=1)
     return rows

@@ -13,11 +13,14 @@ import jax.numpy as jnp
 from jax import Array
 
 import jaxdem_ac as ac
-from benchmarks.measure import Side, as_record, measure, peak_gib
+from benchmarks.memory import peak_bytes
+from benchmarks.rows import compared
+from jaxdem_ac.bench.measure import REPEATS, Side
 from jaxdem_ac.environments.base import Environment, reset_batch, step_batch
 
 # Particles, environments, physics steps of a decision.
-CASES = ((64, 16, 1), (64, 16, 10), (256, 4, 1), (1024, 1, 1), (4096, 1, 1))
+SHORT = ((64, 16, 1), (1024, 1, 1))
+CASES = (*SHORT, (64, 16, 10), (256, 4, 1), (4096, 1, 1))
 LARGE = (1024, 16_384, 65_536)
 # JaxDEM looks at all pairs: beyond this one decision takes seconds.
 JAXDEM_UP_TO = 4096
@@ -62,7 +65,7 @@ def ours(num_particles: int, num_envs: int, physics_steps: int) -> Side:
         held[0], digest = _play(environment, num_envs, num_steps, held[0], key)
         return digest
 
-    return Side(call, num_particles * num_envs * num_steps)
+    return Side(call, num_envs * num_steps, num_particles, physics_steps)
 
 
 def jaxdem(num_particles: int, num_envs: int, physics_steps: int) -> Side | None:
@@ -94,26 +97,28 @@ def jaxdem(num_particles: int, num_envs: int, physics_steps: int) -> Side | None
         held[0], digest = play(held[0], key)
         return digest
 
-    return Side(call, num_particles * num_envs * num_steps)
+    return Side(call, num_envs * num_steps, num_particles, physics_steps)
 
 
-def run() -> list[dict[str, Any]]:
+def run(short: bool = False) -> list[dict[str, Any]]:
     """Return the rows: against JaxDEM where it is installed, and how flat the cost of a particle is."""
     rows = []
-    for num_particles, num_envs, physics_steps in CASES:
+    for num_particles, num_envs, physics_steps in SHORT if short else CASES:
         sides = {"jaxdem-ac": ours(num_particles, num_envs, physics_steps)}
-        other = jaxdem(num_particles, num_envs, physics_steps) if num_particles <= JAXDEM_UP_TO else None
-        if other is not None:
-            sides["JaxDEM"] = other
-        about = {"suite": "environment", "N": num_particles, "E": num_envs, "physics_steps": physics_steps}
-        rows += as_record(measure(sides), **about)
-    flat = measure({f"N = {number}": ours(number, 1, 1) for number in reversed(LARGE)})
-    return rows + as_record(flat, suite="one swarm", E=1, physics_steps=1)
+        if num_particles <= JAXDEM_UP_TO:
+            sides["JaxDEM"] = jaxdem(num_particles, num_envs, physics_steps)
+        about = {"suite": "environments", "stage": "environment", "env": "swarm_navigator"}
+        rows += compared(sides, REPEATS if num_envs > 1 else 3, **about, N=num_particles, E=num_envs)
+    if short:
+        return rows
+    for number in LARGE[1:]:
+        sides = {f"N = {each}": ours(each, 1, 1) for each in (number, LARGE[0])}
+        rows += compared(sides, suite="one swarm", stage="environment", env="swarm_navigator", N=number, E=1)
+    return rows
 
 
 def largest(num_particles: int = 1_000_000) -> list[dict[str, Any]]:
     """Return what one swarm of a million takes; call it in a process of its own, whose peak memory is reported."""
-    rows = as_record(
-        measure({"jaxdem-ac": ours(num_particles, 1, 1)}, repeats=3), suite="largest", N=num_particles, E=1
-    )
-    return [{**row, "peak_gib": round(peak_gib(), 2)} for row in rows]
+    about = {"suite": "largest", "stage": "environment", "env": "swarm_navigator", "N": num_particles, "E": 1}
+    rows = compared({"jaxdem-ac": ours(num_particles, 1, 1)}, repeats=3, **about)
+    return [{**row, "process_bytes": peak_bytes()} for row in rows]

@@ -7,7 +7,6 @@ setting of the other, or has it otherwise, benchmarks/README.md says so.
 
 import importlib
 import importlib.metadata
-import subprocess
 from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
@@ -18,7 +17,6 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
-from benchmarks.measure import Side, as_record, measure
 from benchmarks.public_sides import (
     BRAX_NETWORKS,
     SMALL_NETWORKS,
@@ -31,6 +29,8 @@ from benchmarks.public_sides import (
     rejax_run,
 )
 from benchmarks.public_tasks import BraxTask, GymnaxTask, PublicState
+from benchmarks.rows import compared
+from jaxdem_ac.bench.measure import Side
 from jaxdem_ac.environments.base import reset_batch, step_batch
 from jaxdem_ac.trainers import ppo
 from jaxdem_ac.trainers.config import PPOConfig
@@ -123,6 +123,7 @@ def curves(
     peer = np.asarray(rows[-1]["returns"])
     for row in rows:
         own = np.asarray(row["returns"])
+        row["status"] = "ok"
         row["last"] = asdict(estimate(own[:, -1]))
         row["over_the_run"] = asdict(estimate(own[:, 1:].mean(1)))
         if row is not rows[-1]:
@@ -178,8 +179,15 @@ def speed() -> list[dict[str, Any]]:
     for normalize in (False, True):
         config = replace(SPEED, normalize_observation=normalize)
         sides = {"jaxdem-ac": our_speed(config), "rejax": rejax_speed(config)}
-        about = {"suite": "training", "task": "Pendulum-v1", "E": config.num_envs, "settings": asdict(config)}
-        rows += as_record(measure(sides, repeats=9), **about, networks=SMALL_NETWORKS)
+        about = {
+            "suite": "public",
+            "stage": "training",
+            "task": "Pendulum-v1",
+            "N": 1,
+            "E": config.num_envs,
+            "settings": asdict(config),
+        }
+        rows += compared(sides, repeats=9, **about, networks=SMALL_NETWORKS)
     return rows
 
 
@@ -226,26 +234,13 @@ def run() -> list[dict[str, Any]]:
     rows: list[dict[str, Any]] = []
     for part, peer in ((speed, "rejax"), (pendulum, "rejax"), (balance, "brax")):
         why = missing(peer)
-        rows += part() if why is None else [{"suite": "public", "name": part.__name__, "skipped": why}]
+        rows += (
+            part()
+            if why is None
+            else [{"suite": "public", "name": part.__name__, "status": "not installed", "error": why}]
+        )
     draw([row for row in rows if "returns" in row], Path(__file__).parent / "figures" / "public.png")
     return rows
-
-
-def about() -> dict[str, Any]:
-    """Return the commit, and the versions of what is compared."""
-    where = Path(__file__).parent
-    try:
-        found = subprocess.run(["git", "-C", where, "rev-parse", "HEAD"], check=True, capture_output=True, text=True)
-        commit = found.stdout.strip()
-    except (OSError, subprocess.CalledProcessError):
-        commit = None
-    versions = {}
-    for name in ("jaxlib", "flax", "optax", "distrax", "gymnax", "rejax", "brax", "mujoco", "mujoco-mjx"):
-        try:
-            versions[name] = importlib.metadata.version(name)
-        except importlib.metadata.PackageNotFoundError:
-            continue
-    return {"commit": commit, "versions": versions}
 
 
 def line(row: dict[str, Any]) -> str:

@@ -17,8 +17,10 @@ from jax import Array
 
 import jaxdem_ac as ac
 from benchmarks.environments import side_of
-from benchmarks.measure import Side, as_record, measure
+from benchmarks.rows import compared
+from jaxdem_ac.bench.measure import Side
 from jaxdem_ac.trainers import ppo
+from jaxdem_ac.trainers.collect import collect
 from jaxdem_ac.trainers.config import PPOConfig
 
 # Particles, environments, decisions of a rollout.
@@ -46,7 +48,7 @@ def ours(num_particles: int, num_envs: int, num_steps: int, **settings: Any) -> 
     )
     learner = ppo.Learner(environment, graphdef, config, num_updates=1_000)
     held = [ppo.init(learner, model_state, jax.random.key(0))]
-    _, batch, _ = jax.jit(partial(ppo.collect, learner))(held[0])
+    _, batch, _ = jax.jit(partial(collect, learner))(held[0])
     learning = [held[0]]
     learn = jax.jit(partial(ppo.learn, learner))
 
@@ -58,8 +60,8 @@ def ours(num_particles: int, num_envs: int, num_steps: int, **settings: Any) -> 
         learning[0], metrics = learn(learning[0], batch)
         return metrics
 
-    work = num_particles * num_envs * num_steps
-    return Side(call, work), Side(call_learn, work)
+    decisions = num_envs * num_steps
+    return Side(call, decisions, num_particles), Side(call_learn, decisions, num_particles, None)
 
 
 def jaxdem(num_particles: int, num_envs: int, num_steps: int) -> tuple[Side, Side] | None:
@@ -117,8 +119,8 @@ def jaxdem(num_particles: int, num_envs: int, num_steps: int) -> tuple[Side, Sid
         learning[0], _, metrics = update(learning[0], stored)
         return metrics
 
-    work = num_particles * num_envs * num_steps
-    return Side(call, work), Side(call_learn, work)
+    decisions = num_envs * num_steps
+    return Side(call, decisions, num_particles), Side(call_learn, decisions, num_particles, None)
 
 
 def _replaced(cls: Any, name: str, value: Any, call: Callable[[], Any]) -> Any:
@@ -131,19 +133,17 @@ def _replaced(cls: Any, name: str, value: Any, call: Callable[[], Any]) -> Any:
         delattr(cls, name) if before is None else setattr(cls, name, before)
 
 
-def run() -> list[dict[str, Any]]:
+def run(short: bool = False) -> list[dict[str, Any]]:
     """Return the rows."""
     rows = []
-    for case in CASES:
+    for case in CASES[:1] if short else CASES:
         whole, update = ours(*case)
-        with_bonus, _ = ours(*case, entropy_coef=0.001)
-        sides = {"jaxdem-ac, entropy bonus": with_bonus, "jaxdem-ac": whole}
-        updates = {"jaxdem-ac": update}
-        theirs = jaxdem(*case)
-        if theirs is not None:
-            sides["jaxdem"], updates["jaxdem"] = theirs
-        about = {"N": case[0], "E": case[1], "T": case[2]}
-        rows += as_record(measure(sides), suite="training", **about)
+        sides: dict[str, Side | None] = {"jaxdem-ac": whole}
+        if not short:
+            sides = {"jaxdem-ac, entropy bonus": ours(*case, entropy_coef=0.001)[0], **sides}
+        theirs = jaxdem(*case) or (None, None)
+        about = {"suite": "training", "env": "swarm_navigator", "N": case[0], "E": case[1], "T": case[2]}
+        rows += compared({**sides, "JaxDEM": theirs[0]}, **about, stage="training")
         if case[0] <= LARGEST_UPDATE:
-            rows += as_record(measure(updates), suite="update alone", **about)
+            rows += compared({"jaxdem-ac": update, "JaxDEM": theirs[1]}, **about, stage="update")
     return rows

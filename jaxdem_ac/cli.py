@@ -14,6 +14,7 @@ from typing import Any
 import click
 
 import jaxdem_ac as ac
+from jaxdem_ac.cli_bench import bench
 from jaxdem_ac.cli_replay import record, replay
 from jaxdem_ac.trainers.config import TrainConfig, parse_assignments
 
@@ -379,6 +380,7 @@ def autoload(action: str, as_json: bool) -> None:
         click.echo(f"autoload is {'on' if status.enabled else 'off'}: {status.path}")
 
 
+main.add_command(bench)
 main.add_command(record)
 main.add_command(replay)
 

@@ -1,0 +1,110 @@
+"""Tables and figures come out of what was measured, without hands."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from benchmarks.figures import draw, split_of_epoch
+from benchmarks.rows import compared
+from benchmarks.tables import about, number, refresh, tables
+from jaxdem_ac.bench.measure import Side
+
+
+def row(stage: str, rate: float, **more: Any) -> dict[str, Any]:
+    return {
+        "suite": "stages", "stage": stage, "env": "swarm_navigator", "sharing": None, "dtype": "float32",
+        "model": None if stage == "environment" else "SharedActorCritic", "N": 64, "E": 16, "status": "ok",
+        "agent_steps_per_second": rate, "agent_steps_quartiles": [0.9 * rate, 1.1 * rate],
+        "decisions_per_second": rate / 64, "physics_steps_per_second": None, "compile_seconds": 1.0,
+        "memory_bytes": 2**20, "compute_share": 0.25, "bandwidth_share": 1.5, **more,
+    }  # fmt: skip
+
+
+ROWS = [
+    row("environment", 1e6),
+    row("policy", 2e6),
+    row("rollout", 0.5e6),
+    row("update", 0.25e6),
+    row("training", 0.125e6),
+    {**row("update", 1.0, N=128), "status": "failed", "error": "no room"},
+]
+PEER = {
+    **row("environment", 1e4),
+    "suite": "peers",
+    "name": "other",
+    "task": "spread",
+    "first_call_seconds": 1.0,
+    "differs": "no walls",
+}
+
+
+def report(rows: list[dict[str, Any]]) -> dict[str, Any]:
+    return {
+        "commit": "0123456789abcdef",
+        "machine": {"device": "cpu", "processor": "a processor", "cores": 2},
+        "versions": {"jax": "0.10"},
+        "limits": {"flops": {"float32": 1e11}, "bytes": 1e10},
+        "rows": rows,
+    }
+
+
+def test_a_text_takes_the_tables_between_its_marks(tmp_path: Path) -> None:
+    path = tmp_path / "README.md"
+    path.write_text("before\n<!-- bench: stages -->\nold\n<!-- bench: end -->\nafter\n")
+    found = tables({"stages": report(ROWS), "unknown": report([])})
+    for _ in range(2):
+        refresh(path, found)
+    text = path.read_text()
+    assert text.startswith(
+        "before\n<!-- bench: stages -->\ncpu, a processor, 2 cores; jax 0.10; 012345678; 100 GFLOP/s"
+    )
+    assert text.endswith("<!-- bench: end -->\nafter\n")
+    assert "old" not in text
+    lines = [line for line in text.splitlines() if line.startswith("|")]
+    assert len(lines) == 2 + len(ROWS)
+    assert len({line.count("|") for line in lines}) == 1
+    assert "1.0e6 [9.0e5, 1.1e6]" in lines[2]
+    assert "failed: no room" in lines[-1]
+    with pytest.raises(ValueError, match="got 0 of 'peers'"):
+        refresh(path, tables({"peers": report([PEER])}))
+
+
+def test_the_time_of_training_is_split() -> None:
+    (parts,) = split_of_epoch(ROWS).values()
+    assert parts == {"environment": 1000, "policy": 500, "batch, advantages": 500, "update": 4000, "rest": 2000}
+    assert split_of_epoch(ROWS[1:]) == {}
+
+
+def test_figures_are_drawn_of_what_there_is(tmp_path: Path) -> None:
+    pytest.importorskip("matplotlib")
+    written = draw([*ROWS, PEER], tmp_path, about(report(ROWS)))
+    assert [path.name for path in written] == ["agent_steps.png", "epoch.png", "limits.png"]
+    assert all(path.read_bytes()[:8] == b"\x89PNG\r\n\x1a\n" for path in written)
+    assert draw([PEER], tmp_path / "none", "") == []
+
+
+def test_sides_that_are_missing_or_fail_are_rows() -> None:
+    def fails(_: Any) -> Any:
+        raise MemoryError("no room")
+
+    sides = {
+        "ours": Side(lambda key: key, 2, 3),
+        "broken": Side(fails, 1),
+        "peer": Side(lambda key: key, 1),
+        "none": None,
+    }
+    rows = {row["name"]: row for row in compared(sides, 3, suite="x", N=3)}
+    assert {name: row["status"] for name, row in rows.items()} == {
+        "ours": "ok",
+        "broken": "failed",
+        "peer": "ok",
+        "none": "not installed",
+    }
+    assert rows["ours"]["ratio_to"] == "peer"
+    assert "ratio" not in rows["peer"]
+    assert all(row["suite"] == "x" for row in rows.values())
+
+
+def test_numbers_have_two_digits() -> None:
+    assert [number(value) for value in (1.634e6, 12_345.0, 1234.0, None)] == ["1.6e6", "1.2e4", "1,234", ""]
