@@ -84,7 +84,7 @@ def evaluate(
     ----------
     environment : Environment
     policy : callable
-        ``policy(observation, key) -> action`` on ``(E, N, O)``: a function, or a :class:`Policy`. A recurrent one
+        ``policy(observation, key) -> action`` on ``(E, N, O)``: a function, or a `Policy`. A recurrent one
         begins each episode with nothing remembered.
     key : Array
         Random key of initial states and, if `sample`, of actions.

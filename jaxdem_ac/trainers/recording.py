@@ -52,7 +52,7 @@ def play(environment: Environment, policy: Any, key: Array, num_steps: int, samp
     ----------
     environment : Environment
     policy : callable
-        A :class:`Policy`, or a function ``(observation, key) -> action`` on ``(N, O)``.
+        A :class:`~jaxdem_ac.trainers.policy.Policy`, or a function ``(observation, key) -> action`` on ``(N, O)``.
     key : Array
         Random key.
     num_steps : int
