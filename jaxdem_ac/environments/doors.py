@@ -23,7 +23,7 @@ def make_parallel_env(
     environment: str | Environment,
     /,
     *,
-    action_space: Any = None,
+    action_space: Any = "MaxNorm",
     action_space_kw: Mapping[str, Any] | None = None,
     advised: bool = True,
     draw: Draw | None = None,
@@ -35,9 +35,10 @@ def make_parallel_env(
     ----------
     environment : str or Environment
         A name, as :func:`~jaxdem_ac.environments.make_environment` takes it, or an environment that has been made.
-    action_space : str or ActionSpace, optional
-        ``"Box"``, ``"MaxNorm"`` or ``"Free"``: which actions are allowed. If left out, ``"Box"`` in the bounds that the
-        environment advises, or ``"Free"`` if it advises none.
+    action_space : str or ActionSpace
+        Which actions are allowed: ``"MaxNorm"``, a ball, which is the default of ``ac.train`` too; ``"Box"``; or
+        ``"Free"``. gymnasium knows only boxes: an action in a corner of the box around a ball is shortened to the ball,
+        its direction kept. What is outside of the box is refused.
     action_space_kw : mapping, optional
         Keywords of an action space given by its name; what is not here the environment advises.
     advised : bool
@@ -75,7 +76,7 @@ def make_vector_env(
     *,
     view: str = "particle",
     autoreset_mode: "str | AutoresetMode" = "SameStep",
-    action_space: Any = None,
+    action_space: Any = "MaxNorm",
     action_space_kw: Mapping[str, Any] | None = None,
     advised: bool = True,
     **keywords: Any,
@@ -121,7 +122,7 @@ def make_gym_env(
     environment: str | Environment,
     /,
     *,
-    action_space: Any = None,
+    action_space: Any = "MaxNorm",
     action_space_kw: Mapping[str, Any] | None = None,
     advised: bool = True,
     draw: Draw | None = None,

@@ -129,7 +129,9 @@ def checked(where: str, swarms: Swarms, action: Any, shape: tuple[int, ...]) -> 
     except (TypeError, ValueError):
         raise ValueError(f"{where}: actions are numbers, {shape}; got {action!r}. Pass a numpy array.") from None
     if action.shape != shape:
-        raise ValueError(f"{where}: actions are {shape}; got shape {action.shape}. Give what action_space.sample() has.")
+        raise ValueError(
+            f"{where}: actions are {shape}; got shape {action.shape}. Give what action_space.sample() has."
+        )
     action = action.reshape(swarms.action_shape)
     bad = swarms.allowed.find_bad(action)
     if bad is not None:

@@ -85,9 +85,7 @@ class ParallelSwarm(ParallelEnv[str, np.ndarray, np.ndarray]):
 
     def step(
         self, actions: dict[str, np.ndarray]
-    ) -> tuple[
-        dict[str, np.ndarray], dict[str, float], dict[str, bool], dict[str, bool], dict[str, dict[str, Any]]
-    ]:
+    ) -> tuple[dict[str, np.ndarray], dict[str, float], dict[str, bool], dict[str, bool], dict[str, dict[str, Any]]]:
         """Take one decision with all agents.
 
         Parameters
@@ -141,7 +139,9 @@ class ParallelSwarm(ParallelEnv[str, np.ndarray, np.ndarray]):
         except (TypeError, ValueError):
             stacked = np.zeros(0, np.float32)
         if stacked.shape != shape:
-            raise ValueError(f"{here}: an action is {shape[1:]}; got {self._misshapen(actions)}. Give one of that shape.")
+            raise ValueError(
+                f"{here}: an action is {shape[1:]}; got {self._misshapen(actions)}. Give one of that shape."
+            )
         bad = self.swarms.allowed.find_bad(stacked)
         if bad is not None:
             agent = agents[int(bad[0])]

@@ -205,7 +205,7 @@ def allowed_actions(where: str, environment: Environment, space: Any, keywords: 
     where : str
         Who asks, for messages.
     environment : Environment
-    space : str, ActionSpace or None
+    space : str or ActionSpace
         As in :func:`~jaxdem_ac.environments.doors.make_parallel_env`.
     keywords : mapping
         Of a name.
@@ -217,8 +217,6 @@ def allowed_actions(where: str, environment: Environment, space: Any, keywords: 
         of the environment's actions.
     """
     advice, size = environment.action_space_defaults, environment.action_size
-    if space is None:
-        space = "Box" if "Box" in advice or keywords else "Free"
     if isinstance(space, str):
         space = action_spaces.create(space, **{**advice.get(action_spaces.find(space).name, {}), **keywords})
     elif keywords:

@@ -89,8 +89,8 @@ class VectorSwarm(VectorEnv[np.ndarray, np.ndarray, np.ndarray]):
         """
         if options and "reset_mask" in options:
             raise ValueError(
-                "VectorSwarm.reset: all swarms are reset; got options['reset_mask']. Leave it out: a swarm whose episode "
-                "has ended begins the next one by itself."
+                "VectorSwarm.reset: all swarms are reset; got options['reset_mask']. Leave it out: a swarm whose "
+                "episode has ended begins the next one by itself."
             )
         super().reset(seed=seed)
         self._under_way = True
