@@ -87,7 +87,7 @@ class SwarmEnv(gymnasium.Env[np.ndarray, np.ndarray]):
         """
         if not self._under_way:
             raise RuntimeError("SwarmEnv.step: an episode is under way; got none. Call reset() first.")
-        played = self.swarms.step(checked("SwarmEnv.step", self.swarms, action, self.action_space.shape))
+        played = self.swarms.step(checked("SwarmEnv.step", self.swarms, action, self.action_space))
         terminated, truncated = bool(played.terminated[0]), bool(played.truncated[0])
         self._under_way = not (terminated or truncated)
         reward = float(np.mean(played.reward))
@@ -116,8 +116,8 @@ def floats(info: dict[str, np.ndarray]) -> dict[str, float]:
     return {name: float(figure[0]) for name, figure in info.items()}
 
 
-def checked(where: str, swarms: Swarms, action: Any, shape: tuple[int, ...]) -> np.ndarray:
-    """Return an action of a shape that a space has as ``(E, N, D)``, once it is known to be allowed.
+def checked(where: str, swarms: Swarms, action: Any, space: gymnasium.Space[Any]) -> np.ndarray:
+    """Return an action of a space's shape as ``(E, N, D)``, once it is known to be allowed.
 
     Raises
     ------
@@ -127,8 +127,8 @@ def checked(where: str, swarms: Swarms, action: Any, shape: tuple[int, ...]) -> 
     try:
         action = np.asarray(action, np.float32)
     except (TypeError, ValueError):
-        raise ValueError(f"{where}: actions are numbers, {shape}; got {action!r}. Pass a numpy array.") from None
-    if action.shape != shape:
+        raise ValueError(f"{where}: actions are numbers, {space.shape}; got {action!r}. Pass a numpy array.") from None
+    if action.shape != space.shape:
         raise ValueError(
             f"{where}: actions are {shape}; got shape {action.shape}. Give what action_space.sample() has."
         )

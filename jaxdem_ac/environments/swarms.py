@@ -103,15 +103,15 @@ class Swarms:
         rng : np.random.Generator
             One number is drawn from it; all that is random until the next reset is a function of that.
         """
-        self._seed, self._count = np.uint32(rng.integers(2**32, dtype=np.uint32)), 0
-        self._ended = np.zeros(self.num_envs, bool)
+        seed, environment = np.uint32(rng.integers(2**32, dtype=np.uint32)), self.environment
         while True:
-            state = _reset(self.environment, self.num_envs, self._seed)
-            short = self._shortage(state)
+            state = _reset(environment, self.num_envs, seed)
+            short = self._shortage(environment, state)
             if not short > 0:
                 break
-            self.environment = self.environment.grown(short)
-        self.state = state
+            environment = environment.grown(short)
+        self.environment, self.state, self._seed, self._count = environment, state, seed, 0
+        self._ended = np.zeros(self.num_envs, bool)
         return _as_numpy(state.observation)
 
     def step(self, action: np.ndarray) -> Played:
@@ -124,14 +124,14 @@ class Swarms:
         """
         began = self._ended if self.resets == NEXT_STEP else np.zeros(self.num_envs, bool)
         while True:
-            state, timestep, short = self._played(self.state, action, began)
+            state, timestep, worst = self._played(self.environment, self.state, action, began)
             reward, terminated, truncated, info, short = jax.device_get(
-                (timestep.reward, timestep.terminated, timestep.truncated, timestep.info, short)
+                (timestep.reward, timestep.terminated, timestep.truncated, timestep.info, worst)
             )
             ended = terminated | truncated
             fresh = ended if self.resets == SAME_STEP else began
             if fresh.any() and not short > 0:
-                short = self._shortage(state)
+                short = self._shortage(self.environment, state)
             if not short > 0:
                 break
             roomy = self.environment.grown(float(short))
@@ -147,14 +147,16 @@ class Swarms:
             led_to=timestep.observation,
         )
 
-    def _played(self, state: Any, action: np.ndarray, began: np.ndarray) -> tuple[Any, Timestep, Array]:
+    def _played(
+        self, environment: Environment, state: Any, action: np.ndarray, began: np.ndarray
+    ) -> tuple[Any, Timestep, Array]:
         longest = self.allowed.longest
-        return _step(self.environment, self.resets, longest, state, action, began, self._seed, self._count)
+        return _step(environment, self.resets, longest, state, action, began, self._seed, self._count)
 
-    def _shortage(self, state: Any) -> float:
+    def _shortage(self, environment: Environment, state: Any) -> float:
         """Return how many times longer a list of these states has to be: a step tells, and is thrown away."""
         nobody = np.zeros(self.num_envs, bool)
-        return float(self._played(state, np.zeros(self.action_shape, np.float32), nobody)[2])
+        return float(self._played(environment, state, np.zeros(self.action_shape, np.float32), nobody)[2])
 
 
 def _as_numpy(array: Any) -> np.ndarray:

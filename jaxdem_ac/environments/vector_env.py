@@ -122,9 +122,7 @@ class VectorSwarm(VectorEnv[np.ndarray, np.ndarray, np.ndarray]):
         """
         if not self._under_way:
             raise RuntimeError("VectorSwarm.step: an episode is under way; got none. Call reset() first.")
-        shape = self.action_space.shape
-        assert shape is not None, "of a Box"
-        played = self.swarms.step(checked("VectorSwarm.step", self.swarms, actions, shape))
+        played = self.swarms.step(checked("VectorSwarm.step", self.swarms, actions, self.action_space))
         reward = played.reward.reshape(-1) if self.view == "particle" else played.reward.mean(axis=-1)
         terminated, truncated = self._spread(played.terminated), self._spread(played.truncated)
         return self._flat(played.observation), reward, terminated, truncated, self._infos(played)
