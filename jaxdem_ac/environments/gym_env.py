@@ -130,7 +130,7 @@ def checked(where: str, swarms: Swarms, action: Any, space: gymnasium.Space[Any]
         raise ValueError(f"{where}: actions are numbers, {space.shape}; got {action!r}. Pass a numpy array.") from None
     if action.shape != space.shape:
         raise ValueError(
-            f"{where}: actions are {shape}; got shape {action.shape}. Give what action_space.sample() has."
+            f"{where}: actions are {space.shape}; got shape {action.shape}. Give what action_space.sample() has."
         )
     action = action.reshape(swarms.action_shape)
     bad = swarms.allowed.find_bad(action)
