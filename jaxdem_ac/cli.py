@@ -5,7 +5,7 @@ import os
 import shutil
 import sys
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
@@ -189,10 +189,11 @@ def list_all(as_json: bool) -> None:
     """List models, action spaces and environments, with where each comes from."""
     from jaxdem_ac.registry import REGISTRIES
 
+    hosts = _of_host(REGISTRIES)
     table = [
         {"kind": registry.kind, "name": entry.name, "origin": entry.origin, "summary": _summary(entry)}
         for registry in REGISTRIES
-        for entry in [*registry.entries(), *_of_host(registry)]
+        for entry in [*registry.entries(), *hosts.get(registry.kind, [])]
     ]
     if as_json:
         click.echo(json.dumps(table))
@@ -205,15 +206,15 @@ def list_all(as_json: bool) -> None:
         click.echo(line if columns is None or len(line) <= columns else f"{line[: columns - 4]} ...")
 
 
-def _of_host(registry: Any) -> list[Any]:
-    """Return what JaxDEM has; nothing, and a warning, where it is there but cannot be imported."""
+def _of_host(registries: Sequence[Any]) -> dict[str, list[Any]]:
+    """Return what JaxDEM has, by kind; nothing, and a warning, where it is there but cannot be imported."""
     from jaxdem_ac.plugin import host
 
     try:
-        return host.entries(registry) if host.is_there() else []
+        return {each.kind: host.entries(each) for each in registries} if host.is_there() else {}
     except ImportError as error:
-        warnings.warn(f"{error} `jaxdem-ac doctor` says more.", RuntimeWarning, stacklevel=2)
-        return []
+        click.echo(f"warning: {error}", err=True)
+        return {}
 
 
 def _summary(entry: Any) -> str:

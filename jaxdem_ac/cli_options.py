@@ -34,8 +34,8 @@ def complete_configuration(_: click.Context, __: click.Parameter, incomplete: st
     """Complete configurations that come with the package, or files."""
     from jaxdem_ac.trainers.config_file import reference_names
 
-    found = _items(reference_names(), incomplete)
-    return [*found, CompletionItem(incomplete, type="file")]
+    # The first word decides in bash: files, unless names follow.
+    return [CompletionItem(incomplete, type="file"), *_items(reference_names(), incomplete)]
 
 
 def complete_run(_: click.Context, __: click.Parameter, incomplete: str) -> list[CompletionItem]:

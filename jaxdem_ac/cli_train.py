@@ -257,8 +257,8 @@ def _parts(metrics: dict[str, Any], seconds: float) -> list[_Part]:
     left = _clock(max(0.0, (total - steps) * metrics.get("runs", 1) / max(rate, 0.1) - seconds))
     parts = [
         _Part(0, f"{steps:>{len(f'{total:,}')},} of {total:,} steps", f"{_short(steps)}/{_short(total)}"),
-        _Part(4, f"{rate:>9,.0f} agent-steps/s", f"{_short(rate)}/s"),
-        _Part(3, f"{left:>7} left", f"{left} left"),
+        _Part(4, f"{rate:>7,.0f} agent-steps/s", f"{_short(rate)}/s"),
+        _Part(3, f"{left} left", f"{left} left"),
         _figure(1, "reward", metrics.get("reward"), "+.4f", "+.3f"),
         _figure(2, "success", metrics.get("final_success"), ".3f", ".2f", metrics.get("final_success_spread")),
         _figure(5, "kl", metrics.get("kl"), ".4f", ".3f"),
