@@ -52,7 +52,7 @@ class _OneLineGroup(click.Group):
         except _MISTAKES as error:
             if os.environ.get("JAXDEM_AC_DEBUG"):
                 raise
-            _fail(str(error.args[0]) if isinstance(error, KeyError) and error.args else str(error))
+            _fail(_about(error))
         except RuntimeError as error:
             if os.environ.get("JAXDEM_AC_DEBUG") or "RESOURCE_EXHAUSTED" not in str(error):
                 raise
@@ -64,6 +64,15 @@ class _OneLineGroup(click.Group):
         if args[0] not in self.commands and not args[0].startswith("-") and not ctx.resilient_parsing:
             raise click.UsageError(f"no such command; got {args[0]!r}. {suggest(args[0], self.commands)}", ctx)
         return super().resolve_command(ctx, args)
+
+
+def _about(error: Exception) -> str:
+    """Return what is said of a mistake."""
+    if isinstance(error, OSError) and error.strerror and error.filename:
+        place = error.filename2 or error.filename
+        return f"files: {place} has to be one to read or to write; got {error.strerror}. Give another path, or mend it."
+    # Of a KeyError, `str` is the representation.
+    return str(error.args[0]) if isinstance(error, KeyError) and error.args else str(error)
 
 
 def _about_option(error: click.NoSuchOption) -> str:
@@ -243,7 +252,7 @@ def doctor(as_json: bool) -> None:
 
 
 @main.command()
-@click.argument("shell", type=click.Choice(["bash", "zsh", "fish"]))
+@click.argument("shell", type=click.Choice(["bash", "zsh", "fish"]), metavar="SHELL")
 def completion(shell: str) -> None:
     """Print the script that has a shell complete commands, options, names and runs.
 

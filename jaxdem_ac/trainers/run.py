@@ -113,6 +113,7 @@ def train(config: TrainConfig, report: Report | None = None, *, overwrite: bool 
     """
     if not isinstance(config, TrainConfig):
         raise TypeError(f"train: config is a TrainConfig; got {type(config).__name__}. Build one.")
+    _check_report(report)
     config = resolve(config)
     logs.check(config)
     if config.is_many:
@@ -132,6 +133,11 @@ def train(config: TrainConfig, report: Report | None = None, *, overwrite: bool 
     if run_dir is not None:
         processes.in_first(partial(prepare, run_dir, overwrite, {".": config_text(config)}))
     return _run(config, learner, _placed(state, devices), run_dir, [], report)
+
+
+def _check_report(report: Any) -> None:
+    if report is not None and not callable(report):
+        raise TypeError(f"train: report is a function of metrics; got {type(report).__name__}. Pass print, say.")
 
 
 def _placed(state: ppo.LearnerState, devices: list[jax.Device]) -> ppo.LearnerState:
@@ -164,6 +170,7 @@ def resume(run_dir: str | Path, report: Report | None = None, *, devices: Device
     ValueError
         If the run is of another version, or its checkpoint does not fit its configuration.
     """
+    _check_report(report)
     run_dir = Path(run_dir)
     config = replace(read_config(run_dir), out=str(run_dir))
     if devices is not None:
