@@ -90,7 +90,12 @@ def _bounds(x_min: ArrayLike, x_max: ArrayLike) -> tuple[Any, Any]:
     """Return the bounds, checked; in float64 where they have values, so that no later dtype loses digits."""
     if isinstance(x_min, jax.core.Tracer) or isinstance(x_max, jax.core.Tracer):
         return jnp.asarray(x_min, float), jnp.asarray(x_max, float)
-    low, high = np.asarray(x_min, np.float64), np.asarray(x_max, np.float64)
+    try:
+        low, high = np.asarray(x_min, np.float64), np.asarray(x_max, np.float64)
+    except (TypeError, ValueError):
+        raise TypeError(
+            f"Box: bounds are numbers; got x_min={x_min!r}, x_max={x_max!r}. Pass one, or one for each component."
+        ) from None
     try:
         np.broadcast_shapes(low.shape, high.shape)
     except ValueError:

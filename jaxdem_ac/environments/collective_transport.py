@@ -194,6 +194,7 @@ class CollectiveTransport(task.SwarmTask):
         key : Array
             Random key.
         """
+        self.check_key(key)
         key_size, key_load, key_goals, key_ring, key_order, key_radius, key_mass = jax.random.split(key, 7)
         shortest, longest = task.ends(self.arena_size)
         side = jax.random.uniform(key_size, (1,), float, minval=shortest, maxval=longest)
@@ -295,6 +296,7 @@ class CollectiveTransport(task.SwarmTask):
         action : Array, (N, 2)
             Forces in units of `max_force`, cut to length 1.
         """
+        self.check_state(state)
         self.check_action(action)
         particles, contacts = self._advance(state, self.max_force * task.shorten(action, 1.0))
         goal = self._goal(state)
