@@ -1,0 +1,221 @@
+"""What a scene is made of, each redrawn for every frame: discs, rings around targets, headings, forces."""
+
+from typing import Any, Protocol
+
+import numpy as np
+
+from jaxdem_ac.view.camera import Camera, in_space
+from jaxdem_ac.view.contacts import Contacts
+from jaxdem_ac.view.episode import FIXED, PASSIVE, Episode
+from jaxdem_ac.view.style import GREEN, GREY, INK, ORANGE, PALE, color_of, mixed, rgb
+
+# A sphere is drawn as discs in each other: size and shift towards the light in radii, and how much darker (below 0) or
+# lighter each is.
+_SHADES = (
+    (1.0, 0.0, -0.30),
+    (0.93, 0.03, -0.14),
+    (0.82, 0.09, 0.0),
+    (0.62, 0.18, 0.13),
+    (0.4, 0.27, 0.3),
+    (0.2, 0.35, 0.6),
+)
+_FLAT = ((1.0, 0.0, 0.0),)
+_LIGHT = np.array([-0.6, 0.8])
+
+
+class Layer(Protocol):
+    """Something that is drawn."""
+
+    artists: list[Any]
+    """Matplotlib's, below those of the next layer."""
+    legend: list[Any]
+    """What explains them; empty where nothing needs it."""
+
+    def draw(self, index: int) -> None:
+        """Put everything where it is in one frame."""
+
+
+class Discs:
+    """Particles at their true size; spheres shaded, in the order of their depth."""
+
+    def __init__(self, axis: Any, episode: Episode, camera: Camera, scale: float, pale: bool) -> None:
+        from matplotlib.collections import EllipseCollection
+        from matplotlib.patches import Patch
+
+        self.episode, self.camera = episode, camera
+        kinds = sorted(set(episode.kinds[episode.kinds >= 0].tolist()))
+        self.several = len(kinds) > 1
+        self.colors = np.array([rgb(_color(int(kind))) for kind in episode.kinds])
+        self.pale = 0.6 if pale else 0.0
+        self.shades = np.array(_SHADES if episode.in_space else _FLAT)
+        self.width = min(0.8, 0.12 * float(np.median(episode.particles.radius[0])) * scale)
+        self.collection = EllipseCollection(
+            [],
+            [],
+            [],
+            units="xy",
+            offsets=np.zeros((0, 2)),
+            transOffset=axis.transData,
+            zorder=3,
+            linewidths=self.width,
+        )
+        axis.add_collection(self.collection, autolim=False)
+        self.artists = [self.collection]
+        self.legend = [Patch(color=_color(kind), label=f"species {kind}") for kind in kinds] if self.several else []
+
+    def draw(self, index: int) -> None:
+        """Put every particle where it is, the nearest last."""
+        episode, particles = self.episode, self.episode.particles
+        there, _ = episode.arrived(index)
+        seen = self.camera.project(particles.position[index])
+        order = np.argsort(seen[:, 2], kind="stable")
+        radius, size, shift, tone = particles.radius[index][order], *self.shades.T
+        colors = self.colors if self.several else np.where(there[:, None] & self._acts, rgb(GREEN), self.colors)
+        colors = mixed(colors, 1.0, self.pale)[order][:, None]
+        shaded = np.where(tone[:, None] < 0, colors * (1 + tone[:, None]), mixed(colors, 1.0, tone[:, None]))
+        centre = seen[order, None, :2] + (radius[:, None] * shift)[..., None] * _LIGHT
+        diameter = (2 * radius[:, None] * size).ravel()
+        self.collection.set_widths(diameter)
+        self.collection.set_heights(diameter)
+        self.collection.set_angles(0 * diameter)
+        self.collection.set_offsets(centre.reshape(-1, 2))
+        self.collection.set_facecolor(shaded.reshape(-1, 3))
+        self._outline(shaded, there[order])
+
+    def _outline(self, shaded: np.ndarray, there: np.ndarray) -> None:
+        """Mark who is at a target with a dark rim: in print and to every eye."""
+        edges = shaded.copy()
+        edges[:, 0] = np.where(there[:, None], rgb(INK), self._rim(shaded[:, 0]))
+        self.collection.set_edgecolor(edges.reshape(-1, 3))
+        widths = np.full(shaded.shape[:2], 0.0 if self.episode.in_space else self.width)
+        widths[:, 0] = np.where(there, 2 * self.width, self.width)
+        self.collection.set_linewidth(widths.ravel())
+
+    def _rim(self, colors: np.ndarray) -> np.ndarray:
+        """Return the colours of the other rims: white between flat discs; behind a force's line each disc's own."""
+        if self.pale:
+            return mixed(colors, rgb(INK), 0.35)
+        return 0.7 * colors if self.episode.in_space else np.ones_like(colors)
+
+    @property
+    def _acts(self) -> np.ndarray:
+        return (self.episode.kinds != FIXED)[:, None]
+
+
+class Rings:
+    """Targets: dashed, and solid once they are reached. Those on the floor of a space lie on it, below all spheres."""
+
+    def __init__(self, axis: Any, episode: Episode, camera: Camera) -> None:
+        from matplotlib.collections import LineCollection
+
+        self.episode, self.camera = episode, camera
+        self.targets = np.zeros((episode.num_frames, 0, 2)) if episode.targets is None else episode.targets
+        lies = episode.in_space and self.targets.shape[-1] == 2
+        turn = np.linspace(0, 2 * np.pi, 49)
+        ring = np.column_stack([np.cos(turn), np.sin(turn)])
+        self.ring = camera.project(ring)[:, :2] if lies else ring
+        moving = episode.particles.radius[0][episode.kinds >= 0]
+        radius = moving.mean() if episode.target_radius is None else episode.target_radius
+        self.radius = np.broadcast_to(radius, self.targets.shape[1:2])
+        self.collection = LineCollection([], colors=ORANGE, zorder=2 if lies else 4)
+        axis.add_collection(self.collection, autolim=False)
+        self.artists = [self.collection]
+        self.legend: list[Any] = []
+
+    def draw(self, index: int) -> None:
+        """Put every ring where its target is."""
+        _, reached = self.episode.arrived(index)
+        centre = self.camera.project(self.targets[index])[:, None, :2]
+        self.collection.set_segments(list(centre + self.radius[:, None, None] * self.ring))
+        self.collection.set_linestyle(["-" if is_reached else (0, (3.0, 2.0)) for is_reached in reached])
+        self.collection.set_linewidth(np.where(reached, 1.8, 1.1))
+
+
+class Headings:
+    """A line from each centre to the rim, along the orientation or the velocity; none for who rests."""
+
+    def __init__(self, axis: Any, episode: Episode, camera: Camera, scale: float) -> None:
+        from matplotlib.collections import LineCollection
+
+        self.episode, self.camera = episode, camera
+        speed = np.linalg.norm(episode.particles.velocity, axis=-1)[:, episode.kinds != FIXED]
+        self.rest = 0.02 * float(np.quantile(speed, 0.95)) if speed.size else 0.0
+        width = min(1.6, 0.25 * float(np.median(episode.particles.radius[0])) * scale)
+        self.collection = LineCollection([], linewidths=width, zorder=5, capstyle="butt")
+        axis.add_collection(self.collection, autolim=False)
+        self.colors = np.array([rgb(_on(_color(int(kind)))) for kind in episode.kinds])
+        self.artists = [self.collection]
+        self.legend: list[Any] = []
+
+    def draw(self, index: int) -> None:
+        """Turn every line to where its particle goes."""
+        episode, particles = self.episode, self.episode.particles
+        position, radius = in_space(particles.position[index]), particles.radius[index]
+        way, shown = self._ways(index)
+        shown = shown & (episode.kinds != FIXED)
+        centre = self.camera.project(position)
+        if episode.in_space:
+            shown = shown & ~_hidden(centre, radius)
+        tip = centre + self.camera.project(way) * radius[:, None]
+        self.collection.set_segments(list(np.stack([centre[shown, :2], tip[shown, :2]], axis=1)))
+        self.collection.set_color(self.colors[shown])
+
+    def _ways(self, index: int) -> tuple[np.ndarray, np.ndarray]:
+        """Return unit vectors, ``(B, dim)``, and who has one, ``(B,)``."""
+        if self.episode.orientation is not None:
+            angle = self.episode.orientation[index]
+            return np.column_stack([np.cos(angle), np.sin(angle)]), np.isfinite(angle)
+        velocity = self.episode.particles.velocity[index]
+        speed = np.linalg.norm(velocity, axis=-1)
+        return velocity / np.where(speed > 0, speed, 1.0)[:, None], speed > self.rest
+
+
+class Forces:
+    """Contact forces as lines whose width is proportional to them; the scale stands in the legend."""
+
+    widest = 6.0
+    """Of the force that the scale names, points; the few that are larger are at most half as wide again."""
+
+    def __init__(self, axis: Any, camera: Camera, contacts: dict[int, Contacts]) -> None:
+        from matplotlib.collections import LineCollection
+        from matplotlib.lines import Line2D
+
+        self.camera, self.contacts = camera, contacts
+        self.full = nice(np.concatenate([found.force for found in contacts.values()]))
+        self.collection = LineCollection([], colors=INK, zorder=6, capstyle="round")
+        axis.add_collection(self.collection, autolim=False)
+        self.artists = [self.collection]
+        label = "no contact" if self.full == 0 else f"contact force {self.full:g}"
+        self.legend = [Line2D([], [], color=INK, linewidth=self.widest, label=label)]
+
+    def draw(self, index: int) -> None:
+        """Draw the contacts of one frame."""
+        found = self.contacts[index]
+        self.collection.set_segments(list(self.camera.project(found.lines)[..., :2]))
+        share = found.force / (self.full or 1.0)
+        self.collection.set_linewidth(self.widest * np.minimum(share, 1.5))
+
+
+def nice(values: np.ndarray) -> float:
+    """Return 1, 2 or 5 times a power of ten near what 95 % of the values stay below; 0 where there is none."""
+    if not values.size:
+        return 0.0
+    top = float(np.quantile(values, 0.95))
+    power = 10.0 ** np.floor(np.log10(top))
+    return float(power * max(step for step in (1, 2, 5) if step <= top / power + 1e-9))
+
+
+def _color(kind: int) -> str:
+    return {FIXED: GREY, PASSIVE: PALE}.get(kind) or color_of(kind)
+
+
+def _on(color: str) -> str:
+    """Return white or dark ink, whichever is easier to see on a colour."""
+    return "#FFFFFF" if rgb(color) @ [0.2126, 0.7152, 0.0722] < 0.5 else INK
+
+
+def _hidden(seen: np.ndarray, radius: np.ndarray) -> np.ndarray:
+    """Return whose centre a nearer sphere covers, ``(B,)``."""
+    apart = np.linalg.norm(seen[:, None, :2] - seen[None, :, :2], axis=-1)
+    nearer = seen[None, :, 2] > seen[:, None, 2]
+    return (nearer & (apart < radius[None])).any(1)
