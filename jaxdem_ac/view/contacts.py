@@ -25,7 +25,7 @@ class Contacts:
 
 
 def contacts_of(world: World, particles: Particles) -> Contacts:
-    """Return what touches in one frame.
+    """Return what touches in one frame; what is fixed on both sides does not count.
 
     Reflecting walls turn a particle back at once and exert no force that could be shown; soft ones push.
 
@@ -35,9 +35,9 @@ def contacts_of(world: World, particles: Particles) -> Contacts:
     particles : Particles
         Leaves ``(B, ...)``.
     """
-    left, right, force = _pairs(world, particles)
+    particles = jax.tree.map(jnp.asarray, particles)
+    left, right, force, across = _pairs(world, particles)
     position, radius = np.asarray(particles.position), np.asarray(particles.radius)
-    across = np.asarray(world.displacement(jnp.asarray(position[left]), jnp.asarray(position[right])))
     share = (radius[left] / (radius[left] + radius[right]))[:, None]
     lines = [
         np.stack([position[left], position[left] + share * across], axis=1),
@@ -51,8 +51,8 @@ def contacts_of(world: World, particles: Particles) -> Contacts:
     return Contacts(np.concatenate(lines), np.concatenate(forces))
 
 
-def _pairs(world: World, particles: Particles) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Return who touches whom, ``(K,)`` each, and with what force."""
+def _pairs(world: World, particles: Particles) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """Return who touches whom, ``(K,)`` each, with what force, ``(K,)``, and the vectors between, ``(K, dim)``."""
     from scipy.spatial import cKDTree
 
     position, radius = np.asarray(particles.position, float), np.asarray(particles.radius, float)
@@ -63,30 +63,32 @@ def _pairs(world: World, particles: Particles) -> tuple[np.ndarray, np.ndarray, 
     # One program for many counts of pairs: of a particle with itself nothing comes.
     padded = np.zeros((1 << max(4, len(pairs).bit_length()), 2), np.int32)
     padded[: len(pairs)] = pairs
-    forces = np.asarray(_pair_forces(world, particles, padded[:, 0], padded[:, 1]))[: len(pairs)]
-    size_of = np.linalg.norm(forces, axis=-1)
-    touching = size_of > 0
-    return pairs[touching, 0], pairs[touching, 1], size_of[touching]
+    forces, across = jax.device_get(_pair_forces(world, particles, padded[:, 0], padded[:, 1]))
+    sizes = np.linalg.norm(forces, axis=-1)[: len(pairs)]
+    fixed = np.asarray(particles.fixed)[pairs]
+    touching = (sizes > 0) & ~fixed.all(axis=1)
+    return pairs[touching, 0], pairs[touching, 1], sizes[touching], across[: len(pairs)][touching]
 
 
 @jax.jit
-def _pair_forces(world: World, particles: Particles, left: Array, right: Array) -> Array:
-    """Return the force on the left side of each pair, ``(K, dim)``."""
+def _pair_forces(world: World, particles: Particles, left: Array, right: Array) -> tuple[Array, Array]:
+    """Return the force on the left side of each pair, and the vector to the right one, ``(K, dim)`` each."""
     forces, _ = pair_forces(world, particles, lambda values: values[left], lambda values: values[right])
-    return jnp.stack(forces, axis=-1)
+    return jnp.stack(forces, axis=-1), world.displacement(particles.position[left], particles.position[right])
 
 
 def _walls(world: World, particles: Particles) -> tuple[np.ndarray, np.ndarray]:
     """Return lines to the walls that are touched, and their forces."""
     forces = np.asarray(_wall_forces(world, particles))
-    position = np.asarray(particles.position)
+    position, fixed = np.asarray(particles.position), np.asarray(particles.fixed)
     lines, sizes = [], []
     for side, force in enumerate(np.linalg.norm(forces, axis=-1)):
         axis, corner = side // 2, (world.box_low, world.box_high)[side % 2]
         foot = position.copy()
         foot[:, axis] = corner[axis]
-        lines.append(np.stack([position, foot], axis=1)[force > 0])
-        sizes.append(force[force > 0])
+        touching = (force > 0) & ~fixed
+        lines.append(np.stack([position, foot], axis=1)[touching])
+        sizes.append(force[touching])
     return np.concatenate(lines), np.concatenate(sizes)
 
 

@@ -172,16 +172,31 @@ class Episode:
 
     def arrived(self, index: int) -> tuple[np.ndarray, np.ndarray]:
         """Return who is at a target, or is highlighted, ``(B,)``, and which targets are reached, ``(M,)``; of bool."""
-        particles = self.particles
-        there = np.zeros(len(self.kinds), bool) if self.highlight is None else self.highlight[index]
+        there = np.zeros(len(self.kinds), bool) if self.highlight is None else self.highlight[index].copy()
         if self.targets is None or not self.targets.shape[1]:
             return there, np.zeros(0, bool)
-        target = self.targets[index]
-        apart = particles.position[index][:, None, : target.shape[-1]] - target
-        reach = particles.radius[index][:, None] if self.target_radius is None else self.target_radius
-        near = (apart**2).sum(-1) <= reach**2
-        reached = near.any(0) if self.target_reached is None else self.target_reached[index]
-        return there | (near & reached).any(1), reached
+        who, where = self._near_targets(index)
+        if self.target_reached is None:
+            reached = np.zeros(self.targets.shape[1], bool)
+            reached[where] = True
+        else:
+            reached = self.target_reached[index]
+        there[who[reached[where]]] = True
+        return there, reached
+
+    def _near_targets(self, index: int) -> tuple[np.ndarray, np.ndarray]:
+        """Return who is within reach of which target, ``(K,)`` each."""
+        from scipy.spatial import cKDTree
+
+        assert self.targets is not None
+        target, radius = self.targets[index], self.particles.radius[index]
+        position = self.particles.position[index][:, : target.shape[-1]]
+        widest = float((radius if self.target_radius is None else self.target_radius).max())
+        pairs = cKDTree(position).sparse_distance_matrix(cKDTree(target), 1.001 * widest, output_type="ndarray")
+        who, where = pairs["i"], pairs["j"]
+        reach = radius[who] if self.target_radius is None else self.target_radius[where]
+        near = pairs["v"] <= reach
+        return who[near], where[near]
 
 
 def kinds_of(environment: Environment, fixed: np.ndarray, species: Sequence[int] | None = None) -> np.ndarray:

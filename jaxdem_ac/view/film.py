@@ -10,7 +10,7 @@ import numpy as np
 
 from jaxdem_ac.view.episode import Episode
 from jaxdem_ac.view.look import LONGEST_FILM, Look
-from jaxdem_ac.view.scene import LABEL, Scene, Stage, add_legend
+from jaxdem_ac.view.scene import Scene, Stage, add_legend
 from jaxdem_ac.view.style import new_figure, save_figure, whole
 
 DPI = 100
@@ -30,7 +30,7 @@ class Film:
         across = _even(look.size)
         # Matplotlib rounds: half a pixel more gives the one that is meant.
         width = (across + 0.5) / DPI
-        up = _even((stage.height(width) + stage.foot + LABEL) * DPI)
+        up = _even((stage.height(width) + stage.foot + stage.head) * DPI)
         figure = new_figure(width, (up + 0.5) / DPI, layout="none", dpi=DPI)
         self.scene = Scene(figure, stage, 0.0, stage.foot, width)
         if stage.foot:
@@ -79,7 +79,7 @@ def write_strip(episode: Episode, path: Path, look: Look) -> None:
     stage = Stage(episode, look, moments)
     width, gap = 3.0, 0.1
     across = len(moments) * (width + gap) - gap
-    figure = new_figure(across, stage.height(width) + stage.foot + LABEL, layout="none")
+    figure = new_figure(across, stage.height(width) + stage.foot + stage.head, layout="none")
     for number, index in enumerate(moments):
         scene = Scene(figure, stage, number * (width + gap), stage.foot, width)
         scene.draw(index)

@@ -9,17 +9,6 @@ from jaxdem_ac.view.contacts import Contacts
 from jaxdem_ac.view.episode import FIXED, PASSIVE, Episode
 from jaxdem_ac.view.style import GREEN, GREY, INK, ORANGE, PALE, color_of, mixed, rgb
 
-# A sphere is drawn as discs in each other: size and shift towards the light in radii, and how much darker (below 0) or
-# lighter each is.
-_SHADES = (
-    (1.0, 0.0, -0.30),
-    (0.93, 0.03, -0.14),
-    (0.82, 0.09, 0.0),
-    (0.62, 0.18, 0.13),
-    (0.4, 0.27, 0.3),
-    (0.2, 0.35, 0.6),
-)
-_FLAT = ((1.0, 0.0, 0.0),)
 _LIGHT = np.array([-0.6, 0.8])
 
 
@@ -47,8 +36,9 @@ class Discs:
         self.several = len(kinds) > 1
         self.colors = np.array([rgb(_color(int(kind))) for kind in episode.kinds])
         self.pale = 0.6 if pale else 0.0
-        self.shades = np.array(_SHADES if episode.in_space else _FLAT)
-        self.width = min(0.8, 0.12 * float(np.median(episode.particles.radius[0])) * scale)
+        points = float(np.median(episode.particles.radius[0])) * scale
+        self.shades = _shades(int(np.clip(points, 3, 9)) if episode.in_space else 1)
+        self.width = min(0.8, 0.12 * points)
         self.collection = EllipseCollection(
             [],
             [],
@@ -121,12 +111,18 @@ class Rings:
         axis.add_collection(self.collection, autolim=False)
         self.artists = [self.collection]
         self.legend: list[Any] = []
+        self.drawn: tuple[np.ndarray, np.ndarray] | None = None
 
     def draw(self, index: int) -> None:
-        """Put every ring where its target is."""
+        """Put every ring where its target is; few tasks move them, and rings are slow to make."""
         _, reached = self.episode.arrived(index)
-        centre = self.camera.project(self.targets[index])[:, None, :2]
-        self.collection.set_segments(list(centre + self.radius[:, None, None] * self.ring))
+        targets, drawn = self.targets[index], self.drawn
+        self.drawn = (targets, reached)
+        if drawn is None or not np.array_equal(drawn[0], targets):
+            centre = self.camera.project(targets)[:, None, :2]
+            self.collection.set_segments(list(centre + self.radius[:, None, None] * self.ring))
+        if drawn is not None and np.array_equal(drawn[1], reached):
+            return
         self.collection.set_linestyle(["-" if is_reached else (0, (3.0, 2.0)) for is_reached in reached])
         self.collection.set_linewidth(np.where(reached, 1.8, 1.1))
 
@@ -134,17 +130,23 @@ class Rings:
 class Headings:
     """A line from each centre to the rim, along the orientation or the velocity; none for who rests."""
 
-    def __init__(self, axis: Any, episode: Episode, camera: Camera, scale: float) -> None:
-        from matplotlib.collections import LineCollection
+    def __init__(self, axis: Any, episode: Episode, camera: Camera, scale: float, pale: bool) -> None:
+        from matplotlib.lines import Line2D
 
         self.episode, self.camera = episode, camera
         speed = np.linalg.norm(episode.particles.velocity, axis=-1)[:, episode.kinds != FIXED]
         self.rest = 0.02 * float(np.quantile(speed, 0.95)) if speed.size else 0.0
         width = min(1.6, 0.25 * float(np.median(episode.particles.radius[0])) * scale)
-        self.collection = LineCollection([], linewidths=width, zorder=5, capstyle="butt")
-        axis.add_collection(self.collection, autolim=False)
-        self.colors = np.array([rgb(_on(_color(int(kind)))) for kind in episode.kinds])
-        self.artists = [self.collection]
+        colors = [_color(int(kind)) for kind in episode.kinds]
+        self.colors = np.array([color if pale else _on(color) for color in colors])
+        # One broken line for each colour: a collection of lines would take ten times as long.
+        self.lines = {
+            color: Line2D([], [], color=color, linewidth=width, zorder=5, solid_capstyle="butt")
+            for color in sorted(set(self.colors))
+        }
+        for line in self.lines.values():
+            axis.add_line(line)
+        self.artists = list(self.lines.values())
         self.legend: list[Any] = []
 
     def draw(self, index: int) -> None:
@@ -157,8 +159,10 @@ class Headings:
         if episode.in_space:
             shown = shown & ~_hidden(centre, radius)
         tip = centre + self.camera.project(way) * radius[:, None]
-        self.collection.set_segments(list(np.stack([centre[shown, :2], tip[shown, :2]], axis=1)))
-        self.collection.set_color(self.colors[shown])
+        broken = np.stack([centre, tip, np.full_like(tip, np.nan)], axis=1)[..., :2]
+        for color, line in self.lines.items():
+            points = broken[shown & (self.colors == color)].reshape(-1, 2)
+            line.set_data(points[:, 0], points[:, 1])
 
     def _ways(self, index: int) -> tuple[np.ndarray, np.ndarray]:
         """Return unit vectors, ``(B, dim)``, and who has one, ``(B,)``."""
@@ -173,7 +177,7 @@ class Headings:
 class Forces:
     """Contact forces as lines whose width is proportional to them; the scale stands in the legend."""
 
-    widest = 6.0
+    widest = 4.0
     """Of the force that the scale names, points; the few that are larger are at most half as wide again."""
 
     def __init__(self, axis: Any, camera: Camera, contacts: dict[int, Contacts]) -> None:
@@ -214,8 +218,25 @@ def _on(color: str) -> str:
     return "#FFFFFF" if rgb(color) @ [0.2126, 0.7152, 0.0722] < 0.5 else INK
 
 
+def _shades(num: int) -> np.ndarray:
+    """Return the discs in each other as which a sphere is drawn, ``(num, 3)``, from its dark rim to the light.
+
+    How large each is and how far it is shifted, in radii, and how much darker (below 0) or lighter. One alone is flat.
+    """
+    if num == 1:
+        return np.array([[1.0, 0.0, 0.0]])
+    step = np.linspace(0.0, 1.0, num)
+    return np.column_stack([1.0 - 0.85 * step, 0.36 * step, -0.32 + 0.85 * step**1.3])
+
+
 def _hidden(seen: np.ndarray, radius: np.ndarray) -> np.ndarray:
     """Return whose centre a nearer sphere covers, ``(B,)``."""
-    apart = np.linalg.norm(seen[:, None, :2] - seen[None, :, :2], axis=-1)
-    nearer = seen[None, :, 2] > seen[:, None, 2]
-    return (nearer & (apart < radius[None])).any(1)
+    from scipy.spatial import cKDTree
+
+    pairs = cKDTree(seen[:, :2]).query_pairs(float(radius.max()), output_type="ndarray")
+    both = np.concatenate([pairs, pairs[:, ::-1]])
+    behind, before = both.T
+    covers = np.linalg.norm(seen[behind, :2] - seen[before, :2], axis=-1) < radius[before]
+    hidden = np.zeros(len(seen), bool)
+    hidden[behind[covers & (seen[before, 2] > seen[behind, 2])]] = True
+    return hidden

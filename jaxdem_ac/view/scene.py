@@ -27,6 +27,11 @@ class Stage:
         self.contacts = _contacts(episode, moments) if look.forces else {}
 
     @property
+    def head(self) -> float:
+        """Height of the line that says time and success, inches; 0 where there is neither."""
+        return LABEL if self.episode.decision_time or self.episode.success is not None else 0.0
+
+    @property
     def foot(self) -> float:
         """Height of the line that explains species, forces and rays, inches; 0 where there is nothing to explain."""
         several = len(set(self.episode.kinds[self.episode.kinds >= 0].tolist())) > 1
@@ -98,7 +103,7 @@ def _layers(axis: Any, stage: Stage, scale: float) -> list[Layer]:
     episode, look, camera = stage.episode, stage.look, stage.camera
     layers: list[Layer] = [Discs(axis, episode, camera, scale, pale=look.forces), Rings(axis, episode, camera)]
     if look.heading:
-        layers.append(Headings(axis, episode, camera, scale))
+        layers.append(Headings(axis, episode, camera, scale, pale=look.forces))
     if look.forces:
         layers.append(Forces(axis, camera, stage.contacts))
     if look.rays is not None:
