@@ -107,7 +107,11 @@ def curve_of(run: Run, figure: str, x: str = "steps") -> Curve | None:
     if num < 3:
         return Curve(common, mean, values.min(0), values.max(0))
     spread = student_t(num - 1) * values.std(0, ddof=1) / np.sqrt(num)
-    return Curve(common, mean, mean - spread, mean + spread)
+    low, high = mean - spread, mean + spread
+    if figure == "final_success":
+        # A share, whatever the interval says.
+        low, high = np.clip([low, high], 0.0, 1.0)
+    return Curve(common, mean, low, high)
 
 
 def _points(reports: Reports, figure: str, x: str) -> tuple[np.ndarray, np.ndarray]:
@@ -148,7 +152,7 @@ def plot_runs(runs: Sequence[Run], path: Path, *, x: str = "steps", title: str |
     for axis, (panel, found) in zip(np.ravel(figure.subplots(1, len(curves))), curves.items(), strict=True):
         for number, curve in enumerate(found):
             if curve is not None:
-                _draw_curve(axis, curve, unit, number, clip=panel == "success")
+                _draw_curve(axis, curve, unit, number)
         axis.set_xlabel(label)
         axis.set_title(PANELS[panel][1], fontsize=9)
         axis.grid(alpha=0.25)
@@ -178,13 +182,11 @@ def last_figures(run: Run) -> dict[str, Any]:
     return found
 
 
-def _draw_curve(axis: Any, curve: Curve, unit: float, number: int, clip: bool) -> None:
+def _draw_curve(axis: Any, curve: Curve, unit: float, number: int) -> None:
     style = {"color": color_of(number), "linestyle": LINES[(number // len(SERIES) + number) % len(LINES)]}
     axis.plot(curve.x / unit, curve.mean, linewidth=1.6, marker="o" if len(curve.x) < 3 else None, **style)
     if (curve.low < curve.high).any():
-        # The mean of shares is one, whatever the interval says.
-        low, high = np.clip([curve.low, curve.high], *((0, 1) if clip else (-np.inf, np.inf)))
-        axis.fill_between(curve.x / unit, low, high, color=style["color"], alpha=0.2, linewidth=0)
+        axis.fill_between(curve.x / unit, curve.low, curve.high, color=style["color"], alpha=0.2, linewidth=0)
 
 
 def _add_legend(figure: Any, runs: Sequence[Run]) -> None:
@@ -202,5 +204,5 @@ def _add_legend(figure: Any, runs: Sequence[Run]) -> None:
 def _band(run: Run) -> str:
     """Return what is said of a run's band."""
     num = len(run.seeds)
-    said = {1: "", 2: "lowest to highest of 2 seeds"}.get(num, f"95 % of Student's t, {num} seeds")
+    said = {1: "", 2: "mean of 2 seeds, lower to higher"}.get(num, f"mean of {num} seeds, Student's 95 % interval")
     return f" ({said})" if said else ""
