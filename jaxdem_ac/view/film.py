@@ -94,9 +94,9 @@ def _gif(path: Path, film: Film, fps: float) -> Iterator[Sink]:
 
     chosen = [film.frame(film.moments[at]) for at in (0, len(film.moments) // 2, -1)]
     palette = Image.fromarray(np.concatenate(chosen)).quantize(COLORS)
-    # The lightest is a mean of what is nearly white: paper is white.
+    # Of each four neighbouring tones Pillow looks up one: paper would become nearly white.
     colors = np.array(palette.getpalette()).reshape(-1, 3)
-    colors[colors.sum(1).argmax()] = 255
+    colors[(colors >= 248).all(axis=1)] = 255
     palette.putpalette(colors.ravel().tolist())
     frames: list[Any] = []
 
