@@ -45,6 +45,7 @@ def _rays(_: click.Context, __: click.Parameter, text: str | None) -> int | str 
 @click.pass_context
 def render(
     context: click.Context,
+    /,
     run: Path | None,
     recording: Path | None,
     formats: str | None,
@@ -62,9 +63,10 @@ def render(
     """
     if (run is None) == (recording is None):
         raise click.UsageError("render: what is drawn is RUN or --recording FILE, one of them. Name it.")
-    played = {"seed": seed, "decisions": decisions, "sample": sample}
+    played: dict[str, Any] = {"seed": seed, "decisions": decisions, "sample": sample}
     if vtk is not None:
         _only(context, "--vtk", {"run", "vtk", "as_json", *played})
+        assert run is not None
         from jaxdem_ac.plugin.vtk import render_vtk
 
         written = [render_vtk(run, vtk, **played)]
@@ -87,7 +89,9 @@ def _drawn(
 ) -> list[Path]:
     from jaxdem_ac.view.render import render_recorded, render_run
 
-    chosen = {} if formats is None else {"formats": [name.strip() for name in formats.split(",") if name.strip()]}
+    chosen: dict[str, Any] = (
+        {} if formats is None else {"formats": [name.strip() for name in formats.split(",") if name.strip()]}
+    )
     if recording is None:
         assert run is not None
         return render_run(run, out=out, **chosen, **played, **look)

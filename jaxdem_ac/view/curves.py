@@ -9,7 +9,7 @@ import numpy as np
 
 from jaxdem_ac.trainers.evaluate import student_t
 from jaxdem_ac.trainers.folder import METRICS, read_metrics
-from jaxdem_ac.view.style import LINES, SERIES, color_of, new_figure, save_figure
+from jaxdem_ac.view.style import LINES, color_of, new_figure, save_figure
 
 PANELS = {
     "success": ("final_success", "success at the end of an episode"),
@@ -183,21 +183,24 @@ def last_figures(run: Run) -> dict[str, Any]:
 
 
 def _draw_curve(axis: Any, curve: Curve, unit: float, number: int) -> None:
-    style = {"color": color_of(number), "linestyle": LINES[(number // len(SERIES) + number) % len(LINES)]}
+    style = _style(number)
     axis.plot(curve.x / unit, curve.mean, linewidth=1.6, marker="o" if len(curve.x) < 3 else None, **style)
     if (curve.low < curve.high).any():
         axis.fill_between(curve.x / unit, curve.low, curve.high, color=style["color"], alpha=0.2, linewidth=0)
+
+
+def _style(number: int) -> dict[str, Any]:
+    """Return colour and dashes of a run: each alone tells it from its neighbours."""
+    return {"color": color_of(number), "linestyle": LINES[number % len(LINES)]}
 
 
 def _add_legend(figure: Any, runs: Sequence[Run]) -> None:
     """Name the runs below the panels, and say what their bands are."""
     from matplotlib.lines import Line2D
 
-    handles = [
-        Line2D([], [], color=color_of(number), linestyle=LINES[(number // len(SERIES) + number) % len(LINES)],
-            linewidth=1.6, label=run.name + _band(run))
-        for number, run in enumerate(runs)
-    ]  # fmt: skip
+    handles: list[Any] = [
+        Line2D([], [], linewidth=1.6, label=run.name + _band(run), **_style(number)) for number, run in enumerate(runs)
+    ]
     figure.legend(handles=handles, loc="outside lower center", ncols=min(3, len(runs)), frameon=False, fontsize=8)
 
 

@@ -22,8 +22,8 @@ FIXED, PASSIVE = -1, -2
 class Episode:
     """T + 1 frames of B particles, and M targets."""
 
-    particles: Particles
-    """Leaves ``(T + 1, B, ...)``."""
+    particles: Any
+    """Particles whose leaves are NumPy's, ``(T + 1, B, ...)``."""
     box_low: np.ndarray
     """``(2,)`` or ``(3,)``, length; particles in space may stand on a floor of two dimensions."""
     box_high: np.ndarray
@@ -157,10 +157,9 @@ class Episode:
         """Whether particles have three coordinates."""
         return self.particles.position.shape[-1] == 3
 
-    def frame(self, index: int) -> Particles:
+    def frame(self, index: int) -> Any:
         """Return the particles of one frame, leaves ``(B, ...)``."""
-        found: Particles = jax.tree.map(lambda leaf: leaf[index], self.particles)
-        return found
+        return jax.tree.map(lambda leaf: leaf[index], self.particles)
 
     def moments(self, most: int, every: int | None = None) -> list[int]:
         """Return which frames to draw, the last one always among them: evenly spread, or every so many."""

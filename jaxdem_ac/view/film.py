@@ -31,7 +31,7 @@ class Film:
         # Matplotlib rounds: half a pixel more gives the one that is meant.
         width = (across + 0.5) / DPI
         up = _even((stage.height(width) + stage.foot + stage.head) * DPI)
-        figure = new_figure(width, (up + 0.5) / DPI, layout="none", dpi=DPI)
+        figure = new_figure(width, (up + 0.5) / DPI, layout=None, dpi=DPI)
         self.scene = Scene(figure, stage, 0.0, stage.foot, width)
         if stage.foot:
             add_legend(figure, self.scene.legend)
@@ -79,7 +79,7 @@ def write_strip(episode: Episode, path: Path, look: Look) -> None:
     stage = Stage(episode, look, moments)
     width, gap = 3.0, 0.1
     across = len(moments) * (width + gap) - gap
-    figure = new_figure(across, stage.height(width) + stage.foot + stage.head, layout="none")
+    figure = new_figure(across, stage.height(width) + stage.foot + stage.head, layout=None)
     for number, index in enumerate(moments):
         scene = Scene(figure, stage, number * (width + gap), stage.foot, width)
         scene.draw(index)

@@ -39,7 +39,7 @@ class Discs:
         points = float(np.median(episode.particles.radius[0])) * scale
         self.shades = _shades(int(np.clip(points, 3, 9)) if episode.in_space else 1)
         self.width = min(0.8, 0.12 * points)
-        self.collection = EllipseCollection(
+        self.collection: Any = EllipseCollection(
             [],
             [],
             [],
@@ -107,7 +107,7 @@ class Rings:
         moving = episode.particles.radius[0][episode.kinds >= 0]
         radius = moving.mean() if episode.target_radius is None else episode.target_radius
         self.radius = np.broadcast_to(radius, self.targets.shape[1:2])
-        self.collection = LineCollection([], colors=ORANGE, zorder=2 if lies else 4)
+        self.collection: Any = LineCollection([], colors=ORANGE, zorder=2 if lies else 4)
         axis.add_collection(self.collection, autolim=False)
         self.artists = [self.collection]
         self.legend: list[Any] = []
@@ -186,7 +186,7 @@ class Forces:
 
         self.camera, self.contacts = camera, contacts
         self.full = nice(np.concatenate([found.force for found in contacts.values()]))
-        self.collection = LineCollection([], colors=INK, zorder=6, capstyle="round")
+        self.collection: Any = LineCollection([], colors=INK, zorder=6, capstyle="round")
         axis.add_collection(self.collection, autolim=False)
         self.artists = [self.collection]
         label = "no contact" if self.full == 0 else f"contact force {self.full:g}"

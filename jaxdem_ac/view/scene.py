@@ -147,7 +147,7 @@ def _draw_box(axis: Any, episode: Episode, camera: Camera) -> None:
 
     corners = camera.project(_corners(episode))
     depth = corners[..., 2]
-    nearest = np.unravel_index(np.argmax(depth), depth.shape)
+    nearest = [int(place) for place in np.unravel_index(np.argmax(depth), depth.shape)]
     whole = episode.in_space and len(episode.box_low) == 3
     back, front = [], []
     for axis_number in range(3 if whole else 2):
