@@ -18,6 +18,7 @@ from jaxdem_ac.cli_bench import bench
 from jaxdem_ac.cli_options import RUN as _RUN
 from jaxdem_ac.cli_replay import record, replay
 from jaxdem_ac.cli_train import train
+from jaxdem_ac.cli_view import plot, render
 from jaxdem_ac.registry import suggest
 
 # What a user's mistake raises; anything else shows its traceback.
@@ -145,30 +146,6 @@ def evaluate(run: Path, episodes: int, seed: int, sample: bool, no_baseline: boo
 
 @main.command()
 @_RUN
-@click.option("--seed", default=1_000, show_default=True, help="Of the episode.")
-@click.option("--decisions", default=None, type=int, help="Length of the animation.  [default: one episode]")
-@click.option("--sample", is_flag=True, help="Sample actions; else the policy's mode is played.")
-@click.option("--vtk", type=click.Path(path_type=Path), metavar="FOLDER",
-    help="Write frames for ParaView there instead, by JaxDEM's own writer.")  # fmt: skip
-@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-def render(run: Path, seed: int, decisions: int | None, sample: bool, vtk: Path | None, as_json: bool) -> None:
-    """Write episode.gif, episode.png and learning_curve.png into a run's folder."""
-    if vtk is None:
-        from jaxdem_ac.view.render import render_run
-
-        written = render_run(run, seed=seed, decisions=decisions, sample=sample)
-    else:
-        from jaxdem_ac.plugin.vtk import render_vtk
-
-        written = [render_vtk(run, vtk, seed=seed, decisions=decisions, sample=sample)]
-    if as_json:
-        click.echo(json.dumps([str(path) for path in written]))
-    else:
-        click.echo("wrote " + ", ".join(str(path) for path in written))
-
-
-@main.command()
-@_RUN
 @click.argument("path", type=click.Path(path_type=Path))
 @click.option("--sample", is_flag=True, help="Actions are sampled, with the data of a random key as second argument.")
 @click.option("--jaxdem", is_flag=True, help="PATH is a new folder, for JaxDEM's CheckpointModelLoader.")
@@ -292,6 +269,8 @@ def autoload(action: str, as_json: bool) -> None:
 main.add_command(bench)
 main.add_command(record)
 main.add_command(replay)
+main.add_command(plot)
+main.add_command(render)
 main.add_command(train)
 
 if __name__ == "__main__":

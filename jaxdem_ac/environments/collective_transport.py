@@ -46,6 +46,11 @@ class CollectiveTransportState:
     vicinity: Vicinity
     """Lists of neighbours, where the swarm is large enough for them."""
 
+    @property
+    def reached(self) -> Array:
+        """Which goals have been reached, ``(G,)`` of bool."""
+        return jnp.arange(self.targets.shape[-2]) < self.num_reached[..., None]
+
 
 @dataclass(frozen=True, kw_only=True)
 class CollectiveTransport(task.SwarmTask):
@@ -131,6 +136,7 @@ class CollectiveTransport(task.SwarmTask):
     """Of contacts, force / length."""
 
     success_name: ClassVar[str] = "goals reached"
+    lidar_senses: ClassVar[tuple[str, ...]] = ("swarm and walls",)
     room_lengths: ClassVar[tuple[str, ...]] = ("arena_size", "box_padding")
 
     def __post_init__(self) -> None:

@@ -124,6 +124,7 @@ class Evacuation(task.SwarmTask):
     """Of contacts that slip slowly, mass / time."""
 
     success_name: ClassVar[str] = "share outside"
+    lidar_senses: ClassVar[tuple[str, ...]] = ("crowd", "walls")
     room_lengths: ClassVar[tuple[str, ...]] = ("room_size", "forecourt")
 
     def __post_init__(self) -> None:

@@ -52,6 +52,7 @@ class MultiNavigator(Navigator):
 
     success_name: ClassVar[str] = "at target"
     near: ClassVar[float] = 2.5
+    lidar_senses: ClassVar[tuple[str, ...]] = ("swarm and walls",)
 
     @property
     def observation_size(self) -> int:

@@ -45,6 +45,7 @@ class SwarmNavigator(Navigator):
 
     success_name: ClassVar[str] = "coverage"
     senses_targets: ClassVar[bool] = True
+    lidar_senses: ClassVar[tuple[str, ...]] = ("targets", "swarm and walls")
 
     @property
     def observation_size(self) -> int:

@@ -124,6 +124,7 @@ class SwarmRoller(task.SwarmTask):
     """Of contacts that slip slowly, mass / time: rolling creeps by the force of friction divided by this."""
 
     success_name: ClassVar[str] = "coverage"
+    lidar_senses: ClassVar[tuple[str, ...]] = ("targets", "swarm and walls")
     room_lengths: ClassVar[tuple[str, ...]] = ("min_box_size", "max_box_size", "box_padding")
 
     def __post_init__(self) -> None:

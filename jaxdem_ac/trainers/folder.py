@@ -13,7 +13,7 @@ Metrics = dict[str, Any]
 
 FORMAT = 3
 CONFIG, METRICS, CHECKPOINTS = "config.json", "metrics.jsonl", "checkpoints"
-PICTURES = ("episode.gif", "episode.png", "learning_curve.png")
+PICTURES = ("episode.gif", "episode.mp4", "episode.png", "learning_curve.png")
 LOGS = ("tensorboard", "wandb")
 OWN_FILES = (CONFIG, METRICS, CHECKPOINTS, *LOGS, *PICTURES)
 
