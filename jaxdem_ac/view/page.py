@@ -31,10 +31,12 @@ _MARGIN, _MARGIN_EACH = 8_000, 6_000
 
 _LIGHT = {
     "particle": style.BLUE, "there": style.GREEN, "target": style.ORANGE, "fixed": style.GREY,
+    "passive": style.YELLOW,
     "species": (style.BLUE, style.AMBER, style.PURPLE, style.SKY, style.YELLOW, style.GREY),
 }  # fmt: skip
 _DARK = {
     "particle": style.SKY, "there": style.GREEN, "target": style.ORANGE, "fixed": style.SILVER,
+    "passive": style.YELLOW,
     "species": (style.SKY, style.AMBER, style.PURPLE, style.BLUE, style.YELLOW, style.SILVER),
 }  # fmt: skip
 
@@ -95,12 +97,12 @@ def write_report(
         else _played(run_dir, config, episodes, seed=seed, decisions=decisions, sample=sample)
     )
     count = len(recordings) or episodes
-    room = LIMIT - len(_page(config, metrics, [])) - _MARGIN - _MARGIN_EACH * count
+    room = LIMIT - len(_encoded(_page(config, metrics, []))) - _MARGIN - _MARGIN_EACH * count
     packed: list[Episode] = []
     for label, recording in chosen:
         packed.append(_episode(recording, label, room / (count - len(packed)), config))
         room -= len(json.dumps(packed[-1]))
-    page = _page(config, metrics, packed)
+    page = _encoded(_page(config, metrics, packed))
     assert len(page) <= LIMIT
     _write(path, page)
     return path
@@ -181,7 +183,7 @@ def _asset(name: str) -> str:
 
 
 def _script() -> str:
-    return "(() => {\n\"use strict\";\n" + "\n".join(map(_asset, _SCRIPTS)) + "})();"
+    return '(() => {\n"use strict";\n' + "\n".join(map(_asset, _SCRIPTS)) + "})();"
 
 
 def _style() -> str:
@@ -211,9 +213,7 @@ def _lead(config: TrainConfig | None) -> str:
     return f"{config.model}{sharing}, actions in {config.action_space}, seed {config.seed}"
 
 
-def _summary(
-    config: TrainConfig | None, metrics: Sequence[Mapping[str, Any]], episodes: Sequence[Episode]
-) -> str:
+def _summary(config: TrainConfig | None, metrics: Sequence[Mapping[str, Any]], episodes: Sequence[Episode]) -> str:
     facts: dict[str, str] = {}
     if metrics:
         last = metrics[-1]
@@ -222,7 +222,8 @@ def _summary(
         facts["agent-steps"] = f"{last['steps']:,}"
         if "seconds" in last:
             facts["training, seconds"] = f"{last['seconds']:,.0f}"
-            facts["agent-steps per second"] = f"{last['steps'] / max(last['seconds'], 1e-9):,.0f}"
+        if "agent_steps_per_second" in last:
+            facts["agent-steps per second at its end"] = written(last["agent_steps_per_second"])
     if config is not None and "num_particles" in config.env_kw:
         facts["particles"] = str(config.env_kw["num_particles"])
     cards = "\n".join(f"<div><dt>{escape(name)}</dt><dd>{escape(value)}</dd></div>" for name, value in facts.items())
@@ -295,11 +296,15 @@ def _kept_of(episode: Episode) -> str:
     )
 
 
-def _write(path: Path, page: str) -> None:
+def _encoded(page: str) -> bytes:
+    # A name out of JSON may hold half a surrogate pair, which UTF-8 cannot.
+    return page.encode("utf-8", "xmlcharrefreplace")
+
+
+def _write(path: Path, page: bytes) -> None:
     draft = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
-        # A name out of JSON may hold half a surrogate pair, which UTF-8 cannot.
-        draft.write_bytes(page.encode("utf-8", "xmlcharrefreplace"))
+        draft.write_bytes(page)
         draft.replace(path)
     finally:
         draft.unlink(missing_ok=True)

@@ -33,11 +33,12 @@ def curves_section(metrics: Sequence[Mapping[str, Any]]) -> str:
     if not series:
         return ""
     figures = "\n".join(_figure(name, points) for name, points in series.items())
-    thinned = f" Drawn and listed: {len(chosen)} of {len(metrics)} reports." if len(chosen) < len(metrics) else ""
+    few = len(chosen) < len(metrics)
+    thinned = f'<p class="fine">Drawn and listed: {len(chosen)} of {len(metrics)} reports.</p>\n' if few else ""
     return (
         '<section aria-labelledby="curves-title">\n<h2 id="curves-title">Learning curves</h2>\n'
         f'<div class="curves">\n{figures}\n</div>\n'
-        f'<p class="fine">Against agent-steps.{thinned}</p>\n{_table(chosen, list(series))}\n</section>'
+        f"{thinned}{_table(chosen, list(series))}\n</section>"
     )
 
 
@@ -128,9 +129,7 @@ def _horizontal(y: float, text: str) -> str:
 
 def _vertical(x: float, text: str) -> str:
     foot = HEIGHT - FOOT
-    return (
-        f'<path class="axis" d="M{x} {foot}v4"/><text x="{x}" y="{foot + 16}" text-anchor="middle">{text}</text>'
-    )
+    return f'<path class="axis" d="M{x} {foot}v4"/><text x="{x}" y="{foot + 16}" text-anchor="middle">{text}</text>'
 
 
 def _table(metrics: Sequence[Mapping[str, Any]], names: list[str]) -> str:

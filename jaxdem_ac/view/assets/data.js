@@ -65,7 +65,6 @@ class Episode {
     episode.dx = new Float64Array(episode.count);
     episode.dy = new Float64Array(episode.count);
     episode.there = new Uint8Array(episode.count);
-    episode.thereFrame = -1;
     return episode;
   }
 
@@ -83,7 +82,7 @@ class Episode {
       x[i] = position.get(kept, i, 0) + part * dx[i];
       y[i] = position.get(kept, i, 1) + part * dy[i];
     }
-    if (this.targets && this.thereFrame !== Math.floor(time)) this.#seeWhoIsThere(Math.floor(time));
+    if (this.targets) this.#seeWhoIsThere(Math.floor(time));
   }
 
   /** A way that leads through a side of a periodic box is the short one. */
@@ -95,21 +94,20 @@ class Episode {
 
   /** Mark whose centre is as near to a target as it has to be. */
   #seeWhoIsThere(frame) {
-    const { targets, there } = this;
+    const { targets, there, x, y, radii, count } = this;
     const kept = targets.keptBefore[Math.min(frame, targets.total - 1)];
     there.fill(0);
     for (let target = 0; target < targets.particles; target++) {
       const tx = targets.get(kept, target, 0);
       const ty = targets.get(kept, target, 1);
       const reach = this.target_radius?.get(0, target, 0);
-      for (let i = 0; i < this.count; i++) {
-        const near = reach ?? this.radii[i];
-        const ex = this.x[i] - tx;
-        const ey = this.y[i] - ty;
+      for (let i = 0; i < count; i++) {
+        const near = reach ?? radii[i];
+        const ex = x[i] - tx;
+        const ey = y[i] - ty;
         if (ex * ex + ey * ey <= near * near) there[i] = 1;
       }
     }
-    this.thereFrame = frame;
   }
 
   /** The task's figure at a frame: it is known after a decision. NaN where it is not. */

@@ -4,7 +4,8 @@
 function written(number, step) {
   if (!Number.isFinite(number)) return "not a number";
   const digits = step > 0 ? Math.ceil(-Math.log10(step)) : 4;
-  return digits > 6 || digits < -2 ? number.toPrecision(4) : number.toFixed(Math.max(0, digits));
+  const isTiny = digits > 6 && number !== 0 && Math.abs(number) < 1e-3;
+  return isTiny || digits < -3 ? number.toPrecision(3) : number.toFixed(Math.min(5, Math.max(0, digits)));
 }
 
 /** All components of a particle in a kept frame, written out. */

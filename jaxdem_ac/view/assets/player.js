@@ -30,6 +30,7 @@ class Player {
     const episode = await Episode.open(this.episodes[number]);
     this.episode = episode;
     this.hovered = this.kept = -1;
+    element("episode").value = number;
     element("chosen").value = "";
     element("chosen").max = episode.count - 1;
     element("scrub").max = episode.decisions;
@@ -50,8 +51,10 @@ class Player {
     requestAnimationFrame((now) => this.#advance(now));
   }
 
+  /** Stop at a frame, so that picture and numbers are of the same moment. */
   pause() {
     this.playing = false;
+    this.time = this.frame;
     element("play").textContent = "Play";
     if (this.episode) this.#show();
   }
@@ -115,7 +118,7 @@ class Player {
     const scrub = element("scrub");
     scrub.value = frame;
     scrub.setAttribute("aria-valuetext", words.join(", "));
-    element("strip").lastElementChild.setAttribute("d", `M${(1000 * frame) / episode.decisions} 0V40`);
+    document.querySelector("#strip .now").setAttribute("d", `M${(1000 * frame) / episode.decisions} 0V40`);
     this.panel.show(episode, frame, chosen, chosen === this.kept);
     if (!this.playing) this.panel.say();
   }
@@ -189,8 +192,9 @@ function showLegend(episode, colours) {
     for (const number of [...new Set(episode.species)].sort((a, b) => a - b)) {
       entries.push([`species-${number % 6}`, `species ${number}`]);
     }
-    if (episode.count > episode.acting + episode.fixed.size) entries.push(["particle", "does not act by itself"]);
   } else entries.push(["particle", "particle"]);
+  const passive = Array.from({ length: episode.count - episode.acting }, (_, i) => episode.acting + i);
+  if (passive.some((i) => !episode.fixed.has(i))) entries.push(["passive", "does not act by itself"]);
   if (episode.targets) {
     const near = episode.target_radius ? "centre inside a target's ring" : "centre within its radius of a target";
     entries.push([episode.species ? "there ring" : "there", near], ["target ring", "target"]);
@@ -223,7 +227,8 @@ function showStrip(episode) {
     const success = episode.successAt(frame);
     if (Number.isFinite(success)) points.push(`${(1000 * frame) / episode.decisions} ${39 - 38 * success}`);
   }
-  const [area, line] = strip.children;
+  element("strip-title").textContent = `${episode.success_name} over the episode, from 0 to 1`;
+  const [area, line] = strip.querySelectorAll("path");
   line.setAttribute("d", `M${points.join("L")}`);
   area.setAttribute("d", `M${points[0].split(" ")[0]} 40L${points.join("L")}V40z`);
 }
@@ -233,7 +238,7 @@ async function startPlayer(episodes) {
   // For scripts, and for tests.
   window.jaxdemPlayer = player;
   element("episode").replaceChildren(
-    ...episodes.map((episode, number) => new Option(`seed ${episode.seed}${episode.label ?? ""}`, number)),
+    ...episodes.map((episode, number) => new Option(episode.label, number)),
   );
   await player.open(0);
   if (!matchMedia("(prefers-reduced-motion: reduce)").matches) player.play();

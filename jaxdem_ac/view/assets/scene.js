@@ -12,7 +12,7 @@ class Scene {
     const style = getComputedStyle(document.documentElement);
     const read = (name) => style.getPropertyValue(`--${name}`).trim();
     this.colours = Object.fromEntries(
-      ["ground", "ink", "particle", "there", "target", "fixed", "edge", "box"].map((name) => [name, read(name)]),
+      ["ground", "ink", "particle", "there", "target", "fixed", "passive", "edge", "box"].map((name) => [name, read(name)]),
     );
     this.colours.species = [0, 1, 2, 3, 4, 5].map((number) => read(`species-${number}`));
   }
@@ -74,11 +74,11 @@ class Scene {
     episode.moveTo(time);
     context.clearRect(0, 0, this.canvas.width, this.canvas.height);
     this.#box();
+    if (episode.targets) this.#targets(Math.floor(time));
     const groups = this.#groups();
     for (const [colour, members] of groups) this.#discs(members, colour);
     if (groups.ringed.length) this.#rings(groups.ringed);
     this.#ticks();
-    if (episode.targets) this.#targets(Math.floor(time));
     if (chosen >= 0) this.#mark(chosen, colours.ink);
   }
 
@@ -94,18 +94,18 @@ class Scene {
     context.setLineDash([]);
   }
 
-  /** Particles by colour. Of several species those on a target keep their colour, and are ringed. */
+  /** Particles by colour. Those on a target whose colour says what they are keep it, and are ringed. */
   #groups() {
     const { episode, colours } = this;
     const groups = new Map();
     groups.ringed = [];
     for (let i = 0; i < episode.count; i++) {
       const there = episode.there[i] && !episode.fixed.has(i);
-      let colour = colours.particle;
+      let colour = there ? colours.there : colours.particle;
       if (episode.fixed.has(i)) colour = colours.fixed;
-      else if (episode.species && i < episode.acting) colour = colours.species[episode.species[i] % 6];
-      else if (there) colour = colours.there;
-      if (there && episode.species) groups.ringed.push(i);
+      else if (i >= episode.acting) colour = colours.passive;
+      else if (episode.species) colour = colours.species[episode.species[i] % 6];
+      if (there && colour !== colours.there) groups.ringed.push(i);
       if (!groups.has(colour)) groups.set(colour, []);
       groups.get(colour).push(i);
     }
@@ -117,7 +117,7 @@ class Scene {
     this.#circles(members, 0);
     context.fillStyle = colour;
     context.fill();
-    if (this.scale * this.episode.radii[members[0]] < 3) return;
+    if (this.scale * this.episode.radii[members[0]] < 6) return;
     context.strokeStyle = this.colours.edge;
     context.lineWidth = 0.75;
     context.stroke();
