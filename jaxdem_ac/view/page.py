@@ -13,7 +13,6 @@ from typing import Any
 
 import numpy as np
 
-from jaxdem_ac import __version__
 from jaxdem_ac.trainers.checkpoint import build_environment, load_policy
 from jaxdem_ac.trainers.config import TrainConfig
 from jaxdem_ac.trainers.folder import REPORT, read_metrics, single
@@ -79,18 +78,13 @@ def write_report(
     ValueError
         If there is nothing to show or nowhere to write, or an episode does not fit into :data:`LIMIT`.
     """
-    if run_dir is None and (not recordings or out is None):
-        raise ValueError(
-            "report: a page is of a run, or of recordings with a file to write; got neither. "
-            "Give RUN, or --recording FILE --out FILE."
-        )
     if isinstance(episodes, bool) or not isinstance(episodes, int) or episodes < 0:
         raise ValueError(f"report: episodes is a whole number from 0; got episodes={episodes!r}. Raise it.")
+    if run_dir is None and not recordings:
+        raise ValueError("report: a page is of a run or of recordings; got neither. Give RUN, or --recording FILE.")
     config = None if run_dir is None else single(run_dir)
     metrics = [] if run_dir is None else read_metrics(run_dir)
-    path = Path(run_dir or "") / REPORT if out is None else Path(out)
-    if path.is_dir() or not path.parent.is_dir():
-        raise ValueError(f"report: out is a file in a folder that is there; got out={str(path)!r}. Choose another.")
+    path = _target(run_dir, out)
     chosen: Iterator[tuple[str, Recording]] = (
         ((Path(file).name, Recording.load(file)) for file in recordings)
         if recordings
@@ -105,6 +99,16 @@ def write_report(
     page = _encoded(_page(config, metrics, packed))
     assert len(page) <= LIMIT
     _write(path, page)
+    return path
+
+
+def _target(run_dir: str | Path | None, out: str | Path | None) -> Path:
+    """Return the file to write, or raise ValueError if it cannot be one."""
+    if run_dir is None and out is None:
+        raise ValueError("report: without a run the file has no place; got no out. Give --out FILE.")
+    path = Path(out) if out is not None else Path(str(run_dir)) / REPORT
+    if path.is_dir() or not path.parent.is_dir():
+        raise ValueError(f"report: out is a file in a folder that is there; got out={str(path)!r}. Choose another.")
     return path
 
 
@@ -146,9 +150,9 @@ def _success_name(recording: Recording) -> str:
 def _species(recording: Recording, config: TrainConfig | None) -> list[int] | None:
     """Return the species of the particles that act, where there are several."""
     named = recording.env_kw.get("species") or (config.model_kw.get("species") if config is not None else None)
-    if not isinstance(named, list | tuple) or len(named) != recording.action.shape[1] or len(set(named)) < 2:
+    if not isinstance(named, list | tuple) or not all(isinstance(each, int) for each in named):
         return None
-    return [int(each) for each in named]
+    return list(named) if len(named) == recording.action.shape[1] and len(set(named)) > 1 else None
 
 
 def _page(config: TrainConfig | None, metrics: Sequence[Mapping[str, Any]], episodes: Sequence[Episode]) -> str:
@@ -172,7 +176,7 @@ def _page(config: TrainConfig | None, metrics: Sequence[Mapping[str, Any]], epis
         heading=escape(heading),
         lead=escape(_lead(config)),
         sections="\n".join(section for section in sections if section),
-        footer=f"Written by jaxdem-ac {escape(__version__)}. This file loads nothing from anywhere.",
+        footer="Written by jaxdem-ac. This file loads nothing from anywhere.",
         data=_json({"episodes": list(episodes)}),
         script=script,
     )

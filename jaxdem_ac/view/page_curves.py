@@ -79,10 +79,8 @@ def _figure(name: str, points: Points) -> str:
     line = " ".join(f"{x},{y}" for x, y in placed)
     if len(placed) == 1:
         marks.append(f'<circle class="dot" cx="{placed[0][0]}" cy="{placed[0][1]}" r="3"/>')
-    words = (
-        f"From {written(points[0][1])} to {written(points[-1][1])}; between {written(min(y for _, y in points))} and "
-        f"{written(max(y for _, y in points))}"
-    )
+    values = [y for _, y in points]
+    words = f"last {written(values[-1])}, range {written(min(values))} to {written(max(values))}"
     data = [[*where, written(x), written(y)] for where, (x, y) in zip(placed, points, strict=True)]
     foot = HEIGHT - FOOT
     return (
@@ -143,5 +141,6 @@ def _table(metrics: Sequence[Mapping[str, Any]], names: list[str]) -> str:
     return (
         '<details><summary>The same as a table</summary>\n<div class="scroll" tabindex="0" role="region" '
         'aria-label="Reports of the training"><table class="plain">\n<caption>Reports of the training</caption>\n'
-        f'<thead><tr><th scope="col">agent-steps</th>{head}</tr></thead>\n<tbody>\n{rows}\n</tbody></table></div></details>'
+        f'<thead><tr><th scope="col">agent-steps</th>{head}</tr></thead>\n<tbody>\n{rows}\n'
+        "</tbody></table></div></details>"
     )

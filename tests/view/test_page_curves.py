@@ -34,7 +34,7 @@ def test_points_lie_where_their_numbers_are() -> None:
     # The axes of the figure: x from 52 to 328, y from 162 up to 10.
     assert (x0, y0, x1, y1) == (190.0, 162.0, 328.0, 10.0)
     assert 'points="190.0,162.0 328.0,10.0"' in section
-    assert "From 0 to 1" in section
+    assert "last 1, range 0 to 1" in section
 
 
 def test_reports_without_a_number_are_left_out_of_its_curve() -> None:

@@ -29,7 +29,7 @@ class Scene {
 
   /** The least and the greatest of all positions, by a radius more. */
   static #extent({ position, radii }) {
-    const margin = Math.max(...radii);
+    const margin = radii.reduce((most, radius) => Math.max(most, radius), 0);
     const span = (axis) => position.step[axis] * (position.missing - 1);
     return [
       [0, 1].map((axis) => position.low[axis] - margin),
