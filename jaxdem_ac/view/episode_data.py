@@ -10,8 +10,8 @@ import numpy as np
 
 from jaxdem_ac.trainers.recording import Recording
 
-# What follows is what an episode says beside its arrays: names, shape, the box.
-_ABOUT_BYTES = 2_000
+# Of the arrays, with what stands between them.
+_NAMES = 500
 
 
 @dataclass(frozen=True)
@@ -169,7 +169,8 @@ def pack_episode(recording: Recording, room: float, species: list[int] | None = 
         If not even a few frames of the positions fit.
     """
     frames = np.asarray(recording.particles.position)
-    left = room - _ABOUT_BYTES - 8 * len(species or [])
+    about = _about(recording, species)
+    left = room - len(json.dumps(about)) - _NAMES
     arrays = _scenery(recording)
     left -= sum(packed.size for packed in arrays.values())
     # With less than half for itself, what was seen would be left with nothing.
@@ -193,7 +194,7 @@ def pack_episode(recording: Recording, room: float, species: list[int] | None = 
         arrays[name] = packed
         left -= packed.size
     return {
-        **_about(recording, species),
+        **about,
         "left_out": left_out,
         "arrays": {name: packed.to_json() for name, packed in arrays.items()},
     }

@@ -128,7 +128,8 @@ def test_every_control_has_a_name(played: Path) -> None:
 
 
 def test_hostile_names_stay_words(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    run = made_run(tmp_path / "run", env=HOSTILE, model_kw={HOSTILE: HOSTILE}, env_kw={"species": HOSTILE})
+    names = {"env": HOSTILE, "model": HOSTILE, "action_space": HOSTILE}
+    run = made_run(tmp_path / "run", **names, model_kw={HOSTILE: HOSTILE}, env_kw={"species": HOSTILE})
     monkeypatch.setattr(page.Recording, "load", lambda file: made_recording(env=HOSTILE))
     path = write_report(run, recordings=[HOSTILE.replace("/", "")])
     found = Parsed(path.read_text())
