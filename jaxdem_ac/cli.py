@@ -17,6 +17,7 @@ import jaxdem_ac as ac
 from jaxdem_ac.cli_bench import bench
 from jaxdem_ac.cli_options import RUN as _RUN
 from jaxdem_ac.cli_replay import record, replay
+from jaxdem_ac.cli_report import report
 from jaxdem_ac.cli_train import train
 from jaxdem_ac.cli_view import plot, render
 from jaxdem_ac.registry import suggest
@@ -271,6 +272,7 @@ main.add_command(record)
 main.add_command(replay)
 main.add_command(plot)
 main.add_command(render)
+main.add_command(report)
 main.add_command(train)
 
 if __name__ == "__main__":

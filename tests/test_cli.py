@@ -19,7 +19,7 @@ from jaxdem_ac.plugin import diagnosis, host
 from jaxdem_ac.registry import Entry
 
 ROOT = Path(__file__).parents[1]
-COMMANDS = ("train", "eval", "render", "bench", "list", "doctor", "autoload", "completion")
+COMMANDS = ("train", "eval", "render", "report", "bench", "list", "doctor", "autoload", "completion")
 SETTINGS = {
     "env_kw.num_particles": 4,
     "env_kw.physics_steps": 1,

@@ -15,7 +15,8 @@ FORMAT = 3
 CONFIG, METRICS, CHECKPOINTS = "config.json", "metrics.jsonl", "checkpoints"
 PICTURES = ("episode.gif", "episode.mp4", "episode.png", "learning_curve.png")
 LOGS = ("tensorboard", "wandb")
-OWN_FILES = (CONFIG, METRICS, CHECKPOINTS, *LOGS, *PICTURES)
+REPORT = "report.html"
+OWN_FILES = (CONFIG, METRICS, CHECKPOINTS, *LOGS, *PICTURES, REPORT)
 
 
 def write_text(path: Path, text: str) -> None:

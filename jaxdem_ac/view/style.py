@@ -10,7 +10,7 @@ import numpy as np
 # Okabe and Ito's palette, told apart by every common kind of colour vision ("Color Universal Design", 2008).
 BLUE, ORANGE, GREEN, GREY = "#0072B2", "#D55E00", "#009E73", "#5A5A5A"
 AMBER, SKY, PURPLE, YELLOW = "#E69F00", "#56B4E9", "#CC79A7", "#F0E442"
-PALE, INK = "#BFBFBF", "#1A1A1A"
+PALE, INK, SILVER = "#BFBFBF", "#1A1A1A", "#A6A6A6"
 
 # The order in which each is farthest from those before it, by the eye that tells them apart worst.
 SERIES = (BLUE, AMBER, GREEN, SKY, ORANGE, PURPLE, YELLOW)
