@@ -16,6 +16,7 @@ import click
 import jaxdem_ac as ac
 from jaxdem_ac.cli_bench import bench
 from jaxdem_ac.cli_replay import record, replay
+from jaxdem_ac.cli_report import report
 from jaxdem_ac.trainers.config import TrainConfig, parse_assignments
 
 # A training from the command line is always kept, though one from Python need not be.
@@ -383,6 +384,7 @@ def autoload(action: str, as_json: bool) -> None:
 main.add_command(bench)
 main.add_command(record)
 main.add_command(replay)
+main.add_command(report)
 
 if __name__ == "__main__":
     main()

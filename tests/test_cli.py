@@ -15,7 +15,7 @@ import jaxdem_ac as ac
 from jaxdem_ac.cli import main
 
 ROOT = Path(__file__).parents[1]
-COMMANDS = ("train", "eval", "render", "bench", "list", "doctor", "autoload")
+COMMANDS = ("train", "eval", "render", "report", "bench", "list", "doctor", "autoload")
 SETTINGS = {
     "env_kw.num_particles": 4,
     "env_kw.physics_steps": 1,

@@ -13,7 +13,8 @@ Metrics = dict[str, Any]
 FORMAT = 3
 CONFIG, METRICS, CHECKPOINTS = "config.json", "metrics.jsonl", "checkpoints"
 PICTURES = ("episode.gif", "episode.png", "learning_curve.png")
-OWN_FILES = (CONFIG, METRICS, CHECKPOINTS, *PICTURES)
+REPORT = "report.html"
+OWN_FILES = (CONFIG, METRICS, CHECKPOINTS, *PICTURES, REPORT)
 
 
 def write_text(path: Path, text: str) -> None:

@@ -26,6 +26,8 @@ EPISODE = "episode.npz"
 
 # Arrays of a recording that are its own, beside those of particles and world.
 _ARRAYS = ("targets", "observation", "action", "reward", "value", "success")
+# Only where a task has one, and not in files that were written before there was one.
+_TARGET_RADIUS = "target_radius"
 
 
 @jax.tree_util.register_dataclass
@@ -115,6 +117,8 @@ class Recording:
     """What the policy expected, ``(T, N)``."""
     success: Array
     """The task's figure after each decision, ``(T,)``; NaN of one that has none."""
+    target_radius: Array | None = None
+    """How near a target has to be come to, ``(M,)``, length; None where a particle's own radius says it."""
 
     @property
     def num_decisions(self) -> int:
@@ -154,6 +158,8 @@ class Recording:
         arrays |= {
             f"particles.{item.name}": np.asarray(getattr(self.particles, item.name)) for item in fields(Particles)
         }
+        if self.target_radius is not None:
+            arrays[_TARGET_RADIUS] = np.asarray(self.target_radius)
         if self.world is not None:
             about["world"] = {item.name: getattr(self.world, item.name) for item in fields(World) if _is_static(item)}
             arrays |= {
@@ -200,6 +206,7 @@ class Recording:
                 }
                 world = World(**box, **about["world"])
             kept = {name: jnp.asarray(arrays[name]) for name in _ARRAYS}
+            kept |= {name: jnp.asarray(arrays[name]) for name in (_TARGET_RADIUS,) if name in arrays}
             return cls(
                 about["env"],
                 about["env_kw"],
@@ -280,6 +287,7 @@ def record_episode(
         world=environment.world(first) if hasattr(environment, "world") else None,
         **jax.tree.map(lambda leaf: leaf[: length + 1], frames),
         **jax.tree.map(lambda leaf: leaf[:length], decided),
+        target_radius=getattr(first, "target_radius", None),
     )
 
 

@@ -5,6 +5,7 @@ from typing import Any
 
 # Okabe and Ito's palette, told apart by every common kind of colour vision ("Color Universal Design", 2008).
 BLUE, ORANGE, GREEN, GREY = "#0072B2", "#D55E00", "#009E73", "#5A5A5A"
+SKY, AMBER, PURPLE, YELLOW, SILVER = "#56B4E9", "#E69F00", "#CC79A7", "#F0E442", "#A6A6A6"
 
 
 def require_matplotlib() -> Any:

@@ -1,5 +1,6 @@
 """Episodes on the disk."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -46,15 +47,23 @@ def test_a_file_gives_back_what_was_saved(recording: Recording, tmp_path: Path) 
     again = Recording.load(path)
     assert [entry.name for entry in tmp_path.iterdir()] == ["episode.npz"]
     assert (again.env, again.env_kw, again.seed) == ("evacuation", EVACUATION, 3)
+    assert recording.target_radius is not None
     for found, expected in zip(
-        jax.tree.leaves((again.particles, again.world, again.action)),
-        jax.tree.leaves((recording.particles, recording.world, recording.action)),
+        jax.tree.leaves((again.particles, again.world, again.action, again.target_radius)),
+        jax.tree.leaves((recording.particles, recording.world, recording.action, recording.target_radius)),
         strict=True,
     ):
         np.testing.assert_array_equal(found, expected)
         assert found.dtype == expected.dtype
     assert again.world is not None
     assert (again.world.boundary, again.world.damped, again.world.rough) == ("soft", True, True)
+
+
+def test_a_file_from_before_targets_had_a_radius_is_read(recording: Recording, tmp_path: Path) -> None:
+    path = replace(recording, target_radius=None).save(tmp_path / "episode.npz")
+    with np.load(path) as stored:
+        assert "target_radius" not in stored.files
+    assert Recording.load(path).target_radius is None
 
 
 def test_what_is_no_recording_is_said_so(recording: Recording, tmp_path: Path) -> None:
