@@ -14,6 +14,9 @@ if TYPE_CHECKING:
     from jaxdem_ac import dem as dem
     from jaxdem_ac.action_spaces import make_action_space as make_action_space
     from jaxdem_ac.environments import make_environment as make_environment
+    from jaxdem_ac.environments.doors import make_gym_env as make_gym_env
+    from jaxdem_ac.environments.doors import make_parallel_env as make_parallel_env
+    from jaxdem_ac.environments.doors import make_vector_env as make_vector_env
     from jaxdem_ac.models import make_model as make_model
     from jaxdem_ac.plugin.register import register as register
     from jaxdem_ac.registry import list_action_spaces as list_action_spaces
@@ -45,7 +48,10 @@ _HOMES = {
     "load_policy": "jaxdem_ac.trainers.checkpoint",
     "make_action_space": "jaxdem_ac.action_spaces",
     "make_environment": "jaxdem_ac.environments",
+    "make_gym_env": "jaxdem_ac.environments.doors",
     "make_model": "jaxdem_ac.models",
+    "make_parallel_env": "jaxdem_ac.environments.doors",
+    "make_vector_env": "jaxdem_ac.environments.doors",
     "register": "jaxdem_ac.plugin.register",
     "resume": "jaxdem_ac.trainers.run",
     "rollout": "jaxdem_ac.trainers.rollout",

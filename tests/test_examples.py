@@ -98,6 +98,31 @@ def test_policies_per_particle(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.skipif(
+    importlib.util.find_spec("stable_baselines3") is None, reason="Stable-Baselines3, and PyTorch, are not installed"
+)
+def test_public_ppo(tmp_path: Path) -> None:
+    output = run([str(ROOT / "examples/08_public_ppo.py"), "--steps", "100000"], tmp_path)
+    before, after = re.search(r"at target: (\S+) before, (\S+) after 102,400 steps", output).groups()  # type: ignore[union-attr]
+    assert float(before) < 0.1
+    assert float(after) > 0.25
+
+
+@pytest.mark.slow
+def test_code_of_the_page_on_other_trainers(tmp_path: Path) -> None:
+    blocks = re.findall(r"```python\n(.*?)```", (ROOT / "docs/other_trainers.md").read_text(), flags=re.DOTALL)
+    checks = """
+assert observations.shape == (64, 22)
+assert infos["_episode"].all()
+assert len(np.unique(picture.reshape(-1, 3), axis=0)) > 1
+assert gymnasium.make("MultiNavigator-v0", num_particles=3).reset(seed=0)[0].shape == (66,)
+"""
+    script = tmp_path / "page.py"
+    script.write_text("\n".join([*blocks, checks]))
+    run([str(script)], tmp_path)
+
+
+@pytest.mark.slow
 def test_third_party_plugin(plugin: Path, tmp_path: Path) -> None:
     script = str(ROOT / "examples/06_third_party_plugin.py")
     output = run([script, "--steps", "20000", "--out", str(tmp_path / "light")], tmp_path, plugin)

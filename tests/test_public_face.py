@@ -12,6 +12,7 @@ from jaxdem_ac.registry import normalize_key
 PUBLIC = {
     *("list_models", "list_action_spaces", "list_environments"),
     *("make_model", "make_action_space", "make_environment"),
+    *("make_parallel_env", "make_vector_env", "make_gym_env"),
     *("register", "train", "load_policy", "evaluate", "rollout", "dem"),
     *("TrainConfig", "PPOConfig", "TrainResult", "Trajectory", "__version__"),
 }
