@@ -5,13 +5,14 @@ BIN := $(VENV)/bin
 DEMO_SEED ?= 0
 DEMO_RUN ?= runs/demo-$(DEMO_SEED)
 
-.PHONY: help demo test format lint types layers tests slow bench clean
+.PHONY: help demo test format lint types layers tests slow bench docs clean
 
 help:
 	@echo "make demo    set up, train a swarm, say how good it was before and after, and draw it (5 minutes)"
 	@echo "make test    format, lint, types, layers and tests"
 	@echo "make slow    the long proofs"
 	@echo "make bench   agent-steps per second on this machine, with figures (5 minutes)"
+	@echo "make docs    the documentation, in build/docs; its notebook trains a swarm (3 minutes)"
 
 # A first Python that is too old is the commonest mistake: say so in one line.
 $(VENV)/bin/python:
@@ -25,6 +26,10 @@ $(VENV)/.view: $(VENV)/bin/python pyproject.toml
 
 $(VENV)/.dev: $(VENV)/bin/python pyproject.toml
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e ".[dev]"
+	@touch $@ $(VENV)/.view
+
+$(VENV)/.docs: $(VENV)/bin/python pyproject.toml
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e ".[docs]"
 	@touch $@ $(VENV)/.view
 
 demo: $(VENV)/.view
@@ -61,5 +66,10 @@ slow: $(VENV)/.dev
 bench: $(VENV)/.view
 	$(BIN)/python -m benchmarks
 
+# What a page refers to has to be there, and a warning is an error.
+docs: $(VENV)/.docs
+	$(BIN)/python -m sphinx -b html -W --keep-going -n docs build/docs
+	@echo "open build/docs/index.html"
+
 clean:
-	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
+	rm -rf build/docs $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache

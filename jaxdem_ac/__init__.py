@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from jaxdem_ac.trainers.run import TrainResult as TrainResult
     from jaxdem_ac.trainers.run import resume as resume
     from jaxdem_ac.trainers.run import train as train
+    from jaxdem_ac.view.render import render as render
 
 __version__ = "0.1.0"
 
@@ -53,6 +54,7 @@ _HOMES = {
     "make_parallel_env": "jaxdem_ac.environments.doors",
     "make_vector_env": "jaxdem_ac.environments.doors",
     "register": "jaxdem_ac.plugin.register",
+    "render": "jaxdem_ac.view.render",
     "resume": "jaxdem_ac.trainers.run",
     "rollout": "jaxdem_ac.trainers.rollout",
     "train": "jaxdem_ac.trainers.run",

@@ -6,9 +6,11 @@ from pathlib import Path
 
 import click
 
+from jaxdem_ac.cli_options import RUN, complete_run
+
 
 @click.command()
-@click.argument("run", type=click.Path(path_type=Path))
+@RUN
 @click.option("--seed", default=1_000, show_default=True, help="Of the episode.")
 @click.option("--decisions", default=None, type=int, help="How many at most.  [default: one episode]")
 @click.option("--sample", is_flag=True, help="Sample actions; else the policy's mode is played.")
@@ -30,7 +32,7 @@ def record(run: Path, seed: int, decisions: int | None, sample: bool, out: Path 
 
 
 @click.command()
-@click.argument("source", type=click.Path(path_type=Path), metavar="RUN_OR_RECORDING")
+@click.argument("source", type=click.Path(path_type=Path), metavar="RUN_OR_RECORDING", shell_complete=complete_run)
 @click.option("--engine", default="jaxdem", show_default=True, help="What moves the particles the second time.")
 @click.option("--decisions", default=50, show_default=True, help="How many to play action by action.")
 @click.option("--episodes", default=64, show_default=True, help="Whole ones that a run's policy plays; 0 for none.")

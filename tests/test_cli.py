@@ -10,12 +10,16 @@ from typing import Any
 
 import pytest
 from click.testing import CliRunner, Result
+from event_files import curve
 
 import jaxdem_ac as ac
+from jaxdem_ac import registry
 from jaxdem_ac.cli import main
+from jaxdem_ac.plugin import diagnosis, host
+from jaxdem_ac.registry import Entry
 
 ROOT = Path(__file__).parents[1]
-COMMANDS = ("train", "eval", "render", "report", "bench", "list", "doctor", "autoload")
+COMMANDS = ("train", "eval", "render", "report", "bench", "list", "doctor", "autoload", "completion")
 SETTINGS = {
     "env_kw.num_particles": 4,
     "env_kw.physics_steps": 1,
@@ -49,7 +53,8 @@ def assert_one_line(result: Result, *words: str) -> None:
 def trained(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Result]:
     """Train once, and return the folder with what was said."""
     out = tmp_path_factory.mktemp("runs") / "nav"
-    return out, call("train", "--steps", "64", "--report-every", "1", "--out", str(out), *TINY, "--json")
+    arguments = ["--steps", "64", "--report-every", "1", "--out", str(out), *TINY, "--log", "tensorboard"]
+    return out, call("train", *arguments, "--json")
 
 
 def test_help_lists_every_command() -> None:
@@ -95,6 +100,12 @@ def test_train_says_its_last_report_as_json(trained: tuple[Path, Result]) -> Non
     lines = [json.loads(line) for line in (out / "metrics.jsonl").read_text().splitlines()]
     assert lines[-1] == last
     assert {path.name for path in out.iterdir()} >= {"config.json", "metrics.jsonl", "checkpoints"}
+
+
+def test_reports_are_in_tensorboard_too(trained: tuple[Path, Result]) -> None:
+    lines = [json.loads(line) for line in (trained[0] / "metrics.jsonl").read_text().splitlines()]
+    expected = [(line["steps"], pytest.approx(line["reward"], rel=1e-6)) for line in lines]
+    assert curve(trained[0] / "tensorboard", "reward") == expected
 
 
 def test_set_reaches_every_part_of_the_configuration(trained: tuple[Path, Result]) -> None:
@@ -216,7 +227,23 @@ def test_a_place_that_cannot_be_written_is_one_line(tmp_path: Path) -> None:
 
 
 def test_an_unknown_command_is_one_line() -> None:
-    assert_one_line(call("trian"), "trian")
+    assert_one_line(call("trian"), "trian", "Did you mean 'train'", "render")
+    assert_one_line(call("zzz"), "zzz", "Choose one of: ")
+
+
+@pytest.mark.parametrize(
+    ("command", "option", "near"),
+    [
+        ("train", "--stpes", "--steps"),
+        ("train", "--quite", "--quiet"),
+        ("eval", "--episode", "--episodes"),
+        ("bench", "--num-particle", "--num-particles"),
+        ("list", "--jsn", "--json"),
+        ("autoload", "--enabel", "--enable"),
+    ],
+)
+def test_a_mistyped_option_names_the_nearest(command: str, option: str, near: str) -> None:
+    assert_one_line(call(command, option, "1"), f"jaxdem-ac {command}: no such option; got '{option}'", f"'{near}'")
 
 
 def test_list_names_everything() -> None:
@@ -233,15 +260,56 @@ def test_list_names_everything() -> None:
     assert "MaxNorm" in words.stdout
 
 
-def test_doctor_reports_versions_and_registrations() -> None:
+def test_list_is_one_line_each_whatever_stands_in_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    name = "a_name_that_is_longer_than_" + 4 * "any_other_"
+    monkeypatch.setitem(registry.models._entries, name, Entry(name, type("Long", (), {"__doc__": "Long."}), "a-plugin"))
+    lines = call("list").stdout.splitlines()
+    assert len(lines) == len(json.loads(call("list", "--json").stdout))
+    (long,) = [line for line in lines if name in line]
+    # Aligned: what a thing is begins in one column.
+    assert {line.find("jaxdem-ac") for line in lines if line != long} == {long.find("a-plugin")}
+    assert long.endswith("a-plugin   Long.")
+
+
+def test_list_without_the_host_where_that_is_broken(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(_: Any) -> None:
+        raise ImportError("model: JaxDEM has to be importable; got ModuleNotFoundError: h5py. Get it: pip ...")
+
+    monkeypatch.setattr(host, "is_there", lambda: True)
+    monkeypatch.setattr(host, "entries", fail)
+    result = call("list", "--json")
+    assert result.exit_code == 0
+    assert len(json.loads(result.stdout)) >= 11
+    (line,) = result.stderr.splitlines()
+    assert line.startswith("warning: model: JaxDEM has to be importable")
+
+
+def test_doctor_reports_what_is_there() -> None:
     result = call("doctor", "--json")
     found: dict[str, dict[str, Any]] = json.loads(result.stdout)
-    assert result.exit_code == (1 if found["broken plugins"] else 0)
+    assert result.exit_code == (1 if found["broken plugins"] or found["faults"] else 0)
     assert found["versions"]["python"] == ".".join(map(str, sys.version_info[:3]))
     assert "SharedActorCritic" in found["registered"]["models"]
-    assert found["devices"]
+    assert all("GiB" in device for device in found["devices"].values())
     assert "found" in found["jaxdem"]
-    assert "versions:" in call("doctor").stdout
+    words = call("doctor").stdout
+    for section in found:
+        assert f"{section}:" in words
+
+
+def test_doctor_says_what_is_broken_and_fails(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(diagnosis, "diagnose", lambda: {"faults": {"devices": "none. Get one."}, "broken plugins": {}})
+    result = call("doctor")
+    assert result.exit_code == 1
+    assert result.stdout.splitlines() == ["faults:", "  devices  none. Get one.", "broken plugins: none"]
+
+
+def test_memory_that_is_too_short_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: Any, **__: Any) -> None:
+        raise RuntimeError("RESOURCE_EXHAUSTED: Out of memory while trying to allocate 99 bytes.\nmore")
+
+    monkeypatch.setattr(ac, "train", fail)
+    assert_one_line(call("train"), "RESOURCE_EXHAUSTED", "Lower ppo.num_envs")
 
 
 @pytest.mark.parametrize(
@@ -267,6 +335,10 @@ def test_resume_goes_on_and_takes_no_other_option(trained: tuple[Path, Result], 
     assert (
         json.loads(result.stdout)["steps"] == json.loads((copy / "metrics.jsonl").read_text().splitlines()[-1])["steps"]
     )
+    steps = [step for step, _ in curve(copy / "tensorboard", "reward")]
+    assert steps == sorted(set(steps))
+    assert len(steps) == len((copy / "metrics.jsonl").read_text().splitlines())
     assert_one_line(call("train", "--resume", str(copy), "--seed", "3"), "Leave out all but --devices")
+    assert_one_line(call("train", "--resume", str(copy), "--config", "x.yaml"), "Leave out all but --devices")
     assert_one_line(call("train", "--resume", str(tmp_path)), "holds config.json")
     assert_one_line(call("train", "--devices", "several"), "neither a whole number nor 'all'")

@@ -1,4 +1,4 @@
-"""The examples and the README's code, run as a user would run them."""
+"""The examples, run as a user would run them."""
 
 import importlib.util
 import json
@@ -175,14 +175,3 @@ trained, *_ = nnx.merge(trainer.graphdef, trainer.graphstate)
 print(isinstance(space, rl.ActionSpace), trained.metadata["action_space_type"], trained.metadata["action_space_kws"])
 """
     assert run(["-c", program], tmp_path, plugin).split("\n")[-2] == "True ac.polarthrust {'max_speed': 3.0}"
-
-
-@pytest.mark.slow
-def test_quickstart_of_the_readme(tmp_path: Path) -> None:
-    blocks = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), flags=re.DOTALL)
-    quickstart = blocks[0].replace("steps=4_000_000", "steps=20_000")
-    assert "steps=20_000" in quickstart
-    script = tmp_path / "quickstart.py"
-    script.write_text(quickstart + "\nassert trajectory.reward.shape == (100, 8, 16)\n")
-    assert re.search(r"\d\.\d{3} \[", run([str(script)], tmp_path))
-    assert (tmp_path / "runs/first/config.json").is_file()

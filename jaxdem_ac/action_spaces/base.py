@@ -51,7 +51,7 @@ class ActionSpace(distrax.Bijector):
         return self.metadata
 
     def log_det_expectation(self, mean: Array, std: Array) -> Array:
-        """Return E[log |det J(x)|] over the last axis, x ~ N(mean, diag(std**2)).
+        """Return ``E[log |det J(x)|]`` over the last axis, ``x ~ N(mean, diag(std**2))``.
 
         Parameters
         ----------

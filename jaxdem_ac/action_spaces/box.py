@@ -56,12 +56,12 @@ class Box(ActionSpace):
         return jnp.asarray(center, dtype), jnp.asarray(half, dtype)
 
     def forward_log_det_jacobian(self, x: Array) -> Array:
-        """Return log |dy/dx|; ``(...)``, finite for every finite x."""
+        """Return ``log |dy/dx|``; ``(...)``, finite for every finite x."""
         _, half = self._center_and_half(x.dtype)
         return jnp.log(half / self.width) - 2 * log_cosh(x / self.width)
 
     def forward_and_log_det(self, x: Array) -> tuple[Array, Array]:
-        """Return ``y`` and log |dy/dx|; ``(...)`` each."""
+        """Return ``y`` and ``log |dy/dx|``; ``(...)`` each."""
         center, half = self._center_and_half(x.dtype)
         y = center + half * jnp.tanh(x / self.width)
         # Far from the origin `eps` is smaller than the rounding of the sum.
@@ -69,7 +69,7 @@ class Box(ActionSpace):
         return y, self.forward_log_det_jacobian(x)
 
     def inverse_and_log_det(self, y: Array) -> tuple[Array, Array]:
-        """Return ``x`` and log |dx/dy|; ``(...)`` each.
+        """Return ``x`` and ``log |dx/dy|``; ``(...)`` each.
 
         A ``y`` that tanh has rounded to its limit has lost its ``x``: the largest that the dtype resolves is returned
         (8.7 widths in float32). Training keeps the action before the bijector instead.
@@ -80,7 +80,7 @@ class Box(ActionSpace):
         return x, -self.forward_log_det_jacobian(x)
 
     def log_det_expectation(self, mean: Array, std: Array) -> Array:
-        """Return E[log |det J(x)|], x ~ N(mean, diag(std**2)); ``(..., D)`` to ``(...)``, in nats."""
+        """Return ``E[log |det J(x)|]``, ``x ~ N(mean, diag(std**2))``; ``(..., D)`` to ``(...)``, in nats."""
         _, half = self._center_and_half(jnp.result_type(mean, std))
         per_component = jnp.log(half / self.width) - 2 * expected_log_cosh(mean / self.width, std / self.width)
         return jnp.sum(per_component, axis=-1)
@@ -90,7 +90,12 @@ def _bounds(x_min: ArrayLike, x_max: ArrayLike) -> tuple[Any, Any]:
     """Return the bounds, checked; in float64 where they have values, so that no later dtype loses digits."""
     if isinstance(x_min, jax.core.Tracer) or isinstance(x_max, jax.core.Tracer):
         return jnp.asarray(x_min, float), jnp.asarray(x_max, float)
-    low, high = np.asarray(x_min, np.float64), np.asarray(x_max, np.float64)
+    try:
+        low, high = np.asarray(x_min, np.float64), np.asarray(x_max, np.float64)
+    except (TypeError, ValueError):
+        raise TypeError(
+            f"Box: bounds are numbers; got x_min={x_min!r}, x_max={x_max!r}. Pass one, or one for each component."
+        ) from None
     try:
         np.broadcast_shapes(low.shape, high.shape)
     except ValueError:

@@ -61,7 +61,7 @@ def check_map(where: str, space: Any, size: int) -> None:
 
 
 def check_action_space(space: Any, size: int, seed: int = 0) -> None:
-    """Raise unless an action space is what :class:`ActionSpace` says: one call for the tests of a plugin.
+    """Raise unless an action space is what `ActionSpace` says: one call for the tests of a plugin.
 
     At random points, the log-determinant is that of the derivative, the inverse leads back, everything is finite and
     differentiable at 0 and far out, `log_det_expectation` is what samples average to, and `metadata` goes through JSON

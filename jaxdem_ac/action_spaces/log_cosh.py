@@ -113,7 +113,7 @@ def expected_log_cosh(mean: Array, std: Array) -> Array:
     Returns
     -------
     Array, (...)
-        In nats; within 2e-5 for |mean| <= 5, std <= 5, within 1e-3 relative up to 300.
+        In nats; within 2e-5 for ``|mean| <= 5``, ``std <= 5``, within 1e-3 relative up to 300.
     """
     return _expectation(mean[..., None], std[..., None], 1.0, 0.0)
 

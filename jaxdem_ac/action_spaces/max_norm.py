@@ -91,16 +91,16 @@ class MaxNorm(ActionSpace):
         return dim * log_radius + (dim - 1) * jnp.log(_tanh_over_r(r2)) - 2 * _log_cosh_of_square(r2)
 
     def forward_log_det_jacobian(self, x: Array) -> Array:
-        """Return log |det J(x)|; ``(..., D)`` to ``(...)``, finite for every x whose square is."""
+        """Return ``log |det J(x)|``; ``(..., D)`` to ``(...)``, finite for every x whose square is."""
         return self._log_det(jnp.sum(x**2, axis=-1), x.shape[-1])
 
     def forward_and_log_det(self, x: Array) -> tuple[Array, Array]:
-        """Return ``y``, ``(..., D)``, and log |det J(x)|, ``(...)``."""
+        """Return ``y``, ``(..., D)``, and ``log |det J(x)|``, ``(...)``."""
         r2 = jnp.sum(x**2, axis=-1)
         return self._radius(x.dtype) * _tanh_over_r(r2)[..., None] * x, self._log_det(r2, x.shape[-1])
 
     def inverse_and_log_det(self, y: Array) -> tuple[Array, Array]:
-        """Return ``x``, ``(..., D)``, and log |det J| of the inverse at ``y``, ``(...)``.
+        """Return ``x``, ``(..., D)``, and ``log |det J|`` of the inverse at ``y``, ``(...)``.
 
         A ``y`` that tanh has rounded to its limit has lost its ``x``: the largest that the dtype resolves is returned
         (8.7 in float32). Training keeps the action before the bijector instead.
@@ -110,7 +110,7 @@ class MaxNorm(ActionSpace):
         return x, -self._log_det(jnp.sum(x**2, axis=-1), y.shape[-1])
 
     def log_det_expectation(self, mean: Array, std: Array) -> Array:
-        """Return E[log |det J(x)|], x ~ N(mean, diag(std**2)); ``(..., D)`` to ``(...)``, in nats."""
+        """Return ``E[log |det J(x)|]``, ``x ~ N(mean, diag(std**2))``; ``(..., D)`` to ``(...)``, in nats."""
         dim = jnp.broadcast_shapes(jnp.shape(mean), jnp.shape(std))[-1]
         dtype = jnp.result_type(mean, std)
         log_radius = jnp.log(jnp.asarray(self._radius(dtype), dtype))

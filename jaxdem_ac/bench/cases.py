@@ -45,7 +45,7 @@ class Case:
     """One row of a grid."""
 
     stage: str
-    """Of :data:`STAGES`."""
+    """Of ``STAGES``."""
     env: str = BASE_ENV
     """Name of the environment."""
     num_particles: int = BASE_NUM_PARTICLES
@@ -127,7 +127,7 @@ class Axes:
     """Which values are asked for; None where nothing is."""
 
     stages: Sequence[str] | None = None
-    """Any of :data:`STAGES`."""
+    """Any of ``STAGES``."""
     envs: Sequence[str] | None = None
     """Names."""
     models: Sequence[str] | None = None
@@ -137,9 +137,9 @@ class Axes:
     num_envs: Sequence[int] | None = None
     """From 1."""
     dtypes: Sequence[str] | None = None
-    """Of :data:`DTYPES`."""
+    """Of ``DTYPES``."""
     sharings: Sequence[str] | None = None
-    """Of :data:`SHARINGS`."""
+    """Of ``SHARINGS``."""
 
     def __post_init__(self) -> None:
         """Check every value.

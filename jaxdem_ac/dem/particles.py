@@ -84,7 +84,7 @@ class Particles:
             mass=_check_positive("mass", _broadcast("mass", mass, (num,), position.dtype)),
             angular_velocity=_broadcast("angular_velocity", angular_velocity, spin_shape, position.dtype),
             torque=_broadcast("torque", torque, spin_shape, position.dtype),
-            fixed=_broadcast("fixed", jnp.asarray(fixed, bool), (num,), position.dtype) > 0,
+            fixed=_broadcast("fixed", fixed, (num,), position.dtype) != 0,
         )
 
     @property
@@ -120,6 +120,8 @@ def as_float(name: str, value: ArrayLike) -> Array:
         array = array.astype(jnp.promote_types(array.dtype, jnp.result_type(float)))
     except (TypeError, ValueError) as error:
         raise TypeError(f"{name}: an array of numbers; got {type(value).__name__}. {error}") from None
+    if jnp.iscomplexobj(array):
+        raise TypeError(f"{name}: an array of real numbers; got {array.dtype}. Take its real part.")
     if is_concrete(array) and not np.isfinite(np.asarray(array)).all():
         raise ValueError(f"{name}: every number is finite; got NaN or infinity. Check where it comes from.")
     return array

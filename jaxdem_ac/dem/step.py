@@ -163,7 +163,7 @@ def simulate(
     ValueError
         If dimensions do not fit or `num_steps` is negative.
     TypeError
-        If `num_steps` is not a whole number.
+        If `num_steps` is not a whole number, or the others are no world and no particles.
     FloatingPointError
         If a particle leaves the box or stops being finite; the message names the first one and its step.
 
@@ -177,6 +177,11 @@ def simulate(
         raise TypeError(f"simulate: num_steps is an int; got num_steps={num_steps!r}. Pass a whole number.")
     if num_steps < 0:
         raise ValueError(f"simulate: num_steps is at least 0; got num_steps={num_steps}. Pass how many to take.")
+    if not isinstance(world, World) or not isinstance(particles, Particles):
+        raise TypeError(
+            f"simulate: a world, then particles; got {type(world).__name__} and {type(particles).__name__}. "
+            "Build them with World.create and Particles.create."
+        )
     if particles.dim != world.dim:
         raise ValueError(
             f"simulate: particles and world have one dimension; got {particles.dim} and {world.dim}. "

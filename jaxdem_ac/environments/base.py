@@ -8,7 +8,10 @@ from typing import Any, ClassVar, Self, TypeVar
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax import Array
+
+from jaxdem_ac.models.checks import check_key
 
 Played = TypeVar("Played")
 
@@ -114,14 +117,46 @@ class Environment(abc.ABC):
             f"{float(overflow):.3g} times as long. Build the environment with longer ones."
         )
 
+    def check_key(self, key: Array) -> None:
+        """Raise TypeError unless `key` is one random key, for :meth:`reset` to begin with."""
+        check_key(f"{type(self).__name__}.reset", key)
+
     def check_action(self, action: Array) -> None:
-        """Raise ValueError unless `action` is ``(N, D)``."""
+        """Raise ValueError unless `action` is ``(N, D)``, TypeError if it is no array."""
+        where = f"{type(self).__name__}.step"
+        if not isinstance(action, Array | np.ndarray | np.generic | float | int):
+            raise TypeError(f"{where}: an action is an array; got {type(action).__name__}. Pass jnp.asarray(action).")
         expected = (self.num_particles, self.action_size)
         if jnp.shape(action) != expected:
             raise ValueError(
-                f"{type(self).__name__}.step: an action is (num_particles, action_size) = {expected}; got shape "
+                f"{where}: an action is (num_particles, action_size) = {expected}; got shape "
                 f"{jnp.shape(action)}. Give one row for each particle, and use jax.vmap for a batch."
             )
+
+    def check_state(self, state: Any) -> None:
+        """Raise TypeError unless `state` is a state, ValueError if it is not one of this environment."""
+        where = f"{type(self).__name__}.step"
+        seen = getattr(state, "observation", None)
+        expected = (self.num_particles, self.observation_size)
+        if seen is None or isinstance(state, Timestep):
+            raise TypeError(
+                f"{where}: a state comes from reset, or is the first of what step returns; got "
+                f"{type(state).__name__}. Pass one of those."
+            )
+        if jnp.shape(seen) != expected:
+            raise ValueError(
+                f"{where}: a state is of this environment, its observation {expected}; got shape {jnp.shape(seen)}. "
+                "Use the environment that made it, and jax.vmap for a batch."
+            )
+
+
+def check_is_environment(where: str, environment: Any) -> None:
+    """Raise TypeError unless it is an environment."""
+    if not isinstance(environment, Environment):
+        raise TypeError(
+            f"{where}: environment is an Environment; got {type(environment).__name__}. "
+            "Build one: make_environment(name)."
+        )
 
 
 def has_success(environment: Environment) -> bool:

@@ -46,6 +46,11 @@ class CollectiveTransportState:
     vicinity: Vicinity
     """Lists of neighbours, where the swarm is large enough for them."""
 
+    @property
+    def reached(self) -> Array:
+        """Which goals have been reached, ``(G,)`` of bool."""
+        return jnp.arange(self.targets.shape[-2]) < self.num_reached[..., None]
+
 
 @dataclass(frozen=True, kw_only=True)
 class CollectiveTransport(task.SwarmTask):
@@ -131,6 +136,7 @@ class CollectiveTransport(task.SwarmTask):
     """Of contacts, force / length."""
 
     success_name: ClassVar[str] = "goals reached"
+    lidar_senses: ClassVar[tuple[str, ...]] = ("swarm and walls",)
     room_lengths: ClassVar[tuple[str, ...]] = ("arena_size", "box_padding")
 
     def __post_init__(self) -> None:
@@ -194,6 +200,7 @@ class CollectiveTransport(task.SwarmTask):
         key : Array
             Random key.
         """
+        self.check_key(key)
         key_size, key_load, key_goals, key_ring, key_order, key_radius, key_mass = jax.random.split(key, 7)
         shortest, longest = task.ends(self.arena_size)
         side = jax.random.uniform(key_size, (1,), float, minval=shortest, maxval=longest)
@@ -295,6 +302,7 @@ class CollectiveTransport(task.SwarmTask):
         action : Array, (N, 2)
             Forces in units of `max_force`, cut to length 1.
         """
+        self.check_state(state)
         self.check_action(action)
         particles, contacts = self._advance(state, self.max_force * task.shorten(action, 1.0))
         goal = self._goal(state)

@@ -15,7 +15,7 @@ from jaxdem_ac.environments.checks import check_number, check_whole
 
 
 def check_shapes(environment: Any) -> None:
-    """Raise unless an environment is what :class:`Environment` says, as far as shapes and types tell.
+    """Raise unless an environment is what `Environment` says, as far as shapes and types tell.
 
     Nothing is computed: `reset` and `step` are traced once. A training begins with it.
 
@@ -56,7 +56,7 @@ def check_shapes(environment: Any) -> None:
 
 
 def check_environment(environment: Any, num_decisions: int | None = None, seed: int = 0) -> None:
-    """Raise unless an environment keeps to all that :class:`Environment` says: one call for the tests of a plugin.
+    """Raise unless an environment keeps to all that `Environment` says: one call for the tests of a plugin.
 
     An episode is played with random actions. Beyond :func:`check_shapes`, every number is finite; success, where it is
     reported, is between 0 and 1; the timestep and the state show the same observation; the time limit cuts an episode

@@ -124,6 +124,7 @@ class Evacuation(task.SwarmTask):
     """Of contacts that slip slowly, mass / time."""
 
     success_name: ClassVar[str] = "share outside"
+    lidar_senses: ClassVar[tuple[str, ...]] = ("crowd", "walls")
     room_lengths: ClassVar[tuple[str, ...]] = ("room_size", "forecourt")
 
     def __post_init__(self) -> None:
@@ -194,6 +195,7 @@ class Evacuation(task.SwarmTask):
         key : Array
             Random key.
         """
+        self.check_key(key)
         key_crowd, key_gap, key_order, key_radius, key_mass = jax.random.split(key, 5)
         num = self.num_particles
         position = jittered_grid(key_crowd, num, jnp.asarray(self._start_region), task.largest(self.radius))
@@ -289,6 +291,7 @@ class Evacuation(task.SwarmTask):
         action : Array, (N, 2)
             Forces in units of `max_force`, cut to length 1.
         """
+        self.check_state(state)
         self.check_action(action)
         force = self.max_force * task.shorten(action, 1.0)
         around = self._surroundings

@@ -26,6 +26,20 @@ _ARCTAN = (
 
 
 @dataclass(frozen=True)
+class Channel:
+    """Where the readings of one lidar in the plane stand in an observation."""
+
+    senses: str
+    """What, in words."""
+    start: int
+    """Of its readings on the last axis of an observation, one for each sector, divided by `lidar_range`."""
+    num_bins: int
+    """Equal sectors of [-pi, pi), the first beginning at -pi."""
+    lidar_range: float
+    """Length."""
+
+
+@dataclass(frozen=True)
 class Sight:
     """Who may sense what: pairs of a sensor and a source, ``(N, M)`` of all, or ``(P,)`` of a list."""
 

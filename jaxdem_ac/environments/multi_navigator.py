@@ -52,6 +52,7 @@ class MultiNavigator(Navigator):
 
     success_name: ClassVar[str] = "at target"
     near: ClassVar[float] = 2.5
+    lidar_senses: ClassVar[tuple[str, ...]] = ("swarm and walls",)
 
     @property
     def observation_size(self) -> int:
@@ -67,6 +68,7 @@ class MultiNavigator(Navigator):
         key : Array
             Random key.
         """
+        self.check_key(key)
         key_box, key_position, key_targets, key_assignment, key_sizes = jax.random.split(key, 5)
         size = jax.random.uniform(key_box, (2,), float, minval=self.min_box_size, maxval=self.max_box_size)
         margin = self.box_padding / 2

@@ -214,6 +214,7 @@ class Navigator(task.SwarmTask):
         action : Array, (N, 2), force
             Held for `physics_steps` steps; drag is added to it.
         """
+        self.check_state(state)
         self.check_action(action)
         around, before = self._surroundings, state.vicinity
         particles, contacts = dem.advance(

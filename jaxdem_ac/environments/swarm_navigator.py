@@ -45,6 +45,7 @@ class SwarmNavigator(Navigator):
 
     success_name: ClassVar[str] = "coverage"
     senses_targets: ClassVar[bool] = True
+    lidar_senses: ClassVar[tuple[str, ...]] = ("targets", "swarm and walls")
 
     @property
     def observation_size(self) -> int:
@@ -60,6 +61,7 @@ class SwarmNavigator(Navigator):
         key : Array
             Random key.
         """
+        self.check_key(key)
         key_box, key_inside, key_ring, key_targets, key_order, key_sizes = jax.random.split(key, 6)
         size = jax.random.uniform(key_box, (2,), float, minval=self.min_box_size, maxval=self.max_box_size)
         # Without a ring everybody starts among the targets.

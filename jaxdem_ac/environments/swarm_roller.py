@@ -124,6 +124,7 @@ class SwarmRoller(task.SwarmTask):
     """Of contacts that slip slowly, mass / time: rolling creeps by the force of friction divided by this."""
 
     success_name: ClassVar[str] = "coverage"
+    lidar_senses: ClassVar[tuple[str, ...]] = ("targets", "swarm and walls")
     room_lengths: ClassVar[tuple[str, ...]] = ("min_box_size", "max_box_size", "box_padding")
 
     def __post_init__(self) -> None:
@@ -189,6 +190,7 @@ class SwarmRoller(task.SwarmTask):
         key : Array
             Random key.
         """
+        self.check_key(key)
         key_box, key_inside, key_ring, key_targets, key_order, key_radius, key_mass = jax.random.split(key, 7)
         size = jax.random.uniform(key_box, (2,), float, minval=self.min_box_size, maxval=self.max_box_size)
         scale, width = task.largest(self.radius), self.box_padding / 2
@@ -266,6 +268,7 @@ class SwarmRoller(task.SwarmTask):
         action : Array, (N, 2)
             Torques about x and y in units of `max_torque`, cut to length 1.
         """
+        self.check_state(state)
         self.check_action(action)
         turning = self.max_torque * task.shorten(action, 1.0)
         torque = jnp.column_stack([turning, jnp.zeros_like(turning[:, 0])])

@@ -4,7 +4,7 @@ import abc
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 import jax
 import jax.numpy as jnp
@@ -16,6 +16,7 @@ from jaxdem_ac.dem.step import EMBEDDED
 from jaxdem_ac.dem.world import World
 from jaxdem_ac.environments.base import Environment
 from jaxdem_ac.environments.checks import check_number
+from jaxdem_ac.environments.lidar import Channel
 from jaxdem_ac.registry import engines
 
 Sizes = float | tuple[Any, ...]
@@ -48,6 +49,9 @@ class SwarmTask(Environment):
     dt: float
     """Time step of the engine, time."""
 
+    lidar_senses: ClassVar[tuple[str, ...]] = ()
+    """What each lidar senses, in the order of their readings, with which an observation ends but for own sizes."""
+
     @abc.abstractmethod
     def world(self, state: Any) -> World:
         """Return the box of an episode, its material and the time step."""
@@ -66,6 +70,19 @@ class SwarmTask(Environment):
     def decision_time(self) -> float:
         """``physics_steps * dt``."""
         return self.physics_steps * self.dt
+
+    @property
+    def lidars(self) -> tuple[Channel, ...]:
+        """Where in an observation the readings of each lidar stand."""
+        if not self.lidar_senses:
+            return ()
+        lidar: Any = self
+        num_bins, count = lidar.n_lidar_rays, len(self.lidar_senses)
+        first = self.observation_size - self.sizes_observed - count * num_bins
+        return tuple(
+            Channel(senses, first + number * num_bins, num_bins, lidar.lidar_range)
+            for number, senses in enumerate(self.lidar_senses)
+        )
 
     @property
     def sizes_observed(self) -> int:

@@ -43,12 +43,16 @@ def make_model(
     KeyError
         If there is no such name; the message gives the nearest.
     TypeError
-        If the class has no such keyword.
+        If the class has no such keyword, or `key` is none.
     ValueError
         If a value is out of its range.
     """
     from flax import nnx
 
+    if isinstance(key, bool) or not isinstance(key, nnx.Rngs | int):
+        from jaxdem_ac.models.checks import check_key
+
+        check_key("make_model", key)
     keywords = dict(keywords)
     stored_type = keywords.pop("action_space_type", None)
     stored_keywords = keywords.pop("action_space_kws", None)

@@ -2,12 +2,19 @@
 
 import importlib.metadata
 import importlib.util
+import json
+import os
 import platform
+import re
+import warnings
+from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
+from urllib.parse import unquote, urlparse
 
 from jaxdem_ac import registry
 from jaxdem_ac.plugin import autoload
-from jaxdem_ac.plugin.register import HOW_TO_GET
+from jaxdem_ac.plugin.register import HOW_TO_GET, one_line, standing
 
 _PACKAGES = (
     "jaxdem-ac",
@@ -20,21 +27,33 @@ _PACKAGES = (
     "numpy",
     "matplotlib",
 )
+# Who works on this package wants them, who uses it does not.
+_NOT_FOR_USERS = ("dev", "peers")
+_LAYOUTS = {"action_spaces": "since 2026-06-12", "actionSpaces": "before 2026-06-12"}
+_REQUIREMENT = re.compile(r"""(?P<name>[\w.-]+)(?P<extras>\[)?.*;.*\bextra\s*==\s*['"](?P<extra>[\w-]+)['"]""")
 
 
 def diagnose() -> dict[str, dict[str, Any]]:
-    """Return versions, devices, JaxDEM, registered names and broken plugins, each a mapping of names to findings."""
-    return {
+    """Return what is there and what is broken, each section a mapping of names to findings.
+
+    Sections ``broken plugins`` and ``faults`` are empty where all is well; each line of theirs says what to do.
+    """
+    faults: dict[str, str] = {}
+    found: dict[str, dict[str, Any]] = {
         "versions": {"python": platform.python_version(), **{name: _version(name) for name in _PACKAGES}},
-        "devices": _devices(),
+        "devices": _devices(faults),
         "jaxdem": _jaxdem(),
         "registered": {f"{each.kind}s": ", ".join(each.names()) for each in registry.REGISTRIES},
-        "broken plugins": {
-            f"{problem.group}:{problem.name}": f"{problem.origin}: {problem.error}. Update or uninstall it."
-            for each in registry.REGISTRIES
-            for problem in each.problems
-        },
+        "registered in jaxdem": _registered_in_jaxdem(faults),
+        "extras": _extras(),
     }
+    found["broken plugins"] = {
+        f"{problem.group}:{problem.name}": f"{problem.origin}: {problem.error}. Update or uninstall it."
+        for each in registry.REGISTRIES
+        for problem in each.problems
+    }
+    found["faults"] = faults
+    return found
 
 
 def _version(name: str) -> str:
@@ -44,27 +63,138 @@ def _version(name: str) -> str:
         return "not installed"
 
 
-def _devices() -> dict[str, str]:
+def _devices(faults: dict[str, str]) -> dict[str, str]:
+    """Return kind and memory of every device that JAX sees."""
     import jax
 
-    return {f"{device.platform}:{device.id}": device.device_kind for device in jax.devices()}
+    try:
+        devices = jax.devices()
+    except RuntimeError as error:
+        asked = os.environ.get("JAX_PLATFORMS")
+        faults["devices"] = (
+            f"JAX finds no device; got {one_line(error)}. "
+            f"{f'Unset JAX_PLATFORMS, which is {asked!r}, or install' if asked else 'Install'} jax for your hardware: "
+            'pip install "jaxdem-ac[cuda13]", say.'
+        )
+        return {}
+    if Path("/dev/nvidiactl").exists() and all(device.platform == "cpu" for device in devices):
+        faults["devices"] = (
+            'an NVIDIA GPU is there that JAX does not use. pip install "jaxdem-ac[cuda13]", or [cuda12].'
+        )
+    return {f"{device.platform}:{device.id}": f"{device.device_kind}, {_memory(device)}" for device in devices}
+
+
+def _memory(device: Any) -> str:
+    """Return how much memory a device has: its own, or the machine's."""
+    try:
+        size = (device.memory_stats() or {}).get("bytes_limit")
+    except Exception:
+        size = None
+    if size is None and device.platform == "cpu" and hasattr(os, "sysconf"):
+        size = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    return "memory unknown" if size is None else f"{size / 2**30:.1f} GiB"
 
 
 def _jaxdem() -> dict[str, str]:
     """Return where JaxDEM is, or how to get it."""
     status = autoload.status()
     switch = {"autoload": f"{'on' if status.enabled else 'off'} ({status.path})"}
-    if importlib.util.find_spec("jaxdem") is None:
+    spec = importlib.util.find_spec("jaxdem")
+    places = list(spec.submodule_search_locations or ()) if spec else []
+    if not places:
         return {"found": f"no. To get it: {HOW_TO_GET}", **switch}
-    return {"found": "yes", "version": _version("jaxdem"), "commit": _commit("jaxdem"), **switch}
+    package = Path(places[0])
+    layouts = [f"{name} ({when})" for name, when in _LAYOUTS.items() if (package / "rl" / name).exists()]
+    return {
+        "found": f"yes, {package}",
+        "version": _version("jaxdem"),
+        "commit": commit_of("jaxdem", package),
+        "layout": ", ".join(layouts) or "unknown",
+        **switch,
+    }
 
 
-def _commit(name: str) -> str:
-    """Return the commit that pip recorded for a package installed from its repository (PEP 610)."""
-    import json
+def _registered_in_jaxdem(faults: dict[str, str]) -> dict[str, str]:
+    """Return our names in JaxDEM's registries; they are put there as at any import of it."""
+    if importlib.util.find_spec("jaxdem") is None:
+        return {}
+    from jaxdem_ac.plugin.host import import_host
 
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        try:
+            import_host("doctor")
+            found = standing()
+        except Exception as error:
+            faults["jaxdem"] = one_line(error.__cause__ or error) + f". Install it anew: {HOW_TO_GET}"
+            return {}
+    told = [str(each.message) for each in caught if str(each.message).startswith("register:")]
+    if told:
+        faults["registered in jaxdem"] = " ".join(told)
+    return {f"{kind}s": ", ".join(names) for kind, names in found.items()}
+
+
+def _extras() -> dict[str, str]:
+    """Return which extras are there, and how to get the others; those that are jax's own are left out."""
+    try:
+        requirements = importlib.metadata.requires("jaxdem-ac") or []
+    except importlib.metadata.PackageNotFoundError:
+        return {}
+    wanted: dict[str, list[str]] = {}
+    for found in filter(None, map(_REQUIREMENT.match, requirements)):
+        if not found["extras"] and found["extra"] not in _NOT_FOR_USERS:
+            wanted.setdefault(found["extra"], []).append(found["name"])
+    return {extra: _extra(extra, names) for extra, names in sorted(wanted.items())}
+
+
+def _extra(extra: str, names: list[str]) -> str:
+    missing = [name for name in names if _version(name) == "not installed"]
+    if not missing:
+        return f"there ({', '.join(names)})"
+    # JaxDEM is not on the package index.
+    how = HOW_TO_GET if extra == "jaxdem" else f'pip install "jaxdem-ac[{extra}]"'
+    return f"{', '.join(missing)} not installed. To get it: {how}"
+
+
+def commit_of(name: str, package: Path) -> str:
+    """Return the commit that a package was installed from, or ``"unknown"``; nothing is run.
+
+    It is what pip recorded of a repository (PEP 610), or what a clone says that the package is imported from.
+    """
     try:
         text = importlib.metadata.distribution(name).read_text("direct_url.json")
-    except importlib.metadata.PackageNotFoundError:
-        text = None
-    return json.loads(text).get("vcs_info", {}).get("commit_id", "unknown") if text else "unknown"
+        origin = json.loads(text) if text else {}
+    except (importlib.metadata.PackageNotFoundError, OSError, ValueError):
+        origin = {}
+    if not isinstance(origin, Mapping):
+        return "unknown"
+    recorded = origin.get("vcs_info", {}).get("commit_id")
+    if recorded:
+        return str(recorded)
+    clones = [package.parent, package.parent.parent]
+    if origin.get("dir_info", {}).get("editable"):
+        clones.insert(0, Path(unquote(urlparse(origin.get("url", "")).path)))
+    # A copy in site-packages is of no clone, though a repository may hold the whole environment.
+    elif "site-packages" in package.parts or "dist-packages" in package.parts:
+        return "unknown"
+    return next(filter(None, map(_head, clones)), "unknown")
+
+
+def _head(clone: Path) -> str | None:
+    """Return the commit that a clone, or a worktree of one, stands at; None for any other folder."""
+    git = clone / ".git"
+    try:
+        if git.is_file():
+            git = clone / git.read_text().removeprefix("gitdir:").strip()
+        head = (git / "HEAD").read_text().strip()
+        if not head.startswith("ref:"):
+            return head
+        name = head.removeprefix("ref:").strip()
+        common = git / (git / "commondir").read_text().strip() if (git / "commondir").is_file() else git
+        for folder in (git, common):
+            if (folder / name).is_file():
+                return (folder / name).read_text().strip()
+        packed = (common / "packed-refs").read_text().splitlines()
+        return next((line.split()[0] for line in packed if line.endswith(f" {name}")), None)
+    except OSError:
+        return None

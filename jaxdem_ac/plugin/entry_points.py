@@ -69,6 +69,12 @@ def discover(registry: Registry) -> None:
         )
 
 
+def known_names(registry: Registry) -> list[str]:
+    """Return the sorted names in a registry and those that plugins announce for it, loading none of them."""
+    announced = [entry.name for entry in _announced(registry.group)[0]]
+    return sorted({normalize_key(name): name for name in [*announced, *registry.held()]}.values(), key=str.lower)
+
+
 def _complete(registry: Registry) -> None:
     discover(registry)
     # JaxDEM may be there already, brought by a plugin or since the one that was waiting began.

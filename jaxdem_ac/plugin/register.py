@@ -169,6 +169,22 @@ def _put(root: Any, name: str, cls: type[Any]) -> None:
             cls.__registry_name__ = stamp
 
 
+def standing() -> dict[str, list[str]]:
+    """Return the names under which our classes, those of plugins included, stand in JaxDEM, by kind; it is imported."""
+    rl, found = importlib.import_module(HOST), {}
+    for root_name, registry in _ROOTS:
+        root = getattr(rl, root_name, None)
+        loaded = {entry.name: entry.load() for entry in registry.entries()} if hasattr(root, "_registry") else {}
+        held = {f"{prefix}{name}": made for name, made in loaded.items() for prefix in (registry.prefix, "")}
+        found[registry.kind] = [name for name, made in held.items() if _is_of(made, _holder(root, name))]
+    return found
+
+
+def _is_of(made: Any, holder: type[Any] | None) -> bool:
+    """Return whether a class in the host is one of ours, or its adapter."""
+    return holder is not None and getattr(holder, "guest_of", holder) is getattr(made, "host_class", made)
+
+
 def _holder(root: Any, name: str) -> type[Any] | None:
     """Return the class that stands under `name` in the host's registry, if any."""
     return next((root._registry[key] for key in _keys(name) if key in root._registry), None)

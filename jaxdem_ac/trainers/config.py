@@ -12,6 +12,7 @@ from jaxdem_ac.registry import suggest
 
 Schedule = Literal["constant", "linear", "cosine"]
 Optimizer = Literal["adam", "muon"]
+Log = Literal["tensorboard", "wandb"]
 
 # As Python spells them, and JSON does not.
 _PYTHON_WORDS = {"True": "true", "False": "false", "None": "null"}
@@ -154,11 +155,14 @@ class TrainConfig:
     """Values of hyperparameters, by field of ppo: each combination is made side by side too, once for every seed."""
     devices: int | Literal["all"] = 1
     """Over how many devices the environments are spread, or all that JAX sees."""
+    log: Sequence[str] = ()
+    """Where reports go beside metrics.jsonl: tensorboard, wandb. Repeatable."""
     ppo: PPOConfig = field(default_factory=PPOConfig)
     """Hyperparameters."""
 
     def __post_init__(self) -> None:
         """Check every field, once."""
+        self._check_log()
         _check("TrainConfig", "steps", self.steps, int, lambda x: x >= 1, "a whole number from 1")
         _check("TrainConfig", "seed", self.seed, int, lambda x: 0 <= x < 2**32, "a whole number in [0, 2**32)")
         _check("TrainConfig", "num_seeds", self.num_seeds, int, lambda x: x >= 1, "a whole number from 1")
@@ -180,7 +184,20 @@ class TrainConfig:
                     "Pass a dict."
                 )
         if not isinstance(self.ppo, PPOConfig):
-            raise TypeError(f"TrainConfig: ppo is a PPOConfig; got {type(self.ppo).__name__}. Build one.")
+            raise TypeError(
+                f"TrainConfig: ppo is a PPOConfig, in a file a mapping; got {type(self.ppo).__name__}. Build one."
+            )
+
+    def _check_log(self) -> None:
+        """Raise TypeError or ValueError unless `log` is a list of names; keep it as a tuple, as a default is."""
+        known = get_args(Log)
+        if not isinstance(self.log, list | tuple):
+            raise TypeError(f"TrainConfig: log is a list of names; got log={self.log!r}. Pass {list(known)}, say.")
+        for name in self.log:
+            if name not in known:
+                raise ValueError(f"TrainConfig: no such log; got {name!r}. {suggest(str(name), known)}")
+        # Equal to what comes back from config.json, whatever it was given as.
+        object.__setattr__(self, "log", tuple(dict.fromkeys(self.log)))
 
     def _check_grid(self) -> None:
         """Raise ValueError unless the grid has values of hyperparameters that can be varied, each one allowed."""
@@ -230,7 +247,32 @@ class TrainConfig:
         """Return the configuration as nested JSON types."""
         plain = {item.name: getattr(self, item.name) for item in fields(self)}
         keywords = {name: {key: _plain(value) for key, value in plain[name].items()} for name in _MAPPINGS}
-        return {**plain, **keywords, "ppo": asdict(self.ppo)}
+        return {**plain, **keywords, "log": list(self.log), "ppo": asdict(self.ppo)}
+
+    @classmethod
+    def from_file(cls, path: str | Path) -> Self:
+        """Return the configuration that a YAML or JSON file says; what it leaves out is as by default.
+
+        Parameters
+        ----------
+        path : path
+            The file; a run's config.json too; or the name of one that comes with the package,
+            ``"reference/swarm_navigator"``.
+
+        Raises
+        ------
+        FileNotFoundError
+            If there is no such file, nor such a name; the message gives the nearest name and all.
+        TypeError, ValueError
+            If it cannot be read, or sets what is not there or out of its range.
+        """
+        from jaxdem_ac.trainers.config_file import read_values
+
+        values = read_values(path)
+        try:
+            return cls.from_dict(values)
+        except (TypeError, ValueError) as error:
+            raise type(error)(f"{path}: {error}") from None
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Self:
@@ -245,8 +287,8 @@ class TrainConfig:
         _check_known("TrainConfig", values, cls)
         if isinstance(values.get("ppo"), Mapping):
             _check_known("PPOConfig", values["ppo"], PPOConfig)
-            values["ppo"] = PPOConfig(**values["ppo"])
-        return cls(**values)
+            values["ppo"] = PPOConfig(**_whole(PPOConfig, values["ppo"]))
+        return cls(**_whole(cls, values))
 
     def with_values(self, assignments: Mapping[str, Any]) -> Self:
         """Return the configuration with dotted fields set: ``{"ppo.gamma": 0.9, "env_kw.num_particles": 32}``.
@@ -308,7 +350,16 @@ def _check_known(where: str, values: Mapping[str, Any], cls: type[Any]) -> None:
     known = [item.name for item in fields(cls)]
     for name in values:
         if name not in known:
-            raise ValueError(f"{where}: no such field; got {name!r}. {suggest(name, known)}")
+            raise ValueError(f"{where}: no such field; got {name!r}. {suggest(str(name), known)}")
+
+
+def _whole(cls: type[Any], values: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the values of a dataclass with ``4e6`` as 4000000 where a field is a whole number."""
+    counts = {item.name for item in fields(cls) if type(item.default) is int}
+    return {
+        name: int(value) if name in counts and isinstance(value, float) and value.is_integer() else value
+        for name, value in values.items()
+    }
 
 
 def _check(where: str, name: str, value: Any, kind: type, valid: Callable[[Any], bool], rule: str) -> None:

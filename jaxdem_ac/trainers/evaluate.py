@@ -11,8 +11,16 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
-from jaxdem_ac.environments.base import Environment, has_success, play_with_room, reset_batch, step_batch
-from jaxdem_ac.trainers.policy import act, as_pytree, begin
+from jaxdem_ac.environments.base import (
+    Environment,
+    check_is_environment,
+    has_success,
+    play_with_room,
+    reset_batch,
+    step_batch,
+)
+from jaxdem_ac.models.checks import check_key
+from jaxdem_ac.trainers.policy import act, acting, begin
 
 Acting = Callable[..., Array]
 
@@ -84,8 +92,8 @@ def evaluate(
     ----------
     environment : Environment
     policy : callable
-        ``policy(observation, key) -> action`` on ``(E, N, O)``: a function, or a :class:`Policy`. A recurrent one
-        begins each episode with nothing remembered.
+        ``policy(observation, key) -> action`` on ``(E, N, O)``: a function, a `Policy` or a model. A recurrent
+        one begins each episode with nothing remembered.
     key : Array
         Random key of initial states and, if `sample`, of actions.
     num_episodes : int
@@ -99,12 +107,16 @@ def evaluate(
     ------
     ValueError
         If `num_episodes` is below 2, or an episode has not ended after `max_decisions`.
+    TypeError
+        If `environment`, `policy` or `key` is something else.
     FloatingPointError
         If a reward or a success figure is not finite; the message names the first episode.
     """
     if isinstance(num_episodes, bool) or not isinstance(num_episodes, int) or num_episodes < 2:
         raise ValueError(f"evaluate: num_episodes is at least 2; got num_episodes={num_episodes!r}. Raise it.")
-    policy = as_pytree(policy)
+    check_is_environment("evaluate", environment)
+    check_key("evaluate", key)
+    policy = acting("evaluate", policy, environment)
 
     def play(environment: Environment) -> tuple[Array, Array, Array, Array]:
         return _play_episodes(environment, policy, key, num_episodes, sample, max_decisions)

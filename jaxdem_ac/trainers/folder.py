@@ -3,6 +3,7 @@
 import json
 import shutil
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -12,19 +13,37 @@ Metrics = dict[str, Any]
 
 FORMAT = 3
 CONFIG, METRICS, CHECKPOINTS = "config.json", "metrics.jsonl", "checkpoints"
-PICTURES = ("episode.gif", "episode.png", "learning_curve.png")
+PICTURES = ("episode.gif", "episode.mp4", "episode.png", "learning_curve.png")
+LOGS = ("tensorboard", "wandb")
 REPORT = "report.html"
-OWN_FILES = (CONFIG, METRICS, CHECKPOINTS, *PICTURES, REPORT)
+OWN_FILES = (CONFIG, METRICS, CHECKPOINTS, *LOGS, *PICTURES, REPORT)
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write `text` to `path` whole or not at all."""
+    """Write `text` to `path` whole or not at all.
+
+    Raises
+    ------
+    OSError
+        If it cannot be written.
+    """
     draft = path.with_name(f".{path.name}.part")
     try:
         draft.write_text(text)
         draft.replace(path)
+    except OSError as error:
+        raise unwritable(path, error) from error
     finally:
-        draft.unlink(missing_ok=True)
+        with suppress(OSError):
+            draft.unlink(missing_ok=True)
+
+
+def unwritable(path: Path, error: OSError) -> OSError:
+    """Return an error of the same kind that says what to do."""
+    kind = PermissionError if isinstance(error, PermissionError) else OSError
+    return kind(
+        f"write: {str(path)!r} has to be writable; got {error.strerror or error}. Choose another folder, or make room."
+    )
 
 
 def holds_run(run_dir: Path) -> bool:
@@ -59,7 +78,7 @@ def read_config(run_dir: str | Path) -> TrainConfig:
                 "Use the version of jaxdem-ac that wrote it."
             )
         return TrainConfig.from_dict(stored["config"])
-    except (json.JSONDecodeError, KeyError, TypeError) as error:
+    except (json.JSONDecodeError, UnicodeDecodeError, KeyError, TypeError) as error:
         raise ValueError(f"load: {path} is not a run's configuration; got {error!r}. Train it again.") from error
 
 
@@ -118,7 +137,7 @@ def read_metrics(run_dir: str | Path) -> list[dict[str, Any]]:
             if number == len(texts):
                 break
             line = None
-        if not isinstance(line, dict) or "steps" not in line:
+        if not isinstance(line, dict) or not {"steps", "update"} <= line.keys():
             raise ValueError(f"load: every line of {path} is a report; got line {number}: {text[:60]!r}. Remove it.")
         lines.append(line)
     return lines
@@ -163,7 +182,10 @@ def prepare(run_dir: Path, overwrite: bool, configs: Mapping[str, str]) -> None:
             folder.rmdir()
     for name, config in configs.items():
         folder = run_dir / name
-        folder.mkdir(parents=True, exist_ok=True)
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise unwritable(folder, error) from error
         write_text(folder / CONFIG, config)
 
 

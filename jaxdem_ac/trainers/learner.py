@@ -66,7 +66,7 @@ class LearnerState:
     num_updates: Array
     """Updates made, ``()``."""
     bad_term: Array
-    """0, or 1 + the index in :data:`TERMS` of the first number that was not finite, ``()``."""
+    """0, or 1 + the index in ``TERMS`` of the first number that was not finite, ``()``."""
     varied: dict[str, Array] = field(default_factory=dict)
     """Hyperparameters that differ between runs that are made side by side, ``()`` each."""
 

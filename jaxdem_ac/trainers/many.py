@@ -16,7 +16,7 @@ import numpy as np
 from jaxdem_ac.environments.base import resized
 from jaxdem_ac.environments.contract import check_shapes
 from jaxdem_ac.models.structure import split_model
-from jaxdem_ac.trainers import checkpoint, folder, ppo, run
+from jaxdem_ac.trainers import checkpoint, folder, logs, ppo, run
 from jaxdem_ac.trainers.config import TrainConfig
 from jaxdem_ac.trainers.devices import choose_devices, spread_runs
 from jaxdem_ac.trainers.folder import Metrics
@@ -212,16 +212,17 @@ def _goodness(lines: list[Metrics]) -> tuple[float, float]:
 
 def _run(config: TrainConfig, many: _Many, report: Report | None) -> TrainResult:
     """Make the updates that are left; whatever stops them, what has been learnt is kept."""
-    with many.writing(), run.leaving_on_sigterm():
+    opened = logs.opened(config, many.run_dir, many.runs, many.together)
+    with many.writing(), run.leaving_on_sigterm(), opened as log:
         try:
-            _loop(config, many, report)
+            _loop(config, many, report, log)
         except (KeyboardInterrupt, SystemExit):
             many.save()
             raise
     return many.result()
 
 
-def _loop(config: TrainConfig, many: _Many, report: Report | None) -> None:
+def _loop(config: TrainConfig, many: _Many, report: Report | None, log: logs.Logs) -> None:
     """Update, report and save until the runs' end."""
     total, num = many.learner.num_updates, len(many.runs)
     chunk = min(config.report_every, total)
@@ -249,6 +250,9 @@ def _loop(config: TrainConfig, many: _Many, report: Report | None) -> None:
             for name in many.runs:
                 folder.append_line(many.run_dir / name, many.lines[name][-1])
             folder.append_line(many.run_dir, metrics)
+        for name in many.runs:
+            log.write(many.lines[name][-1], name)
+        log.write(metrics)
         if not going or done == total or now - many.last_save > run.SECONDS_BETWEEN_CHECKPOINTS:
             many.save()
         if not going:

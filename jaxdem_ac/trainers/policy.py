@@ -11,6 +11,7 @@ from jax.typing import ArrayLike
 
 from jaxdem_ac.environments.base import Environment
 from jaxdem_ac.models import recurrent
+from jaxdem_ac.models.checks import check_key
 from jaxdem_ac.models.policy import sample_raw, to_action
 from jaxdem_ac.models.recurrent import Carry
 from jaxdem_ac.models.structure import split_model
@@ -99,7 +100,7 @@ class Policy:
         TypeError
             If the policy is recurrent: it acts by :meth:`step`.
         """
-        observation = self._checked(observation)
+        observation = self._checked(observation, key)
         return _step(self, observation, self._carry_for(observation, None, "policy.step(observation, carry)"), key)[0]
 
     def initial_carry(self, leading_shape: tuple[int, ...] = ()) -> Carry:
@@ -128,7 +129,7 @@ class Policy:
         ValueError
             If the last axis is not O wide, or the carry is of other leading axes.
         """
-        observation = self._checked(observation)
+        observation = self._checked(observation, key)
         return _step(self, observation, self._carry_for(observation, carry, ""), key)
 
     def restart(self, carry: Carry, done: ArrayLike) -> Carry:
@@ -181,7 +182,9 @@ class Policy:
             )
         return carry
 
-    def _checked(self, observation: ArrayLike) -> Array:
+    def _checked(self, observation: ArrayLike, key: Array | None = None) -> Array:
+        if key is not None:
+            check_key("policy", key)
         observation = jnp.asarray(observation)
         if observation.ndim < 1 or observation.shape[-1] != self.observation_size:
             raise ValueError(
@@ -208,6 +211,24 @@ def _value(policy: Policy, observation: Array, carry: Carry) -> Array:
 def _look(policy: Policy, observation: Array, carry: Carry) -> tuple[Any, Array, Carry]:
     seen = observation if policy.normalizer is None else policy.normalizer(observation)
     return recurrent.step(policy.graphdef, (policy.model_state,), carry, seen)
+
+
+def acting(where: str, policy: Any, environment: Environment) -> Any:
+    """Return what acts, a model, a policy or a function, as compiled functions take it.
+
+    Raises
+    ------
+    TypeError
+        If it is none of them.
+    """
+    if isinstance(policy, nnx.Module):
+        policy = Policy.of(policy, environment)
+    if not callable(policy):
+        raise TypeError(
+            f"{where}: what acts is a model, a policy or a function (observation, key); got {policy!r:.60}. "
+            "Build a model with make_model, or load a policy with load_policy."
+        )
+    return as_pytree(policy)
 
 
 def as_pytree(policy: Any) -> Any:

@@ -19,7 +19,7 @@ from jaxdem_ac.environments import make_environment
 from jaxdem_ac.environments.base import Environment, Timestep, play_with_room
 from jaxdem_ac.trainers.checkpoint import build_environment, load_policy
 from jaxdem_ac.trainers.folder import single
-from jaxdem_ac.trainers.policy import act, as_pytree, begin
+from jaxdem_ac.trainers.policy import act, acting, begin
 
 FORMAT = 1
 EPISODE = "episode.npz"
@@ -54,7 +54,7 @@ def play(environment: Environment, policy: Any, key: Array, num_steps: int, samp
     ----------
     environment : Environment
     policy : callable
-        A :class:`Policy`, or a function ``(observation, key) -> action`` on ``(N, O)``.
+        A :class:`~jaxdem_ac.trainers.policy.Policy`, or a function ``(observation, key) -> action`` on ``(N, O)``.
     key : Array
         Random key.
     num_steps : int
@@ -62,7 +62,7 @@ def play(environment: Environment, policy: Any, key: Array, num_steps: int, samp
     sample : bool
         Whether actions are sampled; else they are the policy's mode.
     """
-    policy = as_pytree(policy)
+    policy = acting("record", policy, environment)
 
     def overflow(played: Played) -> Any:
         return jnp.max(played.timestep.info.get("overflow", jnp.zeros(())))

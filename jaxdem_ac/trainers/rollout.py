@@ -6,18 +6,19 @@ from typing import Any, Literal
 
 import jax
 import jax.numpy as jnp
-from flax import nnx
 from jax import Array
 
 from jaxdem_ac.environments.base import (
     Environment,
     Timestep,
+    check_is_environment,
     play_with_room,
     reset_batch,
     reset_where,
     step_batch,
 )
-from jaxdem_ac.trainers.policy import Policy, act, as_pytree, begin, restart
+from jaxdem_ac.models.checks import check_key
+from jaxdem_ac.trainers.policy import act, acting, begin, restart
 
 
 @jax.tree_util.register_dataclass
@@ -100,6 +101,8 @@ def rollout(
     ------
     ValueError
         If a number is below 1, or `model` is another string.
+    TypeError
+        If `environment`, `model` or `key` is something else.
 
     Notes
     -----
@@ -109,14 +112,11 @@ def rollout(
     for name, value in (("num_steps", num_steps), ("num_envs", num_envs)):
         if isinstance(value, bool) or not isinstance(value, int) or value < 1:
             raise ValueError(f"rollout: {name} is a whole number from 1; got {name}={value!r}. Raise it.")
-    if isinstance(model, str):
-        if model != "random":
-            raise ValueError(f"rollout: model is a model or 'random'; got {model!r}. Build one with make_model.")
-        policy = None
-    elif isinstance(model, nnx.Module):
-        policy = as_pytree(Policy.of(model, environment))
-    else:
-        policy = as_pytree(model)
+    check_is_environment("rollout", environment)
+    check_key("rollout", key)
+    if isinstance(model, str) and model != "random":
+        raise ValueError(f"rollout: model is a model or 'random'; got {model!r}. Build one with make_model.")
+    policy = None if isinstance(model, str) else acting("rollout", model, environment)
 
     def play(environment: Environment) -> Trajectory:
         return _rollout(environment, policy, key, num_steps, num_envs)

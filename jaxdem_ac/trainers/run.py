@@ -20,7 +20,7 @@ from jaxdem_ac import registry
 from jaxdem_ac.environments.base import Environment, resized
 from jaxdem_ac.environments.contract import check_shapes
 from jaxdem_ac.models.structure import split_model
-from jaxdem_ac.trainers import checkpoint, ppo, processes
+from jaxdem_ac.trainers import checkpoint, logs, ppo, processes
 from jaxdem_ac.trainers.config import TrainConfig, run_path
 from jaxdem_ac.trainers.devices import Devices, choose_devices, spread
 from jaxdem_ac.trainers.folder import (
@@ -102,6 +102,8 @@ def train(config: TrainConfig, report: Report | None = None, *, overwrite: bool 
         If the folder holds a run, or files of a run's names that are something else's.
     FloatingPointError
         If a number stops being finite; the message names the first. What was learnt before is kept in the folder.
+    ImportError
+        If `config.log` names a log whose package is not installed.
     OverflowError
         If the environment's lists of neighbours are too short, and it cannot lengthen them.
     ConnectionAbortedError
@@ -111,7 +113,9 @@ def train(config: TrainConfig, report: Report | None = None, *, overwrite: bool 
     """
     if not isinstance(config, TrainConfig):
         raise TypeError(f"train: config is a TrainConfig; got {type(config).__name__}. Build one.")
+    _check_report(report)
     config = resolve(config)
+    logs.check(config)
     if config.is_many:
         from jaxdem_ac.trainers import many
 
@@ -129,6 +133,11 @@ def train(config: TrainConfig, report: Report | None = None, *, overwrite: bool 
     if run_dir is not None:
         processes.in_first(partial(prepare, run_dir, overwrite, {".": config_text(config)}))
     return _run(config, learner, _placed(state, devices), run_dir, [], report)
+
+
+def _check_report(report: Any) -> None:
+    if report is not None and not callable(report):
+        raise TypeError(f"train: report is a function of metrics; got {type(report).__name__}. Pass print, say.")
 
 
 def _placed(state: ppo.LearnerState, devices: list[jax.Device]) -> ppo.LearnerState:
@@ -161,10 +170,12 @@ def resume(run_dir: str | Path, report: Report | None = None, *, devices: Device
     ValueError
         If the run is of another version, or its checkpoint does not fit its configuration.
     """
+    _check_report(report)
     run_dir = Path(run_dir)
     config = replace(read_config(run_dir), out=str(run_dir))
     if devices is not None:
         config = replace(config, devices=devices)
+    logs.check(config)
     if config.is_many:
         from jaxdem_ac.trainers import many
 
@@ -207,8 +218,10 @@ def _run(
         stack.enter_context(leaving_on_sigterm())
         signals = stack.enter_context(processes.noting_signals())
         keeper = _Keeper(config, learner, state, run_dir, writer)
+        first = jax.process_index() == 0
+        log = stack.enter_context(logs.opened(config, run_dir if first else None, {}, lines))
         try:
-            _loop(config, keeper, lines, report if jax.process_index() == 0 else None, signals)
+            _loop(config, keeper, lines, report if first else None, signals, log)
         except (KeyboardInterrupt, SystemExit):
             # Several processes save together, in the loop, or not at all.
             if jax.process_count() == 1:
@@ -296,6 +309,7 @@ def _loop(
     lines: list[Metrics],
     report: Report | None,
     signals: processes.Signals,
+    log: logs.Logs,
 ) -> None:
     """Update, report and save until the run's end; add the reports to `lines`."""
     total, run_dir = keeper.learner.num_updates, keeper.run_dir
@@ -318,6 +332,7 @@ def _loop(
         lines.append(metrics)
         if run_dir is not None and jax.process_index() == 0:
             append_line(run_dir, metrics)
+        log.write(metrics)
         bad = int(keeper.state.bad_term)
         due, asked = signals.agree(now - keeper.last_save > SECONDS_BETWEEN_CHECKPOINTS)
         if bad or due or asked or done == total:

@@ -1,33 +1,159 @@
-"""Pictures of a run."""
+"""Pictures of a run, of a policy as it plays, of a recording, and of the engine alone."""
 
+import base64
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, Literal
 
 import jax
 import numpy as np
+from flax import nnx
+from jax import Array
 
+from jaxdem_ac.dem.particles import Particles
+from jaxdem_ac.dem.world import World
+from jaxdem_ac.environments.base import Environment
 from jaxdem_ac.trainers.checkpoint import build_environment, load_policy
-from jaxdem_ac.trainers.evaluate import record
 from jaxdem_ac.trainers.folder import read_metrics, single
-from jaxdem_ac.view.animation import animate, draw_moments
+from jaxdem_ac.trainers.policy import Policy
+from jaxdem_ac.trainers.recording import Recording, play
+from jaxdem_ac.trainers.rollout import random_action
 from jaxdem_ac.view.curves import plot_learning_curve
+from jaxdem_ac.view.episode import Episode
+from jaxdem_ac.view.film import require_ffmpeg, write_films, write_strip
+from jaxdem_ac.view.look import Look
 from jaxdem_ac.view.style import require_matplotlib
+
+FORMATS = {"gif": "episode.gif", "mp4": "episode.mp4", "png": "episode.png", "curve": "learning_curve.png"}
+"""What a run is drawn as, and how the file is called."""
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A file that shows itself in a notebook."""
+
+    path: Path
+    """Where it lies."""
+
+    def __fspath__(self) -> str:
+        return str(self.path)
+
+    def __str__(self) -> str:
+        return str(self.path)
+
+    def _repr_html_(self) -> str:
+        data = base64.b64encode(self.path.read_bytes()).decode()
+        if self.path.suffix == ".mp4":
+            return f'<video controls loop autoplay muted src="data:video/mp4;base64,{data}"></video>'
+        return f'<img src="data:image/{self.path.suffix[1:]};base64,{data}">'
+
+
+def render(
+    environment: Environment,
+    policy: Any | Literal["random"] = "random",
+    path: str | Path = "episode.gif",
+    *,
+    key: Array | None = None,
+    decisions: int | None = None,
+    sample: bool = False,
+    **look: Any,
+) -> Picture:
+    """Play an episode and draw it; no run is needed. In a notebook what is returned shows itself.
+
+    Particles are discs of their true size, their species told apart by colours for every eye, with a line to where
+    they go and a dark rim where they are at a target; targets are dashed rings, solid once reached; obstacles are grey.
+    Spheres are seen by a camera without perspective.
+
+    Parameters
+    ----------
+    environment : Environment
+    policy : nnx.Module, Policy, callable or "random"
+        As :func:`~jaxdem_ac.trainers.rollout.rollout` takes it.
+    path : path
+        ``.gif`` and ``.mp4`` are films, ``.png`` is a strip of moments. Written whole or not at all.
+    key : Array, optional
+        Random key; that of seed 0 if left out.
+    decisions : int, optional
+        At most so many; the film ends where the episode does. One episode's if left out.
+    sample : bool
+        Whether actions are sampled; else they are the policy's mode.
+    **look
+        Fields of :class:`~jaxdem_ac.view.look.Look`: ``forces=True``, ``rays=3``, ``fps=30``, ...
+
+    Returns
+    -------
+    Picture
+
+    Raises
+    ------
+    ImportError
+        If the extra ``view`` is not installed.
+    TypeError
+        If there is no such option, or the environment's states lack what is drawn.
+    ValueError
+        If an option is out of its range, or the path ends otherwise.
+    """
+    options, target = Look.of(**look), _checked_path(path)
+    key = jax.random.key(0) if key is None else key
+    episode = played_episode(environment, policy, key, decisions, sample=sample)
+    return _draw(episode, target, options)
+
+
+def render_recording(recording: Recording, path: str | Path, **look: Any) -> Picture:
+    """Draw what has been recorded; as :func:`render`."""
+    options, target = Look.of(**look), _checked_path(path)
+    return _draw(Episode.of_recording(recording), target, options)
+
+
+def render_particles(
+    world: World, particles: Particles, path: str | Path, *, time_step: float = 0.0, **look: Any
+) -> Picture:
+    """Draw particles of the engine alone: one frame, or some, leaves ``(T + 1, B, ...)``; as :func:`render`.
+
+    Parameters
+    ----------
+    world : World
+    particles : Particles
+    path : path
+        As in :func:`render`.
+    time_step : float, time
+        Between two frames.
+    **look
+        As in :func:`render`.
+    """
+    options, target = Look.of(**look), _checked_path(path)
+    return _draw(Episode.of_particles(world, particles, time_step), target, options)
 
 
 def render_run(
-    run_dir: str | Path, *, seed: int = 1_000, decisions: int | None = None, sample: bool = False
+    run_dir: str | Path,
+    *,
+    out: str | Path | None = None,
+    formats: Sequence[str] = ("gif", "png", "curve"),
+    seed: int = 1_000,
+    decisions: int | None = None,
+    sample: bool = False,
+    **look: Any,
 ) -> list[Path]:
-    """Write episode.gif, episode.png and learning_curve.png into a run's folder.
+    """Draw an episode of a run's policy, and its learning curve, into a folder.
 
     Parameters
     ----------
     run_dir : path
         The run's folder.
+    out : path, optional
+        Where pictures go, made if it is not there; the run's folder if left out.
+    formats : sequence of {"gif", "mp4", "png", "curve"}
+        What is written: episode.gif, episode.mp4, episode.png, learning_curve.png.
     seed : int
         Of the episode.
     decisions : int, optional
-        Length of the animation; one episode if left out.
+        At most so many; the film ends where the episode does. One episode's if left out.
     sample : bool
         Whether actions are sampled.
+    **look
+        As in :func:`render`.
 
     Returns
     -------
@@ -39,22 +165,121 @@ def render_run(
     FileNotFoundError
         If the folder holds no run.
     ValueError
-        If `decisions` is below 1, or the run has no reports.
+        If an option is out of its range, or the run has no reports.
     ImportError
-        If matplotlib is not installed.
+        If the extra ``view`` is not installed.
     """
-    require_matplotlib()
+    options, files = Look.of(**look), _files(formats)
     run_dir = Path(run_dir)
     config = single(run_dir)
-    environment = build_environment(config)
+    folder = run_dir if out is None else Path(out)
+    reports = read_metrics(run_dir)
+    episode = None
+    if files.keys() - {"curve"}:
+        environment, policy = build_environment(config), load_policy(run_dir)
+        species = config.model_kw.get("species")
+        species = getattr(environment, "species", None) or species
+        key = jax.random.key(seed)
+        episode = played_episode(environment, policy, key, decisions, sample=sample, species=species)
+    folder.mkdir(parents=True, exist_ok=True)
+    if episode is not None:
+        draw_all(episode, folder, files, options)
+    if "curve" in files:
+        plot_learning_curve(reports, folder / files["curve"], f"{config.env}, {config.model}, seed {config.seed}")
+    return [folder / name for name in files.values()]
+
+
+def render_recorded(
+    recording: Recording, folder: str | Path, formats: Sequence[str] = ("gif", "png"), **look: Any
+) -> list[Path]:
+    """Draw what has been recorded into a folder; as :func:`render_run`."""
+    options, files, folder = Look.of(**look), _files(formats), Path(folder)
+    if "curve" in files:
+        raise ValueError("render: a recording has no learning curve; got format='curve'. Leave it out, or name a run.")
+    episode = Episode.of_recording(recording)
+    folder.mkdir(parents=True, exist_ok=True)
+    draw_all(episode, folder, files, options)
+    return [folder / name for name in files.values()]
+
+
+def draw_all(episode: Episode, folder: Path, files: dict[str, str], look: Look) -> None:
+    """Write an episode's pictures, the films together: frames are drawn once."""
+    films = [folder / files[name] for name in ("gif", "mp4") if name in files]
+    if films:
+        write_films(episode, films, look)
+    if "png" in files:
+        write_strip(episode, folder / files["png"], look)
+
+
+def played_episode(
+    environment: Environment,
+    policy: Any,
+    key: Array,
+    decisions: int | None,
+    *,
+    sample: bool = False,
+    species: Sequence[int] | None = None,
+) -> Episode:
+    """Return what is drawn of an episode that is played now, to its end.
+
+    Raises
+    ------
+    ValueError
+        If `decisions` is no whole number from 1, or `policy` another string than "random".
+    """
     length = environment.episode_length if decisions is None else decisions
-    if length < 1:
-        raise ValueError(f"render: decisions is at least 1; got decisions={length}. Raise it.")
-    policy = load_policy(run_dir)
-    states, info = record(environment, policy, jax.random.key(seed), length, sample)
-    episode, moments, curve = (run_dir / name for name in ("episode.gif", "episode.png", "learning_curve.png"))
-    success = np.asarray(info.get("success", np.full(length, np.nan)))
-    animate(states, success, episode, decision_time=environment.decision_time)
-    draw_moments(states, success, moments, decision_time=environment.decision_time)
-    plot_learning_curve(read_metrics(run_dir), curve, title=f"{config.env}, {config.model}, seed {config.seed}")
-    return [episode, moments, curve]
+    if isinstance(length, bool) or not isinstance(length, int) or length < 1:
+        raise ValueError(f"render: decisions is a whole number from 1; got decisions={length!r}. Raise it.")
+    sample = sample or isinstance(policy, str)
+    played = play(environment, _acting(policy, environment), key, length, sample)
+    timestep = played.timestep
+    ends = np.asarray(timestep.terminated | timestep.truncated)
+    length = int(np.argmax(ends)) + 1 if ends.any() else length
+    states = jax.tree.map(lambda leaf: leaf[: length + 1], played.states)
+    success = timestep.info.get("success")
+    return Episode.of_states(environment, states, None if success is None else success[:length], species)
+
+
+def _acting(policy: Any, environment: Environment) -> Any:
+    """Return `policy` as something that acts."""
+    if isinstance(policy, nnx.Module):
+        return Policy.of(policy, environment)
+    if not isinstance(policy, str):
+        return policy
+    if policy != "random":
+        raise ValueError(f"render: policy acts or is 'random'; got {policy!r}. Build one with make_model.")
+
+    def anything(observation: Array, key: Array) -> Array:
+        return random_action(key, environment, 1)[0]
+
+    return anything
+
+
+def _files(formats: Sequence[str]) -> dict[str, str]:
+    """Return the names of the files of formats, which are checked with what they need."""
+    for name in formats:
+        if name not in FORMATS:
+            raise ValueError(f"render: a format is one of {', '.join(FORMATS)}; got format={name!r}. Choose some.")
+    if not formats:
+        raise ValueError(f"render: something is drawn; got no format. Choose some of {', '.join(FORMATS)}.")
+    require_matplotlib()
+    if "mp4" in formats:
+        require_ffmpeg()
+    return {name: file for name, file in FORMATS.items() if name in formats}
+
+
+def _checked_path(path: str | Path) -> Path:
+    """Return a path whose ending says what is drawn."""
+    path = Path(path)
+    if path.suffix not in (".gif", ".mp4", ".png"):
+        raise ValueError(f"render: path ends with .gif, .mp4 or .png; got path={str(path)!r}. Name such a file.")
+    _files([path.suffix[1:]])
+    return path
+
+
+def _draw(episode: Episode, path: Path, look: Look) -> Picture:
+    if path.suffix == ".png":
+        write_strip(episode, path, look)
+    else:
+        write_films(episode, [path], look)
+    return Picture(path)

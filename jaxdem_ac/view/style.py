@@ -1,11 +1,42 @@
-"""Colours, and figures that are written whole or not at all."""
+"""Colours, and files that are written whole or not at all."""
 
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
+
+import numpy as np
 
 # Okabe and Ito's palette, told apart by every common kind of colour vision ("Color Universal Design", 2008).
 BLUE, ORANGE, GREEN, GREY = "#0072B2", "#D55E00", "#009E73", "#5A5A5A"
-SKY, AMBER, PURPLE, YELLOW, SILVER = "#56B4E9", "#E69F00", "#CC79A7", "#F0E442", "#A6A6A6"
+AMBER, SKY, PURPLE, YELLOW = "#E69F00", "#56B4E9", "#CC79A7", "#F0E442"
+PALE, INK, SILVER = "#BFBFBF", "#1A1A1A", "#A6A6A6"
+
+# The order in which each is farthest from those before it, by the eye that tells them apart worst.
+SERIES = (BLUE, AMBER, GREEN, SKY, ORANGE, PURPLE, YELLOW)
+
+LINES = ("-", "--", "-.", ":")
+
+
+def color_of(number: int) -> str:
+    """Return the colour of one of a series; beyond seven they come again, darker."""
+    again, place = divmod(number, len(SERIES))
+    return as_hex(np.asarray(rgb(SERIES[place])) * 0.55**again)
+
+
+def rgb(color: str) -> np.ndarray:
+    """Return red, green and blue of ``#RRGGBB``, ``(3,)``, in [0, 1]."""
+    return np.array([int(color[at : at + 2], 16) for at in (1, 3, 5)]) / 255
+
+
+def as_hex(values: Sequence[float] | np.ndarray) -> str:
+    """Return ``#RRGGBB`` of red, green and blue in [0, 1]."""
+    return "#" + "".join(f"{round(255 * float(value)):02X}" for value in values)
+
+
+def mixed(colors: np.ndarray, other: Any, share: Any) -> np.ndarray:
+    """Return colours ``(..., 3)`` with a share of another one in them."""
+    return (1 - share) * colors + share * np.asarray(other)
 
 
 def require_matplotlib() -> Any:
@@ -18,27 +49,35 @@ def require_matplotlib() -> Any:
     """
     try:
         import matplotlib
+        import PIL  # noqa: F401
     except ImportError:
-        raise ImportError("Pictures need matplotlib and Pillow: pip install matplotlib pillow.") from None
+        raise ImportError('Pictures need matplotlib and Pillow: pip install "jaxdem-ac[view]".') from None
     return matplotlib
 
 
-def new_figure(width: float, height: float) -> Any:
+def new_figure(width: float, height: float, *, layout: Literal["constrained"] | None = "constrained", dpi: int = 100) -> Any:
     """Return an empty figure of that size in inches, drawn without a display."""
     require_matplotlib()
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(width, height), layout="constrained")
+    figure = Figure(figsize=(width, height), dpi=dpi, layout=layout)
     FigureCanvasAgg(figure)
     return figure
 
 
+@contextmanager
+def whole(path: Path) -> Iterator[Path]:
+    """Give a draft to write, which takes the place of `path` once it is done; after an error nothing is left."""
+    draft = path.with_name(f".{path.name}.part")
+    try:
+        yield draft
+        draft.replace(path)
+    finally:
+        draft.unlink(missing_ok=True)
+
+
 def save_figure(figure: Any, path: Path, dpi: int = 120) -> None:
     """Write a PNG whole or not at all."""
-    temporary = path.with_name(f".{path.name}.part")
-    try:
-        figure.savefig(temporary, dpi=dpi, format="png")
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    with whole(path) as draft:
+        figure.savefig(draft, dpi=dpi, format="png")

@@ -10,6 +10,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from event_files import curve
 from probe_environments import Breaking, Tracking, registered
 
 import jaxdem_ac as ac
@@ -50,13 +51,21 @@ def assert_same_run(one: ac.TrainResult, other: ac.TrainResult, rtol: float = 1e
 
 @pytest.fixture(scope="module")
 def seeds(tmp_path_factory: pytest.TempPathFactory) -> ac.TrainResult:
-    return ac.train(config(num_seeds=3, seed=5, out=str(tmp_path_factory.mktemp("many") / "runs")))
+    out = str(tmp_path_factory.mktemp("many") / "runs")
+    return ac.train(config(num_seeds=3, seed=5, out=out, log=["tensorboard"]))
 
 
 def test_each_seed_learns_what_a_run_of_its_own_does(seeds: ac.TrainResult) -> None:
     assert list(seeds.members) == ["seed-5", "seed-6", "seed-7"]
     for name, seed in (("seed-5", 5), ("seed-7", 7)):
         assert_same_run(seeds.members[name], ac.train(config(seed=seed)))
+
+
+def test_each_seed_has_a_log_of_its_own(seeds: ac.TrainResult) -> None:
+    for result in (seeds, *seeds.members.values()):
+        assert result.run_dir is not None
+        reported = [(line["steps"], pytest.approx(line["reward"], rel=1e-6)) for line in result.metrics]
+        assert curve(result.run_dir / "tensorboard", "reward") == reported
 
 
 def test_a_report_is_a_mean_and_a_spread(seeds: ac.TrainResult) -> None:

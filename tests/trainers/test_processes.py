@@ -6,6 +6,7 @@ import signal
 import socket
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -75,7 +76,7 @@ def configured(num_particles: int = 4, updates: int = UPDATES, **keywords: Any) 
 def arguments(config: ac.TrainConfig) -> list[str]:
     """Return a configuration as options of the shell."""
     values = config.to_dict()
-    plain = {name: value for name, value in values.items() if not isinstance(value, dict) and value is not None}
+    plain = {name: value for name, value in values.items() if isinstance(value, int | str)}
     deep = [(f"{name}.{key}", value) for name in ("env_kw", "model_kw", "ppo") for key, value in values[name].items()]
     return [
         *(text for name, value in plain.items() for text in (f"--{name.replace('_', '-')}", str(value))),
@@ -177,13 +178,14 @@ def compare_with_one(config: ac.TrainConfig, one: ac.TrainResult, environ: dict[
 
 def test_two_processes_learn_what_one_does(whole: ac.TrainResult, environ: dict[str, str], tmp_path: Path) -> None:
     run = tmp_path / "run"
-    config = configured(out=str(run))
+    config = configured(out=str(run), log=["tensorboard"])
     found = compare_with_one(config, whole, environ)
     assert [process["reports"] for process in found] == [UPDATES, 0]
     # One of them writes.
-    assert {path.name for path in run.iterdir()} == {"config.json", "metrics.jsonl", "checkpoints"}
+    assert {path.name for path in run.iterdir()} == {"config.json", "metrics.jsonl", "checkpoints", "tensorboard"}
+    assert len(list((run / "tensorboard").iterdir())) == 1
     assert read_metrics(run) == found[0]["metrics"]
-    assert read_config(run) == whole.config.__class__(**{**vars(whole.config), "out": str(run)})
+    assert read_config(run) == replace(whole.config, out=str(run), log=["tensorboard"])
     action = ac.load_policy(run)(np.ones((3, whole.environment.observation_size), np.float32))
     for process in found:
         np.testing.assert_allclose(process["action"], action, rtol=1e-6)

@@ -290,7 +290,6 @@ def test_a_run_that_remembers_can_be_drawn(trained: ac.TrainResult, monkeypatch:
     pytest.importorskip("matplotlib")
     assert trained.run_dir is not None
     seen = []
-    monkeypatch.setattr("jaxdem_ac.view.render.animate", lambda states, *_, **__: seen.append(states))
-    monkeypatch.setattr("jaxdem_ac.view.render.draw_moments", lambda *_, **__: None)
+    monkeypatch.setattr("jaxdem_ac.view.episode.Episode.of_states", lambda _, states, *__: seen.append(states))
     render_run(trained.run_dir)
     assert seen[0].observation.shape == (6, 2, 1)

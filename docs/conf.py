@@ -1,0 +1,55 @@
+"""How the documentation is built: `make docs`, or ``python -m sphinx docs build/docs``. No network is used."""
+
+import os
+import sys
+from pathlib import Path
+
+HERE = Path(__file__).parent
+# Its own directives, and `benchmarks.tables`, which writes the tables of results.
+sys.path[:0] = [str(HERE), str(HERE.parent)]
+os.environ.setdefault("JAX_PLATFORMS", "cpu")
+
+import jaxdem_ac  # noqa: E402 (after the path)
+
+project = "jaxdem-ac"
+author = "The jaxdem-ac developers"
+copyright = author
+version = release = jaxdem_ac.__version__
+
+extensions = ["sphinx.ext.autodoc", "sphinx.ext.mathjax", "numpydoc", "myst_nb", "directives"]
+exclude_patterns = ["reference", "_static"]
+
+myst_enable_extensions = ["dollarmath", "deflist"]
+myst_heading_anchors = 3
+
+# The notebook is stored without outputs and run when its page is built: what it shows is what this version does.
+nb_execution_mode = os.environ.get("DOCS_NOTEBOOKS", "auto")
+nb_execution_timeout = 600
+nb_execution_raise_on_error = True
+
+# In the docstrings a name in single backquotes is one of the code's.
+default_role = "literal"
+autodoc_member_order = "bysource"
+autodoc_typehints_format = "short"
+autodoc_preserve_defaults = True
+python_maximum_signature_line_length = 88
+add_module_names = False
+toc_object_entries_show_parents = "hide"
+numpydoc_show_class_members = False
+numpydoc_validation_checks: set[str] = set()
+
+# Types in signatures belong to libraries whose inventories would have to be fetched, or are spelled as the source
+# imports them: those are not looked for. Every other reference has to resolve.
+nitpick_ignore_regex = [
+    (r"py:.*", r"(jax|jaxlib|flax|nnx|np|numpy|distrax|optax|click|jnp)(\..*)?"),
+    (r"py:.*", r"(Array|ArrayLike|Path|Literal|Any|Self|Callable|Mapping|Sequence|Iterator|Iterable|Module)"),
+    (r"py:.*", r"(abc|ast|collections|contextlib|dataclasses|functools|pathlib|types|typing|tuple|type)(\..*)?"),
+]
+
+html_theme = "furo"
+html_title = f"jaxdem-ac {version}"
+html_static_path = ["_static"]
+html_css_files = ["custom.css"]
+html_copy_source = False
+html_show_sphinx = False
+# Mathematics is drawn by MathJax in the reader's browser; nothing else comes from elsewhere.

@@ -1,0 +1,47 @@
+"""Directives that put what :mod:`generated` says into a page."""
+
+from collections.abc import Callable
+from typing import Any, ClassVar
+
+import generated
+from docutils import nodes
+from docutils.parsers.rst import Directive
+from docutils.statemachine import StringList
+from sphinx.application import Sphinx
+
+MAKERS: dict[str, Callable[..., str]] = {
+    "benchmark-results": generated.benchmarks,
+    "configuration": generated.configuration,
+    "entropy-errors": generated.entropy_errors,
+    "options": generated.options,
+    "public-face": generated.public_face,
+    "reference-curve": generated.reference,
+}
+
+
+class Generated(Directive):
+    """Markdown that a function returns, from the directive's argument if it has one."""
+
+    maker: ClassVar[Callable[..., str]]
+    optional_arguments = 1
+
+    def run(self) -> list[nodes.Node]:
+        """Return what the Markdown means."""
+        lines = type(self).maker(*self.arguments).splitlines()
+        place = nodes.section()
+        self.state.nested_parse(StringList(lines, "generated"), self.content_offset, place, match_titles=True)
+        return place.children
+
+
+def setup(app: Sphinx) -> dict[str, Any]:
+    """Make the directives known."""
+    for name, maker in MAKERS.items():
+        app.add_directive(name, type(name, (Generated,), {"maker": staticmethod(maker)}))
+    # What they say depends on code and results, which Sphinx does not watch.
+    app.connect("env-get-outdated", lambda app, env, *_: [name for name in env.found_docs if _is_generated(env, name)])
+    return {"parallel_read_safe": True, "parallel_write_safe": True}
+
+
+def _is_generated(env: Any, name: str) -> bool:
+    source = env.doc2path(name)
+    return source.suffix == ".md" and any(f"{{{maker}}}" in source.read_text() for maker in MAKERS)

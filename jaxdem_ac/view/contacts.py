@@ -1,0 +1,107 @@
+"""The forces of the contacts in a frame, one by one, by the engine's own law."""
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import Array
+
+from jaxdem_ac.dem.contact import pair_forces
+from jaxdem_ac.dem.particles import Particles
+from jaxdem_ac.dem.walls import wall_force
+from jaxdem_ac.dem.world import World
+
+
+@dataclass(frozen=True)
+class Contacts:
+    """Lines from the centre of a particle to where it touches: two for a pair, one for a wall."""
+
+    lines: np.ndarray
+    """``(K, 2, dim)``, length: centre, point of contact."""
+    force: np.ndarray
+    """Along and across together, ``(K,)``, force."""
+
+
+def contacts_of(world: World, particles: Particles) -> Contacts:
+    """Return what touches in one frame; what is fixed on both sides does not count.
+
+    Reflecting walls turn a particle back at once and exert no force that could be shown; soft ones push.
+
+    Parameters
+    ----------
+    world : World
+    particles : Particles
+        Leaves ``(B, ...)``.
+    """
+    particles = jax.tree.map(jnp.asarray, particles)
+    left, right, force, across = _pairs(world, particles)
+    position, radius = np.asarray(particles.position), np.asarray(particles.radius)
+    share = (radius[left] / (radius[left] + radius[right]))[:, None]
+    lines = [
+        np.stack([position[left], position[left] + share * across], axis=1),
+        np.stack([position[right], position[right] - (1 - share) * across], axis=1),
+    ]
+    forces = [force, force]
+    if world.boundary == "soft":
+        wall_lines, wall_forces = _walls(world, particles)
+        lines.append(wall_lines)
+        forces.append(wall_forces)
+    return Contacts(np.concatenate(lines), np.concatenate(forces))
+
+
+def _pairs(world: World, particles: Particles) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """Return who touches whom, ``(K,)`` each, with what force, ``(K,)``, and the vectors between, ``(K, dim)``."""
+    from scipy.spatial import cKDTree
+
+    position, radius = np.asarray(particles.position, float), np.asarray(particles.radius, float)
+    low, size = np.asarray(world.box_low), np.asarray(world.box_high) - np.asarray(world.box_low)
+    periodic = world.boundary == "periodic"
+    tree = cKDTree(np.mod(position - low, size) if periodic else position, boxsize=size if periodic else None)
+    pairs = tree.query_pairs(2 * float(radius.max()), output_type="ndarray")
+    # One program for many counts of pairs: of a particle with itself nothing comes.
+    padded = np.zeros((1 << max(4, len(pairs).bit_length()), 2), np.int32)
+    padded[: len(pairs)] = pairs
+    forces, across = jax.device_get(_pair_forces(world, particles, padded[:, 0], padded[:, 1]))
+    sizes = np.linalg.norm(forces, axis=-1)[: len(pairs)]
+    fixed = np.asarray(particles.fixed)[pairs]
+    touching = (sizes > 0) & ~fixed.all(axis=1)
+    return pairs[touching, 0], pairs[touching, 1], sizes[touching], across[: len(pairs)][touching]
+
+
+@jax.jit
+def _pair_forces(world: World, particles: Particles, left: Array, right: Array) -> tuple[Array, Array]:
+    """Return the force on the left side of each pair, and the vector to the right one, ``(K, dim)`` each."""
+    forces, _ = pair_forces(world, particles, lambda values: values[left], lambda values: values[right])
+    return jnp.stack(forces, axis=-1), world.displacement(particles.position[left], particles.position[right])
+
+
+def _walls(world: World, particles: Particles) -> tuple[np.ndarray, np.ndarray]:
+    """Return lines to the walls that are touched, and their forces."""
+    forces = np.asarray(_wall_forces(world, particles))
+    position, fixed = np.asarray(particles.position), np.asarray(particles.fixed)
+    lines, sizes = [], []
+    for side, force in enumerate(np.linalg.norm(forces, axis=-1)):
+        axis, corner = side // 2, (world.box_low, world.box_high)[side % 2]
+        foot = position.copy()
+        foot[:, axis] = corner[axis]
+        touching = (force > 0) & ~fixed
+        lines.append(np.stack([position, foot], axis=1)[touching])
+        sizes.append(force[touching])
+    return np.concatenate(lines), np.concatenate(sizes)
+
+
+@jax.jit
+def _wall_forces(world: World, particles: Particles) -> Array:
+    """Return the force of each wall alone, the others being out of reach, ``(2 dim, B, dim)``; low before high."""
+    found = []
+    for axis in range(world.dim):
+        for name, away in (("box_low", -jnp.inf), ("box_high", jnp.inf)):
+            nowhere: dict[str, Any] = {
+                "box_low": jnp.full_like(world.box_low, -jnp.inf),
+                "box_high": jnp.full_like(world.box_high, jnp.inf),
+            }
+            nowhere[name] = jnp.full_like(world.box_low, away).at[axis].set(getattr(world, name)[axis])
+            found.append(wall_force(replace(world, **nowhere), particles)[0])
+    return jnp.stack(found)
