@@ -54,8 +54,11 @@ types: $(VENV)/.dev
 layers: $(VENV)/.dev
 	$(BIN)/lint-imports
 
+# Most of the time is compilation: a third less of it where XLA optimises little. `make slow` has its full optimisation.
 tests: $(VENV)/.dev
-	$(BIN)/python -m pytest -n 2 --dist loadfile
+	XLA_FLAGS="$(QUICK_XLA) $$XLA_FLAGS" $(BIN)/python -m pytest -n 2 --dist loadfile
+
+QUICK_XLA := --xla_backend_optimization_level=0 --xla_llvm_disable_expensive_passes=true
 
 slow: $(VENV)/.dev
 	$(BIN)/python -m pytest -m slow

@@ -1,1 +1,1 @@
-"""Pictures of runs. Needs the extra ``view``: matplotlib and Pillow."""
+"""Pictures and pages of runs. Pictures need the extra ``view``: matplotlib and Pillow."""

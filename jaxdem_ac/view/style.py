@@ -55,7 +55,9 @@ def require_matplotlib() -> Any:
     return matplotlib
 
 
-def new_figure(width: float, height: float, *, layout: Literal["constrained"] | None = "constrained", dpi: int = 100) -> Any:
+def new_figure(
+    width: float, height: float, *, layout: Literal["constrained"] | None = "constrained", dpi: int = 100
+) -> Any:
     """Return an empty figure of that size in inches, drawn without a display."""
     require_matplotlib()
     from matplotlib.backends.backend_agg import FigureCanvasAgg

@@ -120,6 +120,7 @@ def test_what_is_traced_reports_lists_that_are_too_short() -> None:
     assert float(traced(jax.random.key(0)).min()) > 1
 
 
+@pytest.mark.slow
 def test_training_makes_lists_longer_and_repeats_what_was_lost() -> None:
     def trained(**keywords: float) -> ac.TrainResult:
         config = ac.TrainConfig(

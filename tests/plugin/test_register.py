@@ -118,7 +118,15 @@ result.append(Model.create("SharedActorCritic").__registry_name__)
 
 
 def test_register_without_jaxdem_says_how_to_get_it(run: Run) -> None:
+    # It may be installed where these tests run.
     program = """
+class Nowhere:
+    def find_spec(self, name, path=None, target=None):
+        if name.partition(".")[0] == "jaxdem":
+            raise ModuleNotFoundError(f"No module named {name!r}")
+
+
+sys.meta_path.insert(0, Nowhere())
 install_hook()
 try:
     register()

@@ -36,7 +36,7 @@ def recording() -> ac.Recording:
 
 
 def test_a_policy_is_played_to_the_end_and_drawn(environment: Any, tmp_path: Path) -> None:
-    picture = ac.render(environment, "random", tmp_path / "film.gif", decisions=9, forces=True, rays=1, size=120)
+    picture = ac.render(environment, ahead, tmp_path / "film.gif", forces=True, rays=1, size=120)
     assert picture.path.read_bytes()[:6] == b"GIF89a"
     assert picture._repr_html_().startswith('<img src="data:image/gif;base64,R0lGODlh')
     assert str(picture) == str(tmp_path / "film.gif")
@@ -63,6 +63,16 @@ def test_spheres_of_the_engine_alone_are_drawn(tmp_path: Path) -> None:
     spheres = dem.Particles.create(jnp.array([[2.0, 2.0, 0.9], [5.0, 5.0, 5.0]]))
     picture = render_particles(world, spheres, tmp_path / "spheres.png", forces=True, elevation=20.0)
     assert picture.path.read_bytes()[:4] == b"\x89PNG"
+
+
+@pytest.mark.slow
+def test_anybody_can_play(environment: Any) -> None:
+    """Whatever `rollout` takes; past its end an episode is not drawn."""
+    space = ac.make_action_space("MaxNorm", max_norm=1.0)
+    sizes = {"observation_space_size": environment.observation_size, "action_space_size": environment.action_size}
+    model = ac.make_model("SharedActorCritic", **sizes, key=jax.random.key(0), action_space=space)
+    for policy in ("random", model):
+        assert played_episode(environment, policy, jax.random.key(0), 9).num_frames == 7
 
 
 @pytest.mark.parametrize(
