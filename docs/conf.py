@@ -16,10 +16,10 @@ author = "The jaxdem-ac developers"
 copyright = author
 version = release = jaxdem_ac.__version__
 
-extensions = ["sphinx.ext.autodoc", "sphinx.ext.mathjax", "numpydoc", "myst_nb", "directives"]
+extensions = ["sphinx.ext.autodoc", "numpydoc", "myst_nb", "directives"]
 exclude_patterns = ["reference", "_static"]
 
-myst_enable_extensions = ["dollarmath", "deflist"]
+myst_enable_extensions = ["attrs_inline", "deflist", "dollarmath"]
 myst_heading_anchors = 3
 
 # The notebook is stored without outputs and run when its page is built: what it shows is what this version does.
@@ -55,4 +55,5 @@ html_static_path = ["_static"]
 html_css_files = ["custom.css"]
 html_copy_source = False
 html_show_sphinx = False
-# Mathematics is drawn by MathJax in the reader's browser; nothing else comes from elsewhere.
+# Pages load nothing from elsewhere.
+html_math_renderer = "mathml"

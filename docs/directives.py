@@ -1,4 +1,4 @@
-"""Directives that put what :mod:`generated` says into a page."""
+"""Directives that put what :mod:`generated` says into a page, and mathematics that needs no script to be seen."""
 
 from collections.abc import Callable
 from typing import Any, ClassVar
@@ -7,6 +7,7 @@ import generated
 from docutils import nodes
 from docutils.parsers.rst import Directive
 from docutils.statemachine import StringList
+from latex2mathml.converter import convert
 from sphinx.application import Sphinx
 
 MAKERS: dict[str, Callable[..., str]] = {
@@ -34,10 +35,19 @@ class Generated(Directive):
         return place.children
 
 
+def write_mathematics(translator: Any, node: nodes.math | nodes.math_block) -> None:
+    """Write MathML, which browsers draw by themselves."""
+    block = isinstance(node, nodes.math_block)
+    formula = convert(node.astext(), display="block" if block else "inline")
+    translator.body.append(f'<div class="math">{formula}</div>' if block else formula)
+    raise nodes.SkipNode
+
+
 def setup(app: Sphinx) -> dict[str, Any]:
     """Make the directives known."""
     for name, maker in MAKERS.items():
         app.add_directive(name, type(name, (Generated,), {"maker": staticmethod(maker)}))
+    app.add_html_math_renderer("mathml", (write_mathematics, None), (write_mathematics, None))
     # What they say depends on code and results, which Sphinx does not watch.
     app.connect("env-get-outdated", lambda app, env, *_: [name for name in env.found_docs if _is_generated(env, name)])
     return {"parallel_read_safe": True, "parallel_write_safe": True}

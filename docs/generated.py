@@ -18,8 +18,10 @@ import jaxdem_ac as ac
 from benchmarks import tables
 from jaxdem_ac.action_spaces.log_cosh import expected_log_cosh
 from jaxdem_ac.cli import main
+from jaxdem_ac.environments.task import SwarmTask
 from jaxdem_ac.registry import environments
 from jaxdem_ac.trainers.config import PPOConfig, TrainConfig
+from jaxdem_ac.trainers.evaluate import estimate
 
 HERE = Path(__file__).parent
 RESULTS = HERE.parent / "benchmarks/results"
@@ -65,10 +67,16 @@ def options(name: str) -> str:
     texts, trained = field_texts(cls), cls.training_defaults
     heads = ["keyword", "default", *(["in a training"] if trained else []), "what it is"]
     lines = []
-    for field in fields(cls):
+    for field in sorted(fields(cls), key=lambda field: _place(cls, field.name)):
         own = [f"`{trained[field.name]}`" if field.name in trained else ""] if trained else []
         lines.append([f"`{field.name}`", f"`{_default(field)}`", *own, texts[field.name]])
     return table(heads, lines)
+
+
+def _place(cls: type[Any], name: str) -> tuple[bool, bool]:
+    """Return where a keyword stands: how many first, what all tasks have last, else as in the class."""
+    owner = next(base for base in cls.__mro__ if name in vars(base).get("__annotations__", {}))
+    return owner is SwarmTask, name != "num_particles"
 
 
 def configuration(name: str) -> str:
@@ -119,22 +127,24 @@ def reference_of(name: str, stored: Path, pictures: Path) -> str:
     if not path.is_file():
         return f"No reference runs of `{name}` are stored in this version."
     found = json.loads(path.read_text())
-    seeds = table(["seed", "success"], [[str(seed), f"{value:.3f}"] for seed, value in pairs(found)])
+    seeds = table(["seed", *map(str, found["seeds"])], [["success", *(f"{value:.3f}" for value in found["success"])]])
+    together = estimate(np.asarray(found["success"]), 0.0, 1.0)
     parts = [
         f"    {found['command']}",
-        f"{len(found['seeds'])} seeds side by side took {found['seconds']:,.0f} s on {found['machine']}. "
-        "Success is over 128 episodes of each policy's mode; the band is the interval of 95 % confidence for the mean "
-        "over seeds.",
+        f"{len(found['seeds'])} seeds side by side took {found['seconds']:,.0f} s on {found['machine']}. Success, "
+        f"{name_of_success(name)}, is over 128 episodes of each policy's mode: {together}, the mean over seeds with "
+        "its interval of 95 % confidence, which is the curve's band too.",
         seeds,
     ]
     if (pictures / f"{name}_curve.png").is_file():
-        parts.append(f"![Success of {name} as it is learnt](../pictures/{name}_curve.png)")
+        parts.append(f"![Success of {name} as it is learnt](../pictures/{name}_curve.png){{width=520px}}")
     return "\n\n".join(parts)
 
 
-def pairs(found: Mapping[str, Any]) -> list[tuple[int, float]]:
-    """Return the seeds of stored reference runs with what each came to."""
-    return list(zip(found["seeds"], found["success"], strict=True))
+def name_of_success(name: str) -> str:
+    """Return what an environment calls its success."""
+    found: str = environments.find(name).load().success_name
+    return found
 
 
 def entropy_errors() -> str:

@@ -286,7 +286,8 @@ def test_reference_curves_are_means_over_seeds(collect: ModuleType, generated: M
     (tmp_path / "evacuation.json").write_text(json.dumps(stored))
     text = generated.reference_of("evacuation", tmp_path, tmp_path)
     assert "3 seeds side by side took 1,234 s on a machine, 2 cores" in text
-    assert "| 1 | 0.700 |" in text
+    assert "| success | 0.500 | 0.700 | 0.600 |" in text
+    assert f"0.600 [{0.6 - half:.3f}, {0.6 + half:.3f}]" in text
     assert "_curve.png" not in text
     pytest.importorskip("matplotlib")
     collect.draw(curve, "share outside", tmp_path / "evacuation_curve.png")

@@ -90,13 +90,15 @@ def draw(curve: Mapping[str, Sequence[float]], name: str, path: Path) -> None:
     save_figure(figure, path, dpi=200)
 
 
-def collect(run: Path, docs: Path = DOCS) -> Path:
+def collect(run: Path, note: str = "", docs: Path = DOCS) -> Path:
     """Write the reference figures of an environment, and return the file.
 
     Parameters
     ----------
     run : Path
         Of many seeds.
+    note : str
+        What else there is to say of the machine, as that it had other work.
     docs : Path
         Where `reference` and `pictures` lie.
     """
@@ -113,7 +115,7 @@ def collect(run: Path, docs: Path = DOCS) -> Path:
         "success": [success_of(run / name) for name in names],
         "curve": curve,
         "seconds": read_metrics(run)[-1]["seconds"],
-        "machine": f"{about['processor']}, {about['cores']} cores",
+        "machine": ", ".join(filter(None, [about["processor"], f"{about['cores']} cores", note])),
     }
     draw(curve, environment.success_name, docs / f"pictures/{config.env}_curve.png")
     path = docs / f"reference/{config.env}.json"
@@ -124,4 +126,5 @@ def collect(run: Path, docs: Path = DOCS) -> Path:
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("run", type=Path, help="folder of many seeds")
-    print(f"wrote {collect(parser.parse_args().run)}")
+    parser.add_argument("--note", default="", help="what else there is to say of the machine: 'beside other work'")
+    print(f"wrote {collect(**vars(parser.parse_args()))}")
