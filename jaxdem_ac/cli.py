@@ -56,7 +56,8 @@ class _OneLineGroup(click.Group):
         except RuntimeError as error:
             if os.environ.get("JAXDEM_AC_DEBUG") or "RESOURCE_EXHAUSTED" not in str(error):
                 raise
-            _fail(f"memory: the device holds all of a run; got {error} Lower ppo.num_envs or env_kw.num_particles.")
+            reason = str(error).splitlines()[0].rstrip(".")
+            _fail(f"memory: a device holds all of a run; got {reason}. Lower ppo.num_envs or env_kw.num_particles.")
         sys.exit(result if isinstance(result, int) else 0)
 
     def resolve_command(self, ctx: click.Context, args: list[str]) -> Any:

@@ -217,6 +217,14 @@ def test_plain_lines_where_there_is_no_terminal(asked: list[ac.TrainConfig]) -> 
         assert lines[1] == "trained 1,310,720 agent-steps in 3.2 s; kept in there"
 
 
+def test_a_run_that_has_nothing_left(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    (tmp_path / "config.json").write_text(json.dumps({"format": 3, "config": ac.TrainConfig().to_dict()}))
+    ended = ac.TrainResult(ac.TrainConfig(), tmp_path, None, None, [])  # type: ignore[arg-type]
+    monkeypatch.setattr(ac, "resume", lambda *_, **__: ended)
+    assert call("train", "--resume", str(tmp_path)).stdout == f"nothing was left to train; kept in {tmp_path}\n"
+    assert call("train", "--resume", str(tmp_path), "--json").stdout == "null\n"
+
+
 @pytest.mark.parametrize(("stop", "code"), [(KeyboardInterrupt(), 130), (SystemExit(143), 143)])
 def test_a_run_that_is_stopped_says_how_to_go_on(
     stop: BaseException, code: int, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
