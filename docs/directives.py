@@ -11,6 +11,7 @@ from sphinx.application import Sphinx
 
 MAKERS: dict[str, Callable[..., str]] = {
     "benchmark-results": generated.benchmarks,
+    "command-line": generated.command_line,
     "configuration": generated.configuration,
     "entropy-errors": generated.entropy_errors,
     "options": generated.options,

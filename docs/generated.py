@@ -10,12 +10,14 @@ from dataclasses import MISSING, Field, fields
 from pathlib import Path
 from typing import Any
 
+import click
 import jax.numpy as jnp
 import numpy as np
 
 import jaxdem_ac as ac
 from benchmarks import tables
 from jaxdem_ac.action_spaces.log_cosh import expected_log_cosh
+from jaxdem_ac.cli import main
 from jaxdem_ac.registry import environments
 from jaxdem_ac.trainers.config import PPOConfig, TrainConfig
 
@@ -221,3 +223,16 @@ def _learnt(row: Mapping[str, Any]) -> list[str]:
 
 
 _LEARNT = ("last", "over_the_run")
+
+
+def command_line() -> str:
+    """Return every command of the shell, with its options."""
+    parts = []
+    for name, command in sorted(main.commands.items()):
+        usage = " ".join(part for part in command.collect_usage_pieces(click.Context(command)))
+        options = [option for option in command.params if isinstance(option, click.Option)]
+        lines = [[", ".join(f"`{word}`" for word in option.opts), as_markdown(option.help or "")] for option in options]
+        text = "\n\n".join(as_markdown(part) for part in (command.help or "").split("\n\n"))
+        parts += [f"## {name}", f"    jaxdem-ac {name} {usage}", text]
+        parts += [table(["option", "what it does"], lines)] if lines else []
+    return "\n\n".join(parts)

@@ -9,12 +9,10 @@ from typing import Any
 import numpy as np
 
 
-def progress_reward(
-    env: Any, potential: np.ndarray, potential_before: np.ndarray, energy: Any, near: Any
-) -> np.ndarray:
-    """The form that the navigators and the roller share."""
-    way = potential - potential_before
-    gained = energy[1] - energy[0]
+def progress_reward(env: Any, before: Any, after: Any, way: np.ndarray, near: np.ndarray) -> np.ndarray:
+    """The form that the navigators and the roller share; `way` is the change of a potential."""
+    slow, fast = (np.sum(np.square(state.particles.velocity), axis=-1) for state in (before, after))
+    gained = 0.5 * np.asarray(after.particles.mass) * (fast - slow)
     return way - env.ke_weight * gained + env.coop_weight * way.mean() + env.near_goal_bonus * near
 
 

@@ -140,7 +140,7 @@ def check_call(words: list[str]) -> None:
 @pytest.mark.parametrize("page", [page for page in PAGES if commands_of(page)], ids=lambda page: page.stem)
 def test_commands_in_a_page_exist(page: Path) -> None:
     for call in commands_of(page):
-        words = shlex.split(call, comments=True)
+        words = shlex.split(call.partition(" | ")[0], comments=True)
         try:
             check_call(words)
         except (click.ClickException, KeyError, ValueError) as error:
@@ -164,7 +164,7 @@ def test_files_that_pages_refer_to_exist() -> None:
             assert any(found.with_name(found.name + ending).is_file() for ending in (".md", ".ipynb")), (page, target)
 
 
-QUICK = ("multi_navigator", "collective_transport")
+QUICK = ("multi_navigator", "swarm_navigator", "collective_transport")
 
 
 @pytest.mark.parametrize(
@@ -174,10 +174,17 @@ def test_the_equation_of_a_page_is_the_reward(name: str) -> None:
     equation, make_state, keywords = CASES[name]
     env = ac.make_environment(name, num_particles=4, physics_steps=2, **keywords)
     rng = np.random.default_rng(0)
+    weights = {field.name for field in fields(env) if field.name.endswith(("_weight", "_bonus"))}
+    counted = set()
     for _ in range(5):
         state = make_state(env, rng)
         after, timestep = env.step(state, jnp.asarray(rng.normal(0, 1, (4, 2)), jnp.float32))
-        np.testing.assert_allclose(timestep.reward, equation(env, state, after), rtol=2e-5, atol=2e-5)
+        reward = equation(env, state, after)
+        np.testing.assert_allclose(timestep.reward, reward, rtol=2e-5, atol=2e-5)
+        counted |= {
+            w for w in weights if np.abs(equation(replace(env, **{w: 0.0}), state, after) - reward).max() > 2e-4
+        }
+    assert counted == weights, "some term counts in none of the states"
 
 
 @pytest.mark.parametrize("name", sorted(CASES))

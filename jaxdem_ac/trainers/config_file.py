@@ -22,7 +22,7 @@ def reference_names() -> list[str]:
 
 
 def read_values(path: str | Path) -> Mapping[str, Any]:
-    """Return what a file says, as :meth:`TrainConfig.from_dict` takes it; numbers as ``1e-3`` are numbers.
+    """Return what a file says, as `TrainConfig.from_dict` takes it; numbers as ``1e-3`` are numbers.
 
     Parameters
     ----------
