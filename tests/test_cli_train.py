@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
@@ -246,6 +247,15 @@ def test_a_run_that_is_stopped_says_how_to_go_on(
     assert kept.stderr == (f"stopped; what was learnt is kept. To go on: jaxdem-ac train --resume {tmp_path / 'run'}\n")
 
 
+@pytest.fixture
+def _heard() -> Iterator[None]:
+    """Have Ctrl-C heard as it is in a shell: pytest-xdist has its workers ignore it."""
+    usual = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, usual)
+
+
+@pytest.mark.usefixtures("_heard")
 def test_ctrl_c_is_not_lost_in_the_garbage_collector(monkeypatch: pytest.MonkeyPatch) -> None:
     def press(*_: Any) -> None:
         if not pressed:
