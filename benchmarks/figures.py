@@ -50,8 +50,8 @@ def _agent_steps(rows: Rows, path: Path, about: str) -> bool:
         return False
     figure = new_figure(6.6, 4.0)
     axis = figure.subplots()
-    for label, color, style, points in lines:
-        points = _best(points)
+    drawn = [(label, color, style, _best(points)) for label, color, style, points in lines]
+    for label, color, style, points in drawn:
         if points:
             axis.errorbar(
                 [row["N"] for row in points],
@@ -76,7 +76,10 @@ def _agent_steps(rows: Rows, path: Path, about: str) -> bool:
     axis.set_ylabel("agent-steps per second")
     axis.set_title(about, fontsize=8)
     _finish(axis)
-    axis.legend(fontsize=7, frameon=False, loc="center left", bbox_to_anchor=(1.01, 0.5))
+    # Ours and JaxDEM's first: matplotlib lists what has error bars last.
+    known = sum(bool(points) for *_, points in drawn)
+    handles, labels = (each[-known:] + each[:-known] for each in axis.get_legend_handles_labels())
+    axis.legend(handles, labels, fontsize=7, frameon=False, loc="center left", bbox_to_anchor=(1.01, 0.5))
     save_figure(figure, path)
     return True
 
@@ -152,7 +155,7 @@ def _limits(rows: Rows, path: Path, about: str) -> bool:
     axis.set_xlabel("share of the limit, %; bytes that stay in a cache may pass 100")
     axis.set_title(about, fontsize=8)
     _finish(axis)
-    axis.legend(fontsize=7, frameon=False, loc="lower right")
+    figure.legend(fontsize=7, frameon=False, ncols=2, loc="outside lower center")
     save_figure(figure, path)
     return True
 

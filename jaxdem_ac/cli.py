@@ -1,14 +1,18 @@
 """The command line: arguments in, words out."""
 
+import gc
 import json
 import os
 import shutil
+import signal
 import sys
+import threading
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
+from types import FrameType
 from typing import Any
 
 import click
@@ -33,7 +37,7 @@ class _OneLineGroup(click.Group):
         """Run a command; return as click does."""
         keywords["standalone_mode"] = False
         try:
-            with _warnings_in_one_line():
+            with _warnings_in_one_line(), _stopped_by_ctrl_c():
                 result = super().main(*arguments, **keywords)
         except click.exceptions.NoArgsIsHelpError as error:
             click.echo(error.ctx.get_help() if error.ctx else error.format_message())
@@ -58,7 +62,8 @@ class _OneLineGroup(click.Group):
         except RuntimeError as error:
             if os.environ.get("JAXDEM_AC_DEBUG") or "RESOURCE_EXHAUSTED" not in str(error):
                 raise
-            _fail(f"memory: the device holds all of a run; got {error} Lower ppo.num_envs or env_kw.num_particles.")
+            reason = str(error).splitlines()[0].rstrip(".")
+            _fail(f"memory: a device holds all of a run; got {reason}. Lower ppo.num_envs or env_kw.num_particles.")
         sys.exit(result if isinstance(result, int) else 0)
 
     def resolve_command(self, ctx: click.Context, args: list[str]) -> Any:
@@ -93,6 +98,34 @@ def _warnings_in_one_line() -> Iterator[None]:
         yield
     finally:
         warnings.formatwarning = before
+
+
+@contextmanager
+def _stopped_by_ctrl_c() -> Iterator[None]:
+    """Have Ctrl-C stop a command at any moment; main thread only.
+
+    JAX has a callback of the garbage collector, which works often while a program is traced, and what is raised in such
+    a callback Python drops: there Ctrl-C is sent again, a moment later.
+    """
+    usual = signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    if not usual or threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def stop(number: int, frame: FrameType | None) -> None:
+        callbacks = [getattr(each, "__code__", None) for each in gc.callbacks]
+        while frame is not None:
+            if frame.f_code in callbacks:
+                threading.Timer(0.1, os.kill, (os.getpid(), number)).start()
+                return
+            frame = frame.f_back
+        raise KeyboardInterrupt
+
+    signal.signal(signal.SIGINT, stop)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def _fail(message: str) -> None:

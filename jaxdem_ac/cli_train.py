@@ -160,9 +160,12 @@ def _configuration(file: str | None, chosen: dict[str, Any], assignments: Sequen
 
 def _say_end(result: Any, as_json: bool) -> None:
     """Say how a training ended."""
-    last = result.metrics[-1]
+    # Somebody may have removed metrics.jsonl of a run that had ended.
+    last = result.metrics[-1] if result.metrics else None
     if as_json:
         click.echo(json.dumps(last))
+    elif last is None:
+        click.echo(f"nothing was left to train; kept in {result.run_dir}")
     else:
         click.echo(f"trained {last['steps']:,} agent-steps in {last['seconds']:.1f} s; kept in {result.run_dir}")
 

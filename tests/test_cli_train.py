@@ -1,10 +1,14 @@
 """The command `train` around a training: where its configuration comes from, what is shown, how it is stopped."""
 
+import gc
 import io
 import json
 import os
+import signal
 import subprocess
 import sys
+import time
+from collections.abc import Iterator
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
@@ -217,6 +221,14 @@ def test_plain_lines_where_there_is_no_terminal(asked: list[ac.TrainConfig]) -> 
         assert lines[1] == "trained 1,310,720 agent-steps in 3.2 s; kept in there"
 
 
+def test_a_run_that_has_nothing_left(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    (tmp_path / "config.json").write_text(json.dumps({"format": 3, "config": ac.TrainConfig().to_dict()}))
+    ended = ac.TrainResult(ac.TrainConfig(), tmp_path, None, None, [])  # type: ignore[arg-type]
+    monkeypatch.setattr(ac, "resume", lambda *_, **__: ended)
+    assert call("train", "--resume", str(tmp_path)).stdout == f"nothing was left to train; kept in {tmp_path}\n"
+    assert call("train", "--resume", str(tmp_path), "--json").stdout == "null\n"
+
+
 @pytest.mark.parametrize(("stop", "code"), [(KeyboardInterrupt(), 130), (SystemExit(143), 143)])
 def test_a_run_that_is_stopped_says_how_to_go_on(
     stop: BaseException, code: int, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
@@ -233,6 +245,40 @@ def test_a_run_that_is_stopped_says_how_to_go_on(
     kept = call("train", "--out", str(tmp_path / "run"), "--seed", "1")
     assert kept.exit_code == code
     assert kept.stderr == (f"stopped; what was learnt is kept. To go on: jaxdem-ac train --resume {tmp_path / 'run'}\n")
+
+
+@pytest.fixture
+def _heard() -> Iterator[None]:
+    """Have Ctrl-C heard as it is in a shell: pytest-xdist has its workers ignore it."""
+    usual = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, usual)
+
+
+@pytest.mark.usefixtures("_heard")
+def test_ctrl_c_is_not_lost_in_the_garbage_collector(monkeypatch: pytest.MonkeyPatch) -> None:
+    def press(*_: Any) -> None:
+        if not pressed:
+            pressed.append(True)
+            signal.raise_signal(signal.SIGINT)
+
+    def train(*_: Any, **__: Any) -> None:
+        gc.callbacks.append(press)
+        try:
+            gc.collect()
+            time.sleep(20)
+        finally:
+            gc.callbacks.remove(press)
+
+    pressed: list[bool] = []
+    monkeypatch.setattr(ac, "train", train)
+    began = time.monotonic()
+    result = call("train")
+    assert pressed == [True]
+    assert result.exit_code == 130
+    assert result.stderr.strip() == "stopped."
+    assert time.monotonic() - began < 15
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
 
 
 def completed(*words: str) -> list[str]:

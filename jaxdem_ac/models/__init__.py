@@ -47,9 +47,10 @@ def make_model(
     ValueError
         If a value is out of its range.
     """
+    import numpy as np
     from flax import nnx
 
-    if isinstance(key, bool) or not isinstance(key, nnx.Rngs | int):
+    if isinstance(key, bool) or not isinstance(key, nnx.Rngs | nnx.RngStream | int | np.integer):
         from jaxdem_ac.models.checks import check_key
 
         check_key("make_model", key)

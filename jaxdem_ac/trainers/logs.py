@@ -79,7 +79,7 @@ def check(config: TrainConfig) -> None:
         package = _PACKAGES[name]
         try:
             # A mere folder of that name, as W&B leaves behind, is imported too, and has no file.
-            reason = "" if importlib.import_module(package).__file__ else "a folder of that name"
+            reason = "" if getattr(importlib.import_module(package), "__file__", None) else "a folder of that name"
         except Exception as error:
             reason = str(error)
         if reason:

@@ -100,21 +100,27 @@ class Rings:
 
         self.episode, self.camera = episode, camera
         self.targets = np.zeros((episode.num_frames, 0, 2)) if episode.targets is None else episode.targets
+        self.artists: list[Any] = []
+        self.legend: list[Any] = []
+        self.drawn: tuple[np.ndarray, np.ndarray] | None = None
+        if not self.targets.shape[1]:
+            return
         lies = episode.in_space and self.targets.shape[-1] == 2
         turn = np.linspace(0, 2 * np.pi, 49)
         ring = np.column_stack([np.cos(turn), np.sin(turn)])
         self.ring = camera.project(ring)[:, :2] if lies else ring
-        moving = episode.particles.radius[0][episode.kinds >= 0]
-        radius = moving.mean() if episode.target_radius is None else episode.target_radius
+        radius = episode.target_radius
+        if radius is None:
+            radius = np.mean(episode.particles.radius[0], where=episode.kinds >= 0)
         self.radius = np.broadcast_to(radius, self.targets.shape[1:2])
         self.collection: Any = LineCollection([], colors=ORANGE, zorder=2 if lies else 4)
         axis.add_collection(self.collection, autolim=False)
-        self.artists = [self.collection]
-        self.legend: list[Any] = []
-        self.drawn: tuple[np.ndarray, np.ndarray] | None = None
+        self.artists.append(self.collection)
 
     def draw(self, index: int) -> None:
         """Put every ring where its target is; few tasks move them, and rings are slow to make."""
+        if not self.artists:
+            return
         _, reached = self.episode.arrived(index)
         targets, drawn = self.targets[index], self.drawn
         self.drawn = (targets, reached)

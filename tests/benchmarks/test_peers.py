@@ -8,6 +8,7 @@ import jax
 import pytest
 
 from benchmarks import peers
+from benchmarks.memory import peak_bytes
 from benchmarks.peers import Peer
 
 # What stands in for a package: as many seeds as it is asked for, and then an end.
@@ -45,7 +46,8 @@ def test_a_peer_answers_until_it_fails() -> None:
         assert (side.decisions, side.num_particles, side.physics_steps) == (5 * peer.about["steps"], 3, 1)
         for key in jax.random.split(jax.random.key(0), 3):
             side.call(key)
-        assert peer.ask("")["process_bytes"] > 2**20
+        # Its own, and not what it began with: this process, which has started it, holds all of jax.
+        assert 2**20 < peer.ask("")["process_bytes"] < peak_bytes() / 2
         with pytest.raises(ChildProcessError, match="MemoryError: no room"):
             side.call(jax.random.key(1))
 

@@ -100,6 +100,7 @@ def test_each_run_has_a_folder_that_is_a_run(seeds: ac.TrainResult) -> None:
     assert best.metrics[-1]["final_success"] is not None
 
 
+@pytest.mark.slow
 def test_a_grid_is_every_combination_each_as_it_would_be_alone(probe: dict[str, Any]) -> None:
     grid = {"learning_rate": [1e-3, 1e-2], "entropy_coef": [0.0, 0.1]}
     result = ac.train(config(grid=grid, **probe))

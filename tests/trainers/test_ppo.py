@@ -205,7 +205,7 @@ def test_a_clipped_value_moves_no_farther_than_its_clip() -> None:
     assert expected > 0.5 * ((value - target) ** 2).mean()
 
 
-@pytest.mark.parametrize("normalize", [True, False])
+@pytest.mark.parametrize("normalize", [pytest.param(True, marks=pytest.mark.slow), False])
 def test_a_gradient_in_chunks_is_that_of_the_whole(normalize: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     learner, state = make(Tracking(), 10, space="MaxNorm", entropy_coef=0.1, normalize_advantage=normalize)
     batch = batch_of(learner, state)

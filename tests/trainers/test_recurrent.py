@@ -259,6 +259,7 @@ def test_an_export_takes_and_returns_the_carry(trained: ac.TrainResult, tmp_path
         np.testing.assert_allclose(action, expected, atol=1e-6)
 
 
+@pytest.mark.slow
 def test_a_stopped_run_goes_on_with_what_it_remembers(names: dict[str, str], tmp_path: Path) -> None:
     """Bit-equal; a checkpoint of the policy holds parameters alone."""
     short = config(names, 6, report_every=2)

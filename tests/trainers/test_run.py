@@ -321,8 +321,9 @@ def test_a_word_is_not_a_truth_value(field: str) -> None:
 
 def test_only_a_last_report_may_be_cut_short(tmp_path: Path) -> None:
     path = tmp_path / "metrics.jsonl"
-    path.write_text('{"steps": 1}\n{"steps": 2}\n{"st')
+    first, second, third = (f'{{"steps": {number}, "update": {number}}}\n' for number in (1, 2, 3))
+    path.write_text(first + second + '{"st')
     assert [line["steps"] for line in read_metrics(tmp_path)] == [1, 2]
-    path.write_text('{"steps": 1}\n{"st\n{"steps": 3}\n')
+    path.write_text(first + '{"st\n' + third)
     with pytest.raises(ValueError, match="got line 2"):
         read_metrics(tmp_path)

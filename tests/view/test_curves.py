@@ -15,7 +15,7 @@ from jaxdem_ac.view.curves import Run, curve_of, read_runs
 
 def reports(rewards: list[float | None], step: int = 100, **more: Any) -> list[dict[str, Any]]:
     return [
-        {"steps": step * number, "seconds": 2.0 * number, "reward": reward, "entropy": 1.0, **more}
+        {"update": number, "steps": step * number, "seconds": 2.0 * number, "reward": reward, "entropy": 1.0, **more}
         for number, reward in enumerate(rewards, start=1)
     ]
 
