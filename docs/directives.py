@@ -9,6 +9,9 @@ from docutils.parsers.rst import Directive
 from docutils.statemachine import StringList
 from latex2mathml.converter import convert
 from sphinx.application import Sphinx
+from sphinx.util import logging
+
+logger = logging.getLogger(__name__)
 
 MAKERS: dict[str, Callable[..., str]] = {
     "benchmark-results": generated.benchmarks,
@@ -39,6 +42,8 @@ def write_mathematics(translator: Any, node: nodes.math | nodes.math_block) -> N
     """Write MathML, which browsers draw by themselves."""
     block = isinstance(node, nodes.math_block)
     formula = convert(node.astext(), display="block" if block else "inline")
+    if "\\" in formula:
+        logger.warning("mathematics has a command that is not known: %s", node.astext(), location=node)
     translator.body.append(f'<div class="math">{formula}</div>' if block else formula)
     raise nodes.SkipNode
 

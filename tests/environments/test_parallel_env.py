@@ -236,8 +236,14 @@ def test_a_library_that_is_not_there_is_asked_for(name: str, monkeypatch: pytest
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ["swarm_navigator", "collective_transport", "evacuation", "swarm_roller"])
-def test_every_environment_passes_pettingzoos_own_tests(name: str) -> None:
-    pettingzoo_test.parallel_api_test(ac.make_parallel_env(name, num_particles=4), num_cycles=200)
+@pytest.mark.filterwarnings("ignore:.*WARN")
+def test_every_environment_passes_the_libraries_own_tests(name: str) -> None:
+    from gymnasium.utils.env_checker import check_env
+
+    few = {"num_particles": 4, "physics_steps": 2, "max_steps": 40}
+    pettingzoo_test.parallel_api_test(ac.make_parallel_env(name, **few), num_cycles=30)
+    pettingzoo_test.parallel_seed_test(lambda: ac.make_parallel_env(name, **few), num_cycles=5)
+    check_env(ac.make_gym_env(name, **few))
 
 
 @pytest.mark.slow
