@@ -32,6 +32,8 @@ nb_output_stderr = "remove"
 
 # In the docstrings a name in single backquotes is one of the code's.
 default_role = "literal"
+# `--option` stays two hyphens.
+smartquotes = False
 autodoc_member_order = "bysource"
 autodoc_typehints_format = "short"
 autodoc_preserve_defaults = True
