@@ -21,19 +21,22 @@ from benchmarks.tables import about, number, refresh, tables
 from jaxdem_ac.bench.cases import Axes, grid
 from jaxdem_ac.bench.compare import write
 from jaxdem_ac.bench.machine import versions
-from jaxdem_ac.bench.measure import one_line
+from jaxdem_ac.bench.measure import REPEATS, one_line
 from jaxdem_ac.bench.suite import Report, Row, failed, new_report
 from jaxdem_ac.bench.suite import run as run_grid
 
 HERE = Path(__file__).parent
 PUBLIC = ("gymnax", "rejax", "brax", "mujoco", "mujoco-mjx")
 SHORT = ("stages", "environments", "training", "peers")
+# So that the short grid is done in a few minutes.
+SHORT_REPEATS = 5
 ALL = (*SHORT, "engine", "largest", "public")
 
 
 def _stages(short: bool) -> Report:
     cases = grid(Axes(), long=not short, platform=jax.default_backend())
-    return run_grid(cases, tell=lambda row: print(line(row), flush=True))
+    repeats = SHORT_REPEATS if short else REPEATS
+    return run_grid(cases, repeats=repeats, tell=lambda row: print(line(row), flush=True))
 
 
 def _apart(function: str) -> list[Row]:

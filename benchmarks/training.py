@@ -21,11 +21,13 @@ from benchmarks.rows import compared
 from jaxdem_ac.bench.measure import Side
 from jaxdem_ac.trainers import ppo
 from jaxdem_ac.trainers.collect import collect
-from jaxdem_ac.trainers.config import PPOConfig
+from jaxdem_ac.trainers.config import PPOConfig, TrainConfig
 
 # Particles, environments, decisions of a rollout.
 CASES = ((64, 16, 64), (1024, 1, 16), (4096, 1, 4))
 NUM_MINIBATCHES = 4
+# In one compiled call, as `train` makes them; JaxDEM's trainer makes one.
+UPDATES = TrainConfig().report_every
 LARGEST_UPDATE = 1024
 
 
@@ -53,7 +55,7 @@ def ours(num_particles: int, num_envs: int, num_steps: int, **settings: Any) -> 
     learn = jax.jit(partial(ppo.learn, learner))
 
     def call(_: Array) -> Any:
-        held[0], metrics = ppo.update_many(learner, held[0], 1)
+        held[0], metrics = ppo.update_many(learner, held[0], UPDATES)
         return metrics
 
     def call_learn(_: Array) -> Any:
@@ -61,7 +63,7 @@ def ours(num_particles: int, num_envs: int, num_steps: int, **settings: Any) -> 
         return metrics
 
     decisions = num_envs * num_steps
-    return Side(call, decisions, num_particles), Side(call_learn, decisions, num_particles, None)
+    return Side(call, UPDATES * decisions, num_particles), Side(call_learn, decisions, num_particles, None)
 
 
 def jaxdem(num_particles: int, num_envs: int, num_steps: int) -> tuple[Side, Side] | None:

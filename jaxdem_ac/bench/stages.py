@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any
 
 import jax
@@ -10,7 +11,7 @@ import numpy as np
 from flax import nnx
 from jax import Array
 
-from jaxdem_ac.bench.cost import Work, count
+from jaxdem_ac.bench.cost import Work, count, quickly
 from jaxdem_ac.bench.measure import Side
 from jaxdem_ac.bench.noise import Noise
 from jaxdem_ac.environments.base import Environment, reset_batch
@@ -146,7 +147,12 @@ def _environment(environment: Environment, config: TrainConfig) -> Program:
         state, (digests, overflow) = jax.lax.scan(body, state, jax.random.split(key, num_steps))
         return state, ({"digest": jnp.sum(digests), "overflow": jnp.max(overflow)}, None)
 
-    return Program(play, reset_batch(environment, jax.random.split(jax.random.key(config.seed), num_envs)))
+    return Program(play, once(reset_batch, environment, jax.random.split(jax.random.key(config.seed), num_envs)))
+
+
+def once(function: Callable[..., Any], made_for: Any, *arguments: Any) -> Any:
+    """Return ``function(made_for, *arguments)``, compiled as what runs a single time."""
+    return jax.jit(partial(function, made_for)).lower(*arguments).compile(quickly())(*arguments)
 
 
 def _learner(
@@ -155,7 +161,7 @@ def _learner(
     """Return a learner of the environment's model, and its state at the beginning of a run in another environment."""
     graphdef, model_state = nnx.split(build_model(config, environment))
     learner = ppo.Learner(playing, graphdef, config.ppo, num_updates=1_000_000)
-    return learner, ppo.init(learner, model_state, jax.random.key(config.seed))
+    return learner, once(ppo.init, learner, model_state, jax.random.key(config.seed))
 
 
 def _policy(environment: Environment, config: TrainConfig) -> Program:
@@ -201,7 +207,7 @@ def _rollout(environment: Environment, config: TrainConfig) -> Program:
 def _update(environment: Environment, config: TrainConfig) -> Program:
     """Pass over one batch of random observations, in another order and from other parameters in every call."""
     learner, state = _learner(environment, config, Noise.like(environment))
-    _, batch, _ = jax.jit(lambda state: collect(learner, state))(state)
+    _, batch, _ = once(collect, learner, state)
 
     def learn(state: ppo.LearnerState, batch: Batch, key: Array) -> tuple[Any, Any]:
         state, terms = ppo.learn(learner, replace(state, key=key), batch)

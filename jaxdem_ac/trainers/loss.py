@@ -12,8 +12,10 @@ from jaxdem_ac.models import recurrent
 from jaxdem_ac.models.policy import raw_log_prob
 from jaxdem_ac.trainers.learner import Learner, apply_model
 
-# Samples of one piece of a gradient: their activations take some 0.5 GiB, and a GPU has enough to do with them.
-CHUNK = 262_144
+# Samples of one piece of a gradient. On a GPU their activations take some 0.5 GiB, and it has enough to do with them.
+# On a CPU they stay in its cache (an update was 1.05 times as fast as whole), and products still run on all cores:
+# below 4,096 rows of the usual width they do not, and took 1.4 times as long.
+CHUNK, CHUNK_CPU = 262_144, 8_192
 
 
 @jax.tree_util.register_dataclass
@@ -138,16 +140,15 @@ def differentiate(learner: Learner, params: Any, constants: Any, batch: Batch) -
     Notes
     -----
     The loss is a mean over samples once advantages have been normalised: it is taken in chunks and summed, so that the
-    memory of a minibatch has a bound, however many particles there are. The speed on two CPU cores is the same. Chunks
-    of a recurrent model are of whole sequences, one for each particle.
+    memory of a minibatch has a bound, however many particles there are. Chunks of a recurrent model are of whole
+    sequences, one for each particle.
     """
     if learner.config.normalize_advantage:
         batch = replace(batch, advantage=normalized(batch.advantage))
     if batch.carry is not None:
         batch = jax.tree.map(lambda leaf: leaf.reshape(-1, *leaf.shape[2:]), batch)
-    num_rows, per_row = batch.advantage.shape[0], batch.advantage[0].size
-    divisors = (number for number in range(1, num_rows + 1) if num_rows % number == 0)
-    num_chunks = next(number for number in divisors if number == num_rows or num_rows // number * per_row <= CHUNK)
+    num_rows = batch.advantage.shape[0]
+    num_chunks = chunks_of(num_rows, batch.advantage[0].size, batch.carry is None)
     chunks = jax.tree.map(lambda leaf: leaf.reshape(num_chunks, num_rows // num_chunks, *leaf.shape[1:]), batch)
     gradient_of = jax.grad(partial(loss, learner), has_aux=True)
     if num_chunks == 1:
@@ -161,6 +162,18 @@ def differentiate(learner: Learner, params: Any, constants: Any, batch: Batch) -
     total, _ = jax.lax.scan(add, nothing, chunks)
     mean: tuple[Any, dict[str, Array]] = jax.tree.map(lambda leaf: leaf / num_chunks, total)
     return mean
+
+
+def chunks_of(num_rows: int, per_row: int, feed_forward: bool) -> int:
+    """Return in how many equal pieces a gradient is taken of that many rows, of `per_row` samples each."""
+
+    def fewest(most: int) -> int:
+        divisors = (number for number in range(1, num_rows + 1) if num_rows % number == 0)
+        return next(number for number in divisors if number == num_rows or num_rows // number * per_row <= most)
+
+    number = fewest(CHUNK_CPU)
+    small = num_rows // number * per_row < CHUNK_CPU // 2
+    return fewest(CHUNK) if small or not feed_forward or jax.default_backend() != "cpu" else number
 
 
 def normalized(advantage: Array) -> Array:
