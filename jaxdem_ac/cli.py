@@ -9,7 +9,7 @@ import sys
 import threading
 import warnings
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict
 from pathlib import Path
 from types import FrameType
@@ -26,6 +26,8 @@ from jaxdem_ac.cli_train import train
 from jaxdem_ac.cli_view import plot, render
 from jaxdem_ac.registry import suggest
 
+# Exit codes after SIGINT and SIGTERM.
+_STOPPED = (130, 143)
 # What a user's mistake raises; anything else shows its traceback.
 _MISTAKES = (ValueError, TypeError, KeyError, OSError, ImportError, FloatingPointError, OverflowError)
 
@@ -308,5 +310,21 @@ main.add_command(render)
 main.add_command(report)
 main.add_command(train)
 
+
+def program() -> None:
+    """Be the program ``jaxdem-ac``: as :func:`main`, but when it has been stopped, gone at once."""
+    try:
+        main()
+    except SystemExit as end:
+        if end.code in _STOPPED:
+            # Everything is written. A Python that ends by itself would take XLA apart in the middle of a compilation,
+            # which is a segmentation fault.
+            for stream in (sys.stdout, sys.stderr):
+                with suppress(OSError, ValueError):
+                    stream.flush()
+            os._exit(end.code)
+        raise
+
+
 if __name__ == "__main__":
-    main()
+    program()

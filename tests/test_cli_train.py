@@ -281,6 +281,18 @@ def test_ctrl_c_is_not_lost_in_the_garbage_collector(monkeypatch: pytest.MonkeyP
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
 
 
+@pytest.mark.parametrize(("code", "expected"), [(130, 130), (143, 143), (2, 3)])
+def test_a_program_that_was_stopped_does_not_end_by_taking_xla_apart(code: int, expected: int) -> None:
+    # An end that crashes stands for one in the middle of a compilation; other ends are as Python has them.
+    script = (
+        "import atexit, os, sys\nimport jaxdem_ac.cli as cli\natexit.register(os._exit, 3)\n"
+        f"cli.main = lambda: (sys.stderr.write('stopped.'), sys.exit({code}))\ncli.program()\n"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
+    assert done.returncode == expected
+    assert done.stderr == "stopped."
+
+
 def completed(*words: str) -> list[str]:
     """Return what a shell is told of the last word."""
     found = ShellComplete(main, {}, "jaxdem-ac", "_JAXDEM_AC_COMPLETE").get_completions(list(words[:-1]), words[-1])
