@@ -21,6 +21,7 @@ MAKERS: dict[str, Callable[..., str]] = {
     "options": generated.options,
     "public-face": generated.public_face,
     "reference-curve": generated.reference,
+    "reference-table": generated.references,
 }
 
 

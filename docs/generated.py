@@ -141,6 +141,29 @@ def reference_of(name: str, stored: Path, pictures: Path) -> str:
     return "\n\n".join(parts)
 
 
+def references() -> str:
+    """Return in a line each what the reference runs of all environments came to."""
+    return references_of(HERE / "reference", ac.list_environments())
+
+
+def references_of(stored: Path, names: Sequence[str]) -> str:
+    """Return the same, of a folder as for :func:`reference_of` and the environments with those names."""
+    heads = ["environment", "success", "mean over seeds", "least and largest", "agent-steps of a seed", "together"]
+    lines = []
+    for name in names:
+        path = stored / f"{name}.json"
+        if not path.is_file():
+            lines.append([f"`{name}`", name_of_success(name), "not stored in this version", "", "", ""])
+            continue
+        found = json.loads(path.read_text())
+        success = np.asarray(found["success"])
+        ends = f"{success.min():.3f}, {success.max():.3f}"
+        steps = f"{found['curve']['steps'][-1] / 1e6:.1f} million"
+        together = str(estimate(success, 0.0, 1.0))
+        lines.append([f"`{name}`", name_of_success(name), together, ends, steps, f"{found['seconds'] / 60:.0f} min"])
+    return table(heads, lines)
+
+
 def name_of_success(name: str) -> str:
     """Return what an environment calls its success."""
     found: str = environments.find(name).load().success_name

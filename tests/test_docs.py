@@ -257,6 +257,7 @@ def collect() -> ModuleType:
     "config",
     [
         TrainConfig(env="multi_navigator", num_seeds=5),
+        TrainConfig.from_file("reference/swarm_navigator"),
         TrainConfig(env="evacuation", action_space="Box", steps=100, env_kw={"gap": 3.0}),
         TrainConfig().with_values({"ppo.gamma": 0.9, "model_kw.architecture": [8, 8], "seed": 3, "devices": 2}),
     ],
@@ -266,7 +267,8 @@ def test_the_command_of_a_reference_run_makes_it(config: TrainConfig, collect: M
     assert words[:2] == ["jaxdem-ac", "train"]
     params = main.commands["train"].make_context("train", words[2:]).params
     chosen = {item.name: params[item.name] for item in fields(TrainConfig) if params.get(item.name) not in (None, ())}
-    again = TrainConfig(**chosen).with_values(parse_assignments(params["assignments"]))
+    base = TrainConfig.from_file(params["file"]) if params["file"] else TrainConfig()
+    again = replace(base, **chosen).with_values(parse_assignments(params["assignments"]))
     assert replace(resolve(again), out=None) == resolve(config)
 
 
@@ -289,6 +291,9 @@ def test_reference_curves_are_means_over_seeds(collect: ModuleType, generated: M
     assert "| success | 0.500 | 0.700 | 0.600 |" in text
     assert f"0.600 [{0.6 - half:.3f}, {0.6 + half:.3f}]" in text
     assert "_curve.png" not in text
+    line = generated.references_of(tmp_path, ["swarm_roller", "evacuation"]).splitlines()[-2:]
+    assert "not stored" in line[0]
+    assert f"0.600 [{0.6 - half:.3f}, {0.6 + half:.3f}] | 0.500, 0.700 | 0.0 million | 21 min" in line[1]
     pytest.importorskip("matplotlib")
     collect.draw(curve, "share outside", tmp_path / "evacuation_curve.png")
     assert "evacuation_curve.png" in generated.reference_of("evacuation", tmp_path, tmp_path)

@@ -1,8 +1,9 @@
 """Make the reference figures of an environment from a folder of many seeds.
 
-``python docs/reference/collect.py RUN`` plays 128 episodes with the policy of every seed and writes
-``docs/reference/<env>.json`` and ``docs/pictures/<env>_curve.png``, which the environment's page shows. RUN is what
-``jaxdem-ac train --num-seeds 5`` has written.
+``python docs/reference/collect.py RUN`` plays 128 episodes with the policy of every seed and writes all that the page
+of the environment shows: ``docs/reference/<env>.json``, ``docs/pictures/<env>_curve.png``, and in
+``docs/pictures/<env>.png`` an episode of the seed in the middle. RUN is what ``jaxdem-ac train --config
+reference/<env>`` has written.
 """
 
 import argparse
@@ -20,6 +21,7 @@ import jaxdem_ac as ac
 from jaxdem_ac.bench.machine import machine
 from jaxdem_ac.trainers.checkpoint import build_environment
 from jaxdem_ac.trainers.config import TrainConfig
+from jaxdem_ac.trainers.config_file import reference_names
 from jaxdem_ac.trainers.evaluate import estimate
 from jaxdem_ac.trainers.folder import read_config, read_metrics, write_text
 from jaxdem_ac.trainers.run import resolve
@@ -34,6 +36,9 @@ Reports = Sequence[Mapping[str, Any]]
 
 def command_of(config: TrainConfig) -> str:
     """Return the command that makes a run of that configuration, in its own folder."""
+    shipped = f"reference/{config.env}"
+    if shipped in reference_names() and resolve(TrainConfig.from_file(shipped)) == replace(config, out=None):
+        return shlex.join(["jaxdem-ac", "train", "--config", shipped, "--out", f"runs/{config.env}"])
     plain = resolve(TrainConfig(env=config.env, action_space=config.action_space)).to_dict()
     words = ["jaxdem-ac", "train", "--env", config.env, "--action-space", config.action_space]
     for name, value in config.to_dict().items():
@@ -118,6 +123,9 @@ def collect(run: Path, note: str = "", docs: Path = DOCS) -> Path:
         "machine": ", ".join(filter(None, [about["processor"], f"{about['cores']} cores", note])),
     }
     draw(curve, environment.success_name, docs / f"pictures/{config.env}_curve.png")
+    middle = names[int(np.argsort(found["success"])[len(names) // 2])]
+    picture = docs / f"pictures/{config.env}.png"
+    ac.render(environment, ac.load_policy(run / middle), picture, key=jax.random.key(KEY))
     path = docs / f"reference/{config.env}.json"
     write_text(path, json.dumps(found, indent=1) + "\n")
     return path
