@@ -8,7 +8,7 @@ from jaxdem_ac.view.style import BLUE, GREEN, GREY, ORANGE, new_figure, save_fig
 
 Rows = Sequence[Mapping[str, Any]]
 _BASE = {"env": "swarm_navigator", "sharing": None, "dtype": "float32"}
-_PURPLE, _SKY = "#CC79A7", "#56B4E9"
+_PURPLE, _SKY, _RED = "#CC79A7", "#56B4E9", "#882255"
 
 
 def draw(rows: Rows, folder: Path, about: str, suffix: str = "") -> list[Path]:
@@ -42,9 +42,10 @@ def _agent_steps(rows: Rows, path: Path, about: str) -> bool:
     own = {"suite": "stages", **_BASE}
     lines = [
         ("environment", BLUE, "-o", _of(rows, **own, stage="environment", model=None)),
-        ("training", ORANGE, "-o", _of(rows, **own, stage="training", model="SharedActorCritic")),
+        ("training, 4 x 8 minibatches", ORANGE, "-o", _of(rows, **own, stage="training", model="SharedActorCritic")),
         ("JaxDEM, environment", BLUE, "--s", _of(rows, suite="environments", name="JaxDEM", physics_steps=1)),
-        ("JaxDEM, training", ORANGE, "--s", _of(rows, suite="training", stage="training", name="JaxDEM")),
+        ("training, 1 x 4 minibatches", _RED, ":o", _of(rows, suite="training", stage="training", name="jaxdem-ac")),
+        ("JaxDEM, training, 1 x 4", _RED, "--s", _of(rows, suite="training", stage="training", name="JaxDEM")),
     ]
     if not lines[0][-1]:
         return False

@@ -20,5 +20,9 @@ def compared(sides: Mapping[str, Side | None], repeats: int = REPEATS, **about: 
             low, middle, high = ratio(side, timings[name], there[measured[-1]], timings[measured[-1]])
             row.update(ratio=middle, ratio_quartiles=[low, high], ratio_to=measured[-1])
         rows[name] = row
-    missing = {"status": "not installed", "error": "not installed"}
-    return [rows.get(name, {**about, "name": name, **missing}) for name in sides]
+    return [rows.get(name, absent(name, **about)) for name in sides]
+
+
+def absent(name: str, **about: Any) -> dict[str, Any]:
+    """Return the row of a side that is not installed."""
+    return {**about, "name": name, "status": "not installed", "error": "not installed"}
