@@ -33,10 +33,10 @@ SHORT_REPEATS = 5
 ALL = (*SHORT, "engine", "largest", "public")
 
 
-def _stages(short: bool) -> Report:
+def _stages(short: bool, keep: Callable[[Report], None]) -> Report:
     cases = grid(Axes(), long=not short, platform=jax.default_backend())
     repeats = SHORT_REPEATS if short else REPEATS
-    return run_grid(cases, repeats=repeats, tell=lambda row: print(line(row), flush=True))
+    return run_grid(cases, repeats=repeats, tell=lambda row: print(line(row), flush=True), keep=keep)
 
 
 def _apart(function: str) -> list[Row]:
@@ -47,8 +47,13 @@ def _apart(function: str) -> list[Row]:
     return rows
 
 
-def measured(name: str, short: bool, paths: Mapping[str, str]) -> Report:
-    """Return the report of a suite; one that breaks is a row that has failed."""
+def measured(
+    name: str, short: bool, paths: Mapping[str, str], keep: Callable[[Report], None] = lambda report: None
+) -> Report:
+    """Return the report of a suite; one that breaks is a row that has failed.
+
+    Of the stages, `keep` gets what there is so far, with what is to come as failed.
+    """
     suites: dict[str, Callable[[], list[Row]]] = {
         "environments": partial(environments.run, short),
         "training": partial(training.run, short),
@@ -58,7 +63,7 @@ def measured(name: str, short: bool, paths: Mapping[str, str]) -> Report:
         "public": public.run,
     }
     if name == "stages":
-        return _stages(short)
+        return _stages(short, keep)
     report = new_report([{"suite": name, "name": name, "stage": name}])
     try:
         report["rows"] = suites[name]()
@@ -99,9 +104,13 @@ def main() -> int:
     stem = f"{jax.devices()[0].device_kind}{'-long' if asked.long else ''}".replace(" ", "-").lower()
     bad = 0
     for name in asked.suites or (ALL if asked.long else SHORT):
-        report = measured(name, not asked.long, paths)
+        where = HERE / "results" / f"{'public' if name == 'public' else stem}.json"
+        # Hours of measurements are not lost if they are cut off; a short run replaces what is stored by a whole one.
+        so_far = partial(keep, where, name) if asked.long else lambda report: None
+        report = measured(name, not asked.long, paths, so_far)
         bad += len(failed(report["rows"]))
-        keep(HERE / "results" / f"{'public' if name == 'public' else stem}.json", name, report)
+        keep(where, name, report)
+        print(f"wrote {where}")
     show(HERE / "results" / f"{stem}.json", long=asked.long)
     if bad:
         print(f"{bad} rows failed.", file=sys.stderr)
@@ -113,7 +122,6 @@ def keep(where: Path, suite: str, report: Report) -> None:
     suites = json.loads(where.read_text())["suites"] if where.exists() else {}
     where.parent.mkdir(exist_ok=True)
     write({"suites": {**suites, suite: report}}, where)
-    print(f"wrote {where}")
 
 
 def show(where: Path, long: bool) -> None:

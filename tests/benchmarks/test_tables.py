@@ -1,5 +1,9 @@
 """Tables and figures come out of what was measured, without hands."""
 
+import importlib
+import json
+import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -108,3 +112,22 @@ def test_sides_that_are_missing_or_fail_are_rows() -> None:
 
 def test_numbers_have_two_digits() -> None:
     assert [number(value) for value in (1.634e6, 12_345.0, 1234.0, None)] == ["1.6e6", "1.2e4", "1,234", ""]
+
+
+@pytest.mark.parametrize("long", [True, False])
+def test_a_long_run_that_is_cut_off_leaves_its_rows(
+    long: bool, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    program = importlib.import_module("benchmarks.__main__")
+
+    def cut_off(*_: Any, keep: Callable[[Any], None], **__: Any) -> None:
+        keep({"rows": ROWS})
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(program, "run_grid", cut_off)
+    monkeypatch.setattr(program, "HERE", tmp_path)
+    monkeypatch.setattr(sys, "argv", ["benchmarks", "stages", *(["--long"] if long else [])])
+    with pytest.raises(KeyboardInterrupt):
+        program.main()
+    kept = {path.name: json.loads(path.read_text())["suites"] for path in (tmp_path / "results").glob("*")}
+    assert kept == ({"cpu-long.json": {"stages": {"rows": ROWS}}} if long else {})
