@@ -11,7 +11,7 @@ help:
 	@echo "make demo    set up, train a swarm, say how good it was before and after, and draw it (5 minutes)"
 	@echo "make test    format, lint, types, layers and tests"
 	@echo "make slow    the long proofs"
-	@echo "make bench   agent-steps per second on this machine, with figures (6 minutes)"
+	@echo "make bench   agent-steps per second on this machine, with figures (5 minutes)"
 	@echo "make docs    the documentation, in build/docs; its notebook trains a swarm (3 minutes)"
 
 # A first Python that is too old is the commonest mistake: say so in one line.
