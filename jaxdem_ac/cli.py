@@ -312,11 +312,15 @@ main.add_command(train)
 
 
 def program() -> None:
-    """Be the program ``jaxdem-ac``: as :func:`main`, but when it has been stopped, gone at once."""
+    """Be the program ``jaxdem-ac``: as :func:`main`, but when it has been stopped, gone at once.
+
+    One of several processes says goodbye to the others, as Python's own end has it do: they would be aborted.
+    """
     try:
         main()
     except SystemExit as end:
-        if end.code in _STOPPED:
+        jax = sys.modules.get("jax")
+        if end.code in _STOPPED and not (jax is not None and jax.distributed.is_initialized()):
             # Everything is written. A Python that ends by itself would take XLA apart in the middle of a compilation,
             # which is a segmentation fault.
             for stream in (sys.stdout, sys.stderr):

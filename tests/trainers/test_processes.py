@@ -40,7 +40,7 @@ def append_and_wait(run_dir, metrics):
     print("update", metrics["update"], flush=True)
     time.sleep(2.0 if metrics["update"] == 4 else 0.0)
 run.append_line = append_and_wait
-cli.main(sys.argv[1:])
+cli.program()
 """
 
 # From Python, as a user does it.
