@@ -56,24 +56,54 @@ def contact_law(world: World, touch: Touch) -> tuple[Array, Components, Componen
         1 component in 2D, 3 in 3D; empty in a world without friction.
     """
     normal, overlap = touch.normal, touch.overlap
-    push = world.stiffness * overlap
-    if world.damped:
-        speed = _dot(touch.velocity, normal)
-        push = push - jnp.where(overlap > 0, _dashpot(world, touch.reduced_mass) * speed, 0.0)
+    push = push_along(world, overlap, _dot(touch.velocity, normal) if world.damped else overlap, touch.reduced_mass)
     if not world.rough:
         return push, [], []
     slip = [v - s for v, s in zip(touch.velocity, _cross(touch.spin, normal), strict=True)]
     along = _dot(slip, normal)
     slip = [component - along * n for component, n in zip(slip, normal, strict=True)]
-    speed_2 = _dot(slip, slip)
-    moving = speed_2 > 0
-    inverse = jnp.where(moving, jax.lax.rsqrt(jnp.where(moving, speed_2, 1.0)), 0.0)
-    limit = world.friction * jnp.maximum(push, 0.0)
-    drag = jnp.where(overlap > 0, jnp.minimum(world.tangential_damping, limit * inverse), 0.0)
+    drag = drag_across(world, overlap, push, slip)
     across = [-drag * component for component in slip]
     # The arm is -radius * normal.
     turning = [-component for component in _cross_vectors(normal, across)]
     return push, across, turning
+
+
+def push_along(world: World, overlap: Array, speed: Array, reduced_mass: Array) -> Array:
+    """Return the force along a normal, as :func:`contact_law` has it; all arguments have one shape.
+
+    Parameters
+    ----------
+    world : World
+    overlap : Array, length
+    speed : Array, length / time
+        Along the normal; of no account in a world without damping.
+    reduced_mass : Array, mass
+    """
+    push = world.stiffness * overlap
+    if not world.damped:
+        return push
+    return push - jnp.where(overlap > 0, _dashpot(world, reduced_mass) * speed, 0.0)
+
+
+def drag_across(world: World, overlap: Array, push: Array, slip: Components) -> Array:
+    """Return what the velocity of slip is to be multiplied by for the force across, the other way round, mass / time.
+
+    Parameters
+    ----------
+    world : World
+        With friction.
+    overlap : Array, length
+    push : Array, force
+        Along the normal.
+    slip : list of Array, length / time
+        Components across the normal; those that are 0 may be left out.
+    """
+    speed_2 = _dot(slip, slip)
+    moving = speed_2 > 0
+    inverse = jnp.where(moving, jax.lax.rsqrt(jnp.where(moving, speed_2, 1.0)), 0.0)
+    limit = world.friction * jnp.maximum(push, 0.0)
+    return jnp.where(overlap > 0, jnp.minimum(world.tangential_damping, limit * inverse), 0.0)
 
 
 def contact_force(world: World, particles: Particles, neighbors: Neighbors | None = None) -> tuple[Array, Array | None]:

@@ -3,7 +3,7 @@
 import jax.numpy as jnp
 from jax import Array
 
-from jaxdem_ac.dem.contact import Touch, contact_law
+from jaxdem_ac.dem.contact import Components, drag_across, push_along
 from jaxdem_ac.dem.particles import Particles
 from jaxdem_ac.dem.world import World
 
@@ -27,26 +27,36 @@ def apply_boundary(world: World, particles: Particles) -> tuple[Array, Array]:
 def wall_force(world: World, particles: Particles) -> tuple[Array, Array | None]:
     """Return the force and the torque that soft walls exert; as :func:`~jaxdem_ac.dem.contact.contact_force`."""
     radius = particles.radius
-    position, velocity = particles.position, particles.velocity
-    force = jnp.zeros_like(position)
-    torque = jnp.zeros_like(particles.torque)
+    position, velocity = _components(particles.position), _components(particles.velocity)
+    spin = [radius * component for component in _components(particles.angular_velocity)]
+    nothing = jnp.zeros_like(radius)
+    force, torque = [nothing] * world.dim, [nothing] * len(spin)
     for axis in range(world.dim):
+        others = [other for other in range(world.dim) if other != axis]
         for sign, corner in ((1.0, world.box_low), (-1.0, world.box_high)):
-            depth = radius - sign * (position[:, axis] - corner[axis])
-            spin = radius[:, None] * particles.angular_velocity
-            touch = Touch(
-                normal=[jnp.full_like(depth, sign if other == axis else 0.0) for other in range(world.dim)],
-                overlap=jnp.maximum(0.0, depth),
-                velocity=[velocity[:, other] for other in range(world.dim)],
-                spin=[spin[:, other] for other in range(spin.shape[1])],
-                reduced_mass=particles.mass,
-            )
-            push, across, turning = contact_law(world, touch)
-            force = force.at[:, axis].add(sign * push)
-            if world.rough:
-                force = force + jnp.stack(across, axis=-1)
-                torque = torque + radius[:, None] * jnp.stack(turning, axis=-1)
-    return force, torque if world.rough else None
+            overlap = jnp.maximum(0.0, radius - sign * (position[axis] - corner[axis]))
+            push = push_along(world, overlap, sign * velocity[axis], particles.mass)
+            force[axis] = force[axis] + sign * push
+            if not world.rough:
+                continue
+            # The law of a contact for a normal along an axis: products with its zeros are most of what it takes.
+            turned = {other: _turn(axis, other, world.dim) for other in others}
+            slip = [velocity[other] - sign * turn * spin[about] for other, (about, turn) in turned.items()]
+            drag = drag_across(world, overlap, push, slip)
+            for (other, (about, turn)), component in zip(turned.items(), slip, strict=True):
+                force[other] = force[other] - drag * component
+                torque[about] = torque[about] + sign * turn * radius * (drag * component)
+    return jnp.stack(force, axis=-1), jnp.stack(torque, axis=-1) if world.rough else None
+
+
+def _components(vectors: Array) -> Components:
+    return [vectors[:, axis] for axis in range(vectors.shape[1])]
+
+
+def _turn(axis: int, other: int, dim: int) -> tuple[int, float]:
+    """Return which component w of a spin is in ``(spin x e_axis)[other]``, in 2D its only one, and with which sign."""
+    about = 3 - axis - other
+    return (about if dim == 3 else 0), 1.0 if (axis - about) % 3 == 1 else -1.0
 
 
 def _reflect(world: World, particles: Particles) -> tuple[Array, Array]:

@@ -92,6 +92,27 @@ class TestList:
         spec, fresh = built(spec, position, jnp.zeros(2), jnp.asarray(size))
         assert_lists_who_is_near(spec, fresh, position, position, size)
 
+    @pytest.mark.parametrize(
+        ("size", "grid"),
+        [
+            ((160, 160), (63, 63)),
+            ((160, 160, 2), (63, 63, 1)),
+            ((4000, 10), (993, 4)),
+            ((160, 160, 160), (16, 16, 16)),
+            ((20, 40), (8, 16)),
+        ],
+    )
+    def test_as_many_cells_as_particles_in_a_flat_layer_too(
+        self, size: tuple[float, ...], grid: tuple[int, ...]
+    ) -> None:
+        assert make_spec(63**2, size, 2.0, 0.5).grid == grid
+
+    @pytest.mark.parametrize("height", [(), (2.0,)])
+    def test_costs_a_particle_the_same_at_any_number(self, height: tuple[float, ...]) -> None:
+        few, many = (make_spec(num, (6 * num**0.5, 6 * num**0.5, *height), 2.0, 0.5) for num in (1_000, 1_000_000))
+        assert 700 < many.candidates / few.candidates < 1_100
+        assert 700 < many.capacity / few.capacity < 1_100
+
     @pytest.mark.parametrize("num", [1, 2, 3])
     def test_few_particles(self, num: int) -> None:
         position = jnp.linspace(0.0, 0.9, num)[:, None] * jnp.ones(2)
