@@ -1,8 +1,8 @@
 """Measure on this machine, against others: ``python -m benchmarks [suite ...] [--long]``.
 
 Suites: stages, environments, training and peers; with ``--long``, or named, engine, largest and public too. What was
-found is written to benchmarks/results/<device>.json, or <device>-long.json, drawn in benchmarks/figures, and without
-``--long`` put into the tables of benchmarks/README.md. Exit code 1 if a row fails.
+found is written to benchmarks/results/<device>.json, or <device>-long.json, drawn in benchmarks/figures, and put into
+the tables of benchmarks/README.md. Exit code 1 if a row fails.
 """
 
 import argparse
@@ -17,7 +17,7 @@ from typing import Any
 import jax
 
 from benchmarks import engine, environments, peers, public, training
-from benchmarks.tables import about, number, refresh, tables
+from benchmarks.tables import about, long_tables, number, refresh, tables
 from jaxdem_ac.bench.cases import Axes, grid
 from jaxdem_ac.bench.compare import write
 from jaxdem_ac.bench.machine import versions
@@ -125,13 +125,12 @@ def keep(where: Path, suite: str, report: Report) -> None:
 
 
 def show(where: Path, long: bool) -> None:
-    """Draw the figures of all suites of a device; those of the short grids are put into the tables too."""
+    """Put all suites of a device into the tables, and draw their figures."""
     if not where.exists():
         return
     suites: dict[str, Report] = json.loads(where.read_text())["suites"]
     rows = [row for report in suites.values() for row in report["rows"]]
-    if not long:
-        refresh(HERE / "README.md", tables(suites))
+    refresh(HERE / "README.md", long_tables(suites) if long else tables(suites))
     if "stages" in suites:
         from benchmarks.figures import draw
 

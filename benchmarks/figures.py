@@ -124,12 +124,15 @@ def _epoch(rows: Rows, path: Path, about: str) -> bool:
             width = max(0.0, parts[name])
             axis.barh(place, width, left=left, color=color, height=0.6, label=name if place == 0 else None)
             left += width
+        label = "measured" if place == 0 else None
+        axis.plot(sum(parts.values()), place, "|", color="black", markersize=16, label=label)
     axis.set_yticks(range(len(split)), list(split))
     axis.invert_yaxis()
     axis.set_xlabel("ns for an agent-step of training, N x environments")
     axis.set_title(about, fontsize=8)
     _finish(axis)
-    axis.legend(fontsize=7, frameon=False, ncols=5, loc="upper center", bbox_to_anchor=(0.5, -0.35))
+    axis.margins(y=0.02)
+    figure.legend(fontsize=7, frameon=False, ncols=6, loc="outside lower center")
     save_figure(figure, path)
     return True
 
@@ -142,6 +145,10 @@ def _limits(rows: Rows, path: Path, about: str) -> bool:
     ]  # fmt: skip
     if not shown:
         return False
+    # A long grid has many sizes: of those that are trained, the fastest for every N.
+    trained = [row for row in shown if row["stage"] == "training"]
+    left_out = {(row["N"], row["E"]) for row in trained} - {(row["N"], row["E"]) for row in _best(trained)}
+    shown = [row for row in shown if (row["N"], row["E"]) not in left_out]
     figure = new_figure(6.6, 1.2 + 0.32 * len(shown))
     axis = figure.subplots()
     for shift, name, color, label in (
@@ -151,6 +158,7 @@ def _limits(rows: Rows, path: Path, about: str) -> bool:
         places = [place + shift for place in range(len(shown))]
         axis.barh(places, [100 * row[name] for row in shown], height=0.38, color=color, label=label)
     axis.axvline(100, color=GREY, linewidth=0.8)
+    axis.margins(y=0.02)
     axis.set_yticks(range(len(shown)), [f"{row['stage']}, {row['N']:,} x {row['E']}" for row in shown], fontsize=8)
     axis.invert_yaxis()
     axis.set_xlabel("share of the limit, %; bytes that stay in a cache may pass 100")

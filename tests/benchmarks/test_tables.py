@@ -11,7 +11,7 @@ import pytest
 
 from benchmarks.figures import draw, split_of_epoch
 from benchmarks.rows import compared
-from benchmarks.tables import about, number, refresh, tables
+from benchmarks.tables import about, long_tables, number, refresh, tables
 from jaxdem_ac.bench.measure import Side
 
 
@@ -74,6 +74,55 @@ def test_a_text_takes_the_tables_between_its_marks(tmp_path: Path) -> None:
         refresh(path, tables({"peers": report([PEER])}))
 
 
+def cells(table: str) -> list[list[str]]:
+    return [[cell.strip() for cell in line.split("|")[1:-1]] for line in table.splitlines() if line.startswith("|")]
+
+
+def test_a_long_grid_has_a_table_by_size_by_model_and_by_task() -> None:
+    rows = [
+        *ROWS,
+        row("update", 5e5, model="PerParticle", sharing="shared", dtype="bfloat16", ratio=2.0),
+        row("environment", 3e4, env="evacuation"),
+        row("environment", 7e5, N=1024, E=1),
+    ]
+    found = long_tables({"stages": report(rows), "public": report([])})
+    assert set(found) == {"long sizes", "long models", "long tasks"}
+    assert cells(found["long sizes"]) == [
+        ["N x E; memory of training", "environment", "policy", "rollout", "update", "training"],
+        ["---"] * 6,
+        ["64 x 16; 1 MiB", "1.0e6", "2.0e6", "5.0e5", "2.5e5", "1.2e5"],
+    ]
+    assert cells(found["long models"]) == [
+        ["model", "update, 64 x 16"],
+        ["---"] * 2,
+        ["SharedActorCritic", "2.5e5"],
+        ["PerParticle, shared, bfloat16", "5.0e5 (2.00)"],
+    ]
+    assert cells(found["long tasks"]) == [
+        ["task", "environment, 64 x 16"],
+        ["---"] * 2,
+        ["swarm_navigator", "1.0e6"],
+        ["evacuation", "3.0e4"],
+    ]
+
+
+def test_what_has_failed_stands_in_the_tables_of_a_long_grid() -> None:
+    bad = {**row("update", 1.0), "status": "failed", "error": "no room"}
+    stages = cells(long_tables({"stages": report([bad, row("training", 1e5)])})["long sizes"])
+    assert stages[-1] == ["64 x 16; 1 MiB", "failed: no room", "1.0e5"]
+    side = {**row("training", 1e5), "name": "ours", "T": 8, "physics_steps": 1, "first_call_seconds": 2.0}
+    lines = cells(long_tables({"training": report([side, {**bad, "name": "theirs"}])})["long training"])
+    assert [line[1] for line in lines] == ["N x E x T", "---", "64 x 16 x 8", "64 x 16"]
+    assert lines[-1][2:4] == ["theirs", "failed: no room"]
+    broken = {"suite": "engine", "name": "engine", "stage": "engine", "status": "failed", "error": "no such module"}
+    for name in ("engine", "peers"):
+        assert "failed: no such module" in cells(long_tables({name: report([broken])})[f"long {name}"])[-1]
+    alone = cells(long_tables({"largest": report([{**side, "process_bytes": 2**30}])})["long largest"])
+    assert alone[0][-1] == "process, MiB"
+    assert alone[-1][-1] == "1,024"
+    assert {len(line) for line in (*lines, *alone)} == {7, 8}
+
+
 def test_the_time_of_training_is_split() -> None:
     (parts,) = split_of_epoch(ROWS).values()
     assert parts == {"environment": 1000, "policy": 500, "batch, advantages": 500, "update": 4000, "rest": 2000}
@@ -84,6 +133,8 @@ def test_figures_are_drawn_of_what_there_is(tmp_path: Path) -> None:
     pytest.importorskip("matplotlib")
     written = draw([*ROWS, PEER], tmp_path, about(report(ROWS)))
     assert [path.name for path in written] == ["agent_steps.png", "epoch.png", "limits.png"]
+    long = [row(stage, 1e6, E=many) for stage in ("update", "training") for many in (1, 16)]
+    assert [path.name for path in draw(long, tmp_path, "", "-long")] == ["limits-long.png"]
     assert all(path.read_bytes()[:8] == b"\x89PNG\r\n\x1a\n" for path in written)
     assert draw([PEER], tmp_path / "none", "") == []
 
