@@ -97,7 +97,7 @@ def main() -> int:
     """Measure the suites that are asked for; return 1 if a row failed."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=(__doc__ or "").splitlines()[0])
     parser.add_argument("suites", nargs="*", choices=[*ALL, []], metavar="suite", help=", ".join(ALL))
-    parser.add_argument("--long", action="store_true", help="whole grids, hours on a CPU")
+    parser.add_argument("--long", action="store_true", help="whole grids, an hour on two cores")
     parser.add_argument("--path", action="append", default=[], metavar="PEER=DIR", help="where a peer is installed")
     asked = parser.parse_args()
     paths = dict(each.partition("=")[::2] for each in asked.path)
@@ -105,7 +105,7 @@ def main() -> int:
     bad = 0
     for name in asked.suites or (ALL if asked.long else SHORT):
         where = HERE / "results" / f"{'public' if name == 'public' else stem}.json"
-        # Hours of measurements are not lost if they are cut off; a short run replaces what is stored by a whole one.
+        # An hour of measurements is not lost if they are cut off; a short run replaces what is stored by a whole one.
         so_far = partial(keep, where, name) if asked.long else lambda report: None
         report = measured(name, not asked.long, paths, so_far)
         bad += len(failed(report["rows"]))

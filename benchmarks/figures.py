@@ -128,6 +128,9 @@ def _epoch(rows: Rows, path: Path, about: str) -> bool:
         axis.plot(sum(parts.values()), place, "|", color="black", markersize=16, label=label)
     axis.set_yticks(range(len(split)), list(split))
     axis.invert_yaxis()
+    # Parts of no width would hold the axis to where the longest bar ends, as if it were cut off.
+    axis.use_sticky_edges = False
+    axis.set_xlim(left=0)
     axis.set_xlabel("ns for an agent-step of training, N x environments")
     axis.set_title(about, fontsize=8)
     _finish(axis)
