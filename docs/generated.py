@@ -214,9 +214,10 @@ def results(suite: str, report: Mapping[str, Any]) -> str:
         With `machine` and `rows`: speeds, which have a figure ``..._per_second``, and what was learnt.
     """
     rows = report["rows"]
-    known = tables.tables({suite: report}) if "format" in report else {}
-    if suite in known:
-        return known[suite]
+    known = {**tables.long_tables({suite: report}), **tables.tables({suite: report})} if "format" in report else {}
+    for name in (suite, f"long {suite}"):
+        if name in known:
+            return known[name]
     machine = report["machine"]
     parts = [f"{machine['device']}, {machine['processor']}; jax {report.get('versions', machine)['jax']}"]
     speeds = [line for row in rows if (line := _speed(row))]
