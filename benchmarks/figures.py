@@ -140,6 +140,13 @@ def _epoch(rows: Rows, path: Path, about: str) -> bool:
     return True
 
 
+def of_one_size(rows: Rows) -> Rows:
+    """Return, of the sizes that are trained, the rows of the fastest for every N; and all of the others."""
+    trained = _of(rows, stage="training")
+    left_out = {(row["N"], row["E"]) for row in trained} - {(row["N"], row["E"]) for row in _best(trained)}
+    return [row for row in rows if (row["N"], row["E"]) not in left_out]
+
+
 def _limits(rows: Rows, path: Path, about: str) -> bool:
     """Draw how near each stage comes to the machine's limits."""
     shown = [
@@ -148,10 +155,7 @@ def _limits(rows: Rows, path: Path, about: str) -> bool:
     ]  # fmt: skip
     if not shown:
         return False
-    # A long grid has many sizes: of those that are trained, the fastest for every N.
-    trained = [row for row in shown if row["stage"] == "training"]
-    left_out = {(row["N"], row["E"]) for row in trained} - {(row["N"], row["E"]) for row in _best(trained)}
-    shown = [row for row in shown if (row["N"], row["E"]) not in left_out]
+    shown = of_one_size(shown)
     figure = new_figure(6.6, 1.2 + 0.32 * len(shown))
     axis = figure.subplots()
     for shift, name, color, label in (

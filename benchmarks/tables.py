@@ -107,10 +107,11 @@ def _is_base(row: Row) -> bool:
 
 def _by_size(rows: Rows) -> str:
     found = [row for row in rows if row["env"] == "swarm_navigator" and _is_base(row)]
+    sizes = {_size(row) for row in found if row["stage"] == "training"}
     memory = {_size(row): f"{row['memory_bytes'] / 2**20:,.0f} MiB" for row in found
               if row["stage"] == "training" and row["status"] == "ok"}  # fmt: skip
     return _pivot(
-        [row for row in found if _size(row) in {_size(row) for row in found if row["stage"] == "training"}],
+        [row for row in found if _size(row) in sizes],
         "N x E; memory of training",
         lambda row: f"{_size(row)}; {memory.get(_size(row), '')}",
         lambda row: str(row["stage"]),

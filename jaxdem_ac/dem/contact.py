@@ -87,7 +87,7 @@ def push_along(world: World, overlap: Array, speed: Array, reduced_mass: Array) 
 
 
 def drag_across(world: World, overlap: Array, push: Array, slip: Components) -> Array:
-    """Return what the velocity of slip is to be multiplied by for the force across, the other way round, mass / time.
+    """Return the drag of a contact: the force across is the velocity of slip times minus that; mass / time.
 
     Parameters
     ----------

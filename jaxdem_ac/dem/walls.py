@@ -32,7 +32,7 @@ def wall_force(world: World, particles: Particles) -> tuple[Array, Array | None]
     nothing = jnp.zeros_like(radius)
     force, torque = [nothing] * world.dim, [nothing] * len(spin)
     for axis in range(world.dim):
-        others = [other for other in range(world.dim) if other != axis]
+        turns = {other: _turn(axis, other, world.dim) for other in range(world.dim) if other != axis}
         for sign, corner in ((1.0, world.box_low), (-1.0, world.box_high)):
             overlap = jnp.maximum(0.0, radius - sign * (position[axis] - corner[axis]))
             push = push_along(world, overlap, sign * velocity[axis], particles.mass)
@@ -40,10 +40,9 @@ def wall_force(world: World, particles: Particles) -> tuple[Array, Array | None]
             if not world.rough:
                 continue
             # The law of a contact for a normal along an axis: products with its zeros are most of what it takes.
-            turned = {other: _turn(axis, other, world.dim) for other in others}
-            slip = [velocity[other] - sign * turn * spin[about] for other, (about, turn) in turned.items()]
+            slip = [velocity[other] - sign * turn * spin[about] for other, (about, turn) in turns.items()]
             drag = drag_across(world, overlap, push, slip)
-            for (other, (about, turn)), component in zip(turned.items(), slip, strict=True):
+            for (other, (about, turn)), component in zip(turns.items(), slip, strict=True):
                 force[other] = force[other] - drag * component
                 torque[about] = torque[about] + sign * turn * radius * (drag * component)
     return jnp.stack(force, axis=-1), jnp.stack(torque, axis=-1) if world.rough else None

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from benchmarks.figures import draw, split_of_epoch
+from benchmarks.figures import draw, of_one_size, split_of_epoch
 from benchmarks.rows import compared
 from benchmarks.tables import about, long_tables, number, refresh, tables
 from jaxdem_ac.bench.measure import Side
@@ -137,6 +137,14 @@ def test_figures_are_drawn_of_what_there_is(tmp_path: Path) -> None:
     assert [path.name for path in draw(long, tmp_path, "", "-long")] == ["limits-long.png"]
     assert all(path.read_bytes()[:8] == b"\x89PNG\r\n\x1a\n" for path in written)
     assert draw([PEER], tmp_path / "none", "") == []
+
+
+def test_limits_are_shown_of_the_size_that_trains_fastest_at_each_number() -> None:
+    small, fast = [
+        [row(stage, rate, E=many) for stage in ("update", "training")] for many, rate in ((1, 2.0), (16, 3.0))
+    ]
+    alone = [row("training", 1.0, N=128, E=1), row("environment", 1.0, N=256, E=1)]
+    assert of_one_size([*small, *fast, *alone]) == [*fast, *alone]
 
 
 def test_sides_that_are_missing_or_fail_are_rows() -> None:
