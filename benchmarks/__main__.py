@@ -47,9 +47,7 @@ def _apart(function: str) -> list[Row]:
     return rows
 
 
-def measured(
-    name: str, short: bool, paths: Mapping[str, str], keep: Callable[[Report], None] = lambda report: None
-) -> Report:
+def measured(name: str, short: bool, paths: Mapping[str, str], keep: Callable[[Report], None]) -> Report:
     """Return the report of a suite; one that breaks is a row that has failed.
 
     Of the stages, `keep` gets what there is so far, with what is to come as failed.
@@ -105,11 +103,12 @@ def main() -> int:
     bad = 0
     for name in asked.suites or (ALL if asked.long else SHORT):
         where = HERE / "results" / f"{'public' if name == 'public' else stem}.json"
-        # An hour of measurements is not lost if they are cut off; a short run replaces what is stored by a whole one.
-        so_far = partial(keep, where, name) if asked.long else lambda report: None
-        report = measured(name, not asked.long, paths, so_far)
+        # An hour of measurements is not lost if they are cut off, and neither is what an earlier run has stored.
+        part = where.with_suffix(".json.part")
+        report = measured(name, not asked.long, paths, partial(keep, part, name))
         bad += len(failed(report["rows"]))
         keep(where, name, report)
+        part.unlink(missing_ok=True)
         print(f"wrote {where}")
     show(HERE / "results" / f"{stem}.json", long=asked.long)
     if bad:

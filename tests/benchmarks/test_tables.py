@@ -173,9 +173,9 @@ def test_numbers_have_two_digits() -> None:
     assert [number(value) for value in (1.634e6, 12_345.0, 1234.0, None)] == ["1.6e6", "1.2e4", "1,234", ""]
 
 
-@pytest.mark.parametrize("long", [True, False])
-def test_a_long_run_that_is_cut_off_leaves_its_rows(
-    long: bool, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+@pytest.mark.parametrize(("options", "name"), [(["--long"], "cpu-long.json"), ([], "cpu.json")])
+def test_a_run_that_is_cut_off_leaves_its_rows_and_those_of_the_last_one(
+    options: list[str], name: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     program = importlib.import_module("benchmarks.__main__")
 
@@ -185,8 +185,16 @@ def test_a_long_run_that_is_cut_off_leaves_its_rows(
 
     monkeypatch.setattr(program, "run_grid", cut_off)
     monkeypatch.setattr(program, "HERE", tmp_path)
-    monkeypatch.setattr(sys, "argv", ["benchmarks", "stages", *(["--long"] if long else [])])
+    monkeypatch.setattr(program, "show", lambda *_, **__: None)
+    monkeypatch.setattr(sys, "argv", ["benchmarks", "stages", *options])
+    program.keep(tmp_path / "results" / name, "stages", report([]))
     with pytest.raises(KeyboardInterrupt):
         program.main()
-    kept = {path.name: json.loads(path.read_text())["suites"] for path in (tmp_path / "results").glob("*")}
-    assert kept == ({"cpu-long.json": {"stages": {"rows": ROWS}}} if long else {})
+
+    def found() -> dict[str, Any]:
+        return {path.name: json.loads(path.read_text())["suites"] for path in (tmp_path / "results").glob("*")}
+
+    assert found() == {name: {"stages": report([])}, f"{name}.part": {"stages": {"rows": ROWS}}}
+    monkeypatch.setattr(program, "run_grid", lambda *_, **__: report(ROWS[:5]))
+    assert program.main() == 0
+    assert found() == {name: {"stages": report(ROWS[:5])}}
