@@ -4,4 +4,5 @@ from jaxdem_ac.dem.particles import Particles as Particles
 from jaxdem_ac.dem.step import advance as advance
 from jaxdem_ac.dem.step import engine_step as engine_step
 from jaxdem_ac.dem.step import simulate as simulate
+from jaxdem_ac.dem.time_step import TimeStepWarning as TimeStepWarning
 from jaxdem_ac.dem.world import World as World

@@ -38,8 +38,9 @@ def contact_law(world: World, touch: Touch) -> tuple[Array, Components, Componen
 
     Along the normal, ``k overlap - c v_n``, with a dashpot ``c = 2 zeta sqrt(k m)``,
     ``zeta = -ln e / sqrt(pi**2 + ln(e)**2)``, m the reduced mass, that makes the restitution e exact for a collision of
-    two; near the end of a contact it can pull. Across it, ``-min(gamma |v_t|, mu F_n) v_t / |v_t|`` with v_t the
-    velocity of slip at the point of contact: Coulomb's law, regularised by viscosity and without contact history.
+    two (0 is critical damping); near the end of a contact it can pull. Across it,
+    ``-min(gamma |v_t|, mu F_n) v_t / |v_t|`` with v_t the velocity of slip at the point of contact: Coulomb's law,
+    regularised by viscosity and without contact history.
 
     Parameters
     ----------
@@ -209,8 +210,10 @@ def _reduced_mass(particles: Particles, own: Side, other: Side) -> Array:
 
 
 def _dashpot(world: World, reduced_mass: Array) -> Array:
-    log_e = jnp.log(world.restitution)
-    zeta = -log_e / jnp.sqrt(jnp.pi**2 + log_e**2)
+    # Restitution 0 is critical damping: zeta = 1.
+    bounces = world.restitution > 0
+    log_e = jnp.log(jnp.where(bounces, world.restitution, 1.0))
+    zeta = jnp.where(bounces, -log_e / jnp.sqrt(jnp.pi**2 + log_e**2), 1.0)
     return 2 * zeta * jnp.sqrt(world.stiffness * reduced_mass)
 
 

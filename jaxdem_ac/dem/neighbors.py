@@ -77,8 +77,10 @@ class Neighbors:
 
     def shortage(self, spec: NeighborSpec) -> Array:
         """Return how many times longer the list would have had to be, ``()``; 0 if it has always been long enough."""
-        ratio = jnp.max(self.needed / jnp.asarray([spec.capacity, spec.candidates], float))
-        return jnp.where(ratio > 1, ratio, 0.0)
+        room = jnp.asarray([spec.capacity, spec.candidates])
+        ratio = jnp.max(self.needed / room.astype(float))
+        # Compared as whole numbers: in float32 one pair too many among 2e7 is no more than enough.
+        return jnp.where(jnp.any(self.needed > room), jnp.maximum(ratio, 1.0001), 0.0)
 
 
 def make_spec(
@@ -106,8 +108,20 @@ def make_spec(
         Of the list, relative to what is usually enough.
     periodic : bool
         As in :class:`NeighborSpec`.
+
+    Raises
+    ------
+    OverflowError
+        If that is more than 2**31 - 1 pairs.
+    ValueError
+        If a periodic box is so narrow that a pair could be near through two of its images.
     """
     extent = np.asarray(extent, float)
+    if periodic and float(np.min(extent)) < 2 * cutoff:
+        raise ValueError(
+            "make_spec: a side of a periodic box is at least twice as long as two points reach, or they would meet on "
+            f"both sides at once; got {float(np.min(extent)):.4g} for a reach of {cutoff:.4g}. Make the box wider."
+        )
     reach, dim, alone = cutoff + skin, len(extent), num_sources is None
     num_sources = num_particles if num_sources is None else num_sources
     cells = _share_out(np.maximum(1, np.floor(extent / reach) if periodic else np.ceil(extent / reach)), num_sources)
@@ -122,13 +136,7 @@ def make_spec(
     everything = num_particles * (num_particles - 1) // 2 if alone else num_particles * num_sources
 
     def enough(expected: float) -> int:
-        number = max(1, min(everything, math.ceil(room * (_SLACK * expected + 4 * math.sqrt(expected) + 16))))
-        if number > _MOST_PAIRS:
-            raise OverflowError(
-                f"make_spec: a list of neighbours holds fewer than 2**31 pairs; got {number} for {num_particles} "
-                "particles. Spread them out, or shorten the range in which they sense each other."
-            )
-        return number
+        return _countable(max(1, min(everything, math.ceil(room * (_SLACK * expected + 4 * math.sqrt(expected) + 16)))))
 
     return NeighborSpec(
         cutoff=float(cutoff),
@@ -156,9 +164,25 @@ def _share_out(most: np.ndarray, num_sources: int) -> np.ndarray:
 
 
 def grown(spec: NeighborSpec, needed: Any) -> NeighborSpec:
-    """Return `spec` with room for what was needed and a quarter more."""
-    pairs, candidates = (int(number * 1.25) + 1 for number in np.asarray(needed))
+    """Return `spec` with room for what was needed and a quarter more.
+
+    Raises
+    ------
+    OverflowError
+        If that is more than 2**31 - 1 pairs.
+    """
+    pairs, candidates = (_countable(5 * int(number) // 4 + 1) for number in np.asarray(needed))
     return replace(spec, capacity=max(spec.capacity, pairs), candidates=max(spec.candidates, candidates))
+
+
+def _countable(number: int) -> int:
+    """Return a number of pairs, or raise OverflowError if an index of 32 bits cannot count them."""
+    if number > _MOST_PAIRS:
+        raise OverflowError(
+            f"neighbors: a list holds fewer than 2**31 pairs; got {number}. Spread the particles out, or shorten the "
+            "range in which they sense each other."
+        )
+    return number
 
 
 def no_neighbors(spec: NeighborSpec, position: Array) -> Neighbors:
@@ -253,9 +277,8 @@ def _build(spec: NeighborSpec, position: Array, sources: Array, low: Array, high
     length = jnp.maximum(0, last - first)
     end = jnp.cumsum(length.reshape(-1))
     begin = end - length.reshape(-1)
-    # Counted in floating point too: so many that the integers wrap around must not pass for few.
-    total = jnp.sum(length.astype(float))
-    total = jnp.where(total < _MOST_PAIRS, end[-1], _MOST_PAIRS)
+    # Where the count passes 2**31 it wraps around to a negative number: so many must not pass for few.
+    total = jnp.where(jnp.any(end < 0), _MOST_PAIRS, end[-1])
     marks = jnp.zeros(spec.candidates + 1, jnp.int32).at[begin].add(1, mode="drop")[: spec.candidates]
     segment = jnp.maximum(jnp.cumsum(marks) - 1, 0)
     slot = jnp.arange(spec.candidates, dtype=jnp.int32)
@@ -285,7 +308,7 @@ def _build(spec: NeighborSpec, position: Array, sources: Array, low: Array, high
         jnp.where(real, left, entry % num),
         jnp.where(real, right, entry % num_sources),
         num_kept,
-        jnp.stack([place[-1], total.astype(jnp.int32)]),
+        jnp.stack([place[-1], total]),
     )
 
 

@@ -116,8 +116,10 @@ class Particles:
 def as_float(name: str, value: ArrayLike) -> Array:
     """Return `value` as a float array, refusing what is not finite or not numbers."""
     try:
-        array = jnp.asarray(value)
-        array = array.astype(jnp.promote_types(array.dtype, jnp.result_type(float)))
+        # A number beyond the dtype becomes infinite here, and is refused below in one line.
+        with np.errstate(all="ignore"):
+            array = jnp.asarray(value)
+            array = array.astype(jnp.promote_types(array.dtype, jnp.result_type(float)))
     except (TypeError, ValueError) as error:
         raise TypeError(f"{name}: an array of numbers; got {type(value).__name__}. {error}") from None
     if jnp.iscomplexobj(array):
@@ -125,6 +127,11 @@ def as_float(name: str, value: ArrayLike) -> Array:
     if is_concrete(array) and not np.isfinite(np.asarray(array)).all():
         raise ValueError(f"{name}: every number is finite; got NaN or infinity. Check where it comes from.")
     return array
+
+
+def least_positive(dtype: Any) -> float:
+    """Return the smallest normal number of a dtype: its arithmetic takes what is smaller for 0."""
+    return float(jnp.finfo(dtype).tiny)  # type: ignore[no-untyped-call]
 
 
 def is_concrete(*arrays: Any) -> bool:
@@ -144,8 +151,9 @@ def _broadcast(name: str, value: ArrayLike, shape: tuple[int, ...], dtype: Any) 
 
 
 def _check_positive(name: str, array: Array) -> Array:
-    if is_concrete(array) and not (np.asarray(array) > 0).all():
+    if is_concrete(array) and not (np.asarray(array) >= least_positive(array.dtype)).all():
         raise ValueError(
-            f"Particles.create: every {name} is above 0; got {name}={float(jnp.min(array))}. Set a positive one."
+            f"Particles.create: every {name} is above 0 in {array.dtype}; got {name}={float(jnp.min(array))}. "
+            "Set a positive one."
         )
     return array

@@ -76,6 +76,14 @@ def step(
         torque = torque if external_torque is None else torque + external_torque
         spin = moved.angular_velocity + torque * half_dt_over_inertia
         moved = replace(moved, angular_velocity=spin, torque=torque)
+    if world.boundary == "reflect" and world.damped:
+        # Once more at the end, so that what is at rest on a wall is seen on it, not half a step's fall inside.
+        position, velocity = apply_boundary(world, moved)
+        moved = replace(
+            moved,
+            position=jnp.where(free, position, moved.position),
+            velocity=jnp.where(free, velocity, moved.velocity),
+        )
     return moved, neighbors
 
 
@@ -161,11 +169,17 @@ def simulate(
     Raises
     ------
     ValueError
-        If dimensions do not fit or `num_steps` is negative.
+        If dimensions do not fit or `num_steps` is negative, if a contact is too short for the time step to resolve, or
+        if the box is too narrow for its particles.
     TypeError
         If `num_steps` is not a whole number, or the others are no world and no particles.
     FloatingPointError
         If a particle leaves the box or stops being finite; the message names the first one and its step.
+
+    Warns
+    -----
+    TimeStepWarning
+        If contacts last fewer than 20 time steps; the message says what error that makes.
 
     Notes
     -----
@@ -191,6 +205,8 @@ def simulate(
     torque = None if external_torque is None else _load("external_torque", external_torque, particles.torque)
     # Under `jax.jit` the force is traced even where nothing that was passed in is.
     traced = not is_concrete(*jax.tree.leaves((world, particles, force, torque)))
+    if not traced:
+        world.check("simulate", particles)
     spec = None if traced else contact_spec(world, particles)
     while True:
         neighbors = None if spec is None else no_neighbors(spec, particles.position)

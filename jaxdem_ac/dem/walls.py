@@ -15,6 +15,10 @@ def apply_boundary(world: World, particles: Particles) -> tuple[Array, Array]:
     step, where the parabola of velocity Verlet met the wall, and the reflected velocity has moved the particle since.
     Energy is kept to second order in dt. The rule is JaxDEM's ``reflectsphere`` domain; its ``reflect`` domain differs
     only where one step meets two walls, for which it takes the earlier of both times.
+
+    Two things are put right that JaxDEM leaves. A particle at rest that starts inside a wall is moved to its face. And
+    where restitution is below 1, a particle that is still inside after its reflection is put on the face, and has hit
+    it once more: else what lies on a floor would sink into it by half of ``gravity dt**2`` in every step.
     """
     if world.boundary == "periodic":
         size = world.box_high - world.box_low
@@ -70,7 +74,14 @@ def _reflect(world: World, particles: Particles) -> tuple[Array, Array]:
     )
     at_wall = velocity + (fraction - 1) * world.dt * acceleration
     change = jnp.where(at_wall * side < 0, -(1 + world.restitution) * at_wall, 0.0)
-    return position + change * (1 - fraction) * world.dt, velocity + change
+    moved, turned = position + change * (1 - fraction) * world.dt, velocity + change
+    face = jnp.where(side > 0, world.box_low + radius, world.box_high - radius)
+    at_rest = (side != 0) & (velocity == 0) & (particles.force == 0)
+    if not world.damped:
+        return jnp.where(at_rest, face, moved), turned
+    inside = at_rest | (side * (face - moved) > 0)
+    again = world.restitution**2 * jnp.maximum(0.0, -at_wall * side)
+    return jnp.where(inside, face, moved), jnp.where(inside, side * jnp.maximum(turned * side, again), turned)
 
 
 def _collision_fraction(velocity: Array, acceleration: Array, depth: Array, side: Array, dt: Array) -> Array:

@@ -10,7 +10,8 @@ import numpy as np
 from jax import Array
 from jax.typing import ArrayLike
 
-from jaxdem_ac.dem.particles import as_float, is_concrete
+from jaxdem_ac.dem import time_step
+from jaxdem_ac.dem.particles import Particles, as_float, is_concrete, least_positive
 
 Boundary = Literal["reflect", "periodic", "soft"]
 
@@ -33,7 +34,7 @@ class World:
     gravity: Array
     """``(dim,)``, length / time**2."""
     restitution: Array
-    """Ratio of the normal speeds after and before a contact, ``()``, in (0, 1]."""
+    """Ratio of the normal speeds after and before a contact, ``()``, in [0, 1]."""
     friction: Array
     """Coulomb's coefficient, ``()``: the most that a contact drags along itself, per normal force."""
     tangential_damping: Array
@@ -73,14 +74,15 @@ class World:
             Of the linear spring between two overlapping particles. JaxDEM's harmonic mean of two equal Young's
             moduli is that modulus.
         dt : float, time
-            Time step. A contact lasts about ``pi sqrt(mass / (2 stiffness))`` and wants 20 steps or more for energy
-            to be kept to a few tenths of a percent.
+            Time step. A contact of equal particles lasts ``pi sqrt(mass / (2 stiffness))`` and wants 20 steps or more
+            for speeds to be kept to 0.7 %; :func:`simulate` warns of fewer, and refuses so few that a contact could
+            double its energy. See :meth:`critical_time_step`.
         drag : float, mass / time
             A force of ``-drag * velocity`` on every particle.
         gravity : float or array, (dim,), length / time**2
             Acceleration; one number pulls down along the last axis.
         restitution : float
-            Ratio of the normal speeds after and before a collision, between particles and with walls.
+            Ratio of the normal speeds after and before a collision, between particles and with walls, in [0, 1].
         friction : float
             Coulomb's coefficient, between particles and with soft walls; reflecting walls are smooth.
         tangential_damping : float, mass / time
@@ -122,7 +124,7 @@ class World:
             dt=_in_range("dt", dt, 0, math.inf).astype(dtype),
             drag=_in_range("drag", drag, 0, math.inf, low_included=True).astype(dtype),
             gravity=gravity,
-            restitution=_in_range("restitution", restitution, 0, 1).astype(dtype),
+            restitution=_in_range("restitution", restitution, 0, 1, low_included=True).astype(dtype),
             friction=_in_range("friction", friction, 0, math.inf, low_included=True).astype(dtype),
             tangential_damping=_in_range("tangential_damping", tangential_damping, 0, math.inf).astype(dtype),
             boundary=boundary,
@@ -134,6 +136,72 @@ class World:
     def dim(self) -> int:
         """2 or 3."""
         return self.box_low.shape[-1]
+
+    def critical_time_step(self, particles: Particles) -> float:
+        """Return the time step from which on a contact of the two lightest particles diverges, time.
+
+        It is ``2 sqrt(m / k)``, m their reduced mass and k the stiffness: infinite where nothing can touch. A contact
+        lasts ``pi / 2`` of it; 20 steps in a contact are a time step of 0.079 of it.
+
+        Parameters
+        ----------
+        particles : Particles
+            With values: not traced.
+
+        Raises
+        ------
+        TypeError
+            If they are traced.
+        """
+        if not is_concrete(self.stiffness, particles.mass, particles.fixed):
+            raise TypeError(
+                "World.critical_time_step: masses and stiffness have values; got traced ones. Call it outside of jit."
+            )
+        inverse_mass = self.fastest_contact(particles)
+        return math.inf if inverse_mass == 0 else time_step.critical_time_step(float(self.stiffness), 1 / inverse_mass)
+
+    def fastest_contact(self, particles: Particles) -> float:
+        """Return the sum of both inverse masses in the contact that is shortest, 1 / mass; 0 if nothing can touch."""
+        inverse = np.where(np.asarray(particles.fixed), 0.0, 1 / np.asarray(particles.mass, np.float64))
+        if len(inverse) < 2:
+            return float(inverse.sum()) if self.boundary == "soft" else 0.0
+        return float(np.partition(inverse, -2)[-2:].sum())
+
+    def check(self, where: str, particles: Particles) -> None:
+        """Refuse a time step that cannot resolve a contact of `particles`, and a box too narrow for them.
+
+        Parameters
+        ----------
+        where : str
+            Who asks, for messages.
+        particles : Particles
+            With values: not traced.
+
+        Raises
+        ------
+        ValueError
+            As :func:`~jaxdem_ac.dem.time_step.check_time_step` and :func:`~jaxdem_ac.dem.time_step.check_box`.
+
+        Warns
+        -----
+        TimeStepWarning
+            If contacts are resolved coarsely.
+        """
+        sides = np.asarray(self.box_high, np.float64) - np.asarray(self.box_low, np.float64)
+        time_step.check_box(where, sides, np.asarray(particles.radius), self.boundary == "periodic")
+        inverse_mass = self.fastest_contact(particles)
+        moving = np.asarray(particles.mass, np.float64)[~np.asarray(particles.fixed)]
+        # A contact that slips is slowed down through the masses and the inertias of both sides.
+        per_mass = 3.0 if self.dim == 2 else 3.5
+        time_step.check_time_step(
+            where,
+            dt=float(self.dt),
+            stiffness=float(self.stiffness),
+            inverse_mass=inverse_mass,
+            restitution=float(self.restitution),
+            drag_rate=float(self.drag) / float(moving.min(initial=math.inf)),
+            slip_rate=per_mass * inverse_mass * float(self.tangential_damping) if self.rough else 0.0,
+        )
 
     def displacement(self, start: Array, end: Array) -> Array:
         """Return the vector from `start` to `end`, through the nearest side where the box is periodic.
@@ -163,7 +231,7 @@ def _in_range(name: str, value: ArrayLike, low: float, high: float, low_included
         raise ValueError(f"World.create: {name} is one number; got shape {array.shape}. Pass a float.")
     if is_concrete(array):
         number = float(array)
-        if number > high or number < low or (number == low and not low_included):
+        if number > high or number < (low if low_included else least_positive(array.dtype)):
             bracket = "[" if low_included else "("
             upper = f"{high}]" if math.isfinite(high) else "inf)"
             raise ValueError(f"World.create: {name} is in {bracket}{low}, {upper}; got {name}={number}. Set it inside.")

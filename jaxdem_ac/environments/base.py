@@ -99,8 +99,22 @@ class Environment(abc.ABC):
         action : Array, (N, D)
         """
 
+    def overflow(self, state: Any) -> Array:
+        """Return how many times longer a list of neighbours of `state` had to be, ``()``; 0 if all were long enough.
+
+        A state that comes from :meth:`reset` has no ``info["overflow"]``: this is where it says so. Where a class does
+        not define it, a step is taken from `state` and thrown away, for that tells.
+
+        Parameters
+        ----------
+        state : Any
+            From :meth:`reset` or :meth:`step`.
+        """
+        _, timestep = self.step(state, jnp.zeros((self.num_particles, self.action_size)))
+        return jnp.asarray(timestep.info.get("overflow", 0.0), float)
+
     def grown(self, overflow: float) -> Self:
-        """Return the same task with longer lists of neighbours, for who has met ``info["overflow"]``.
+        """Return the same task with longer lists of neighbours, for whoever has met an overflow.
 
         Parameters
         ----------
@@ -236,6 +250,16 @@ def when_any(happens: Array, compute: Callable[..., Any], otherwise: Any, *argum
     return choose(happens, otherwise, arguments)
 
 
+@partial(jax.jit, static_argnums=0)
+def worst_overflow(environment: Environment, state: Any) -> Array:
+    """Return the largest :meth:`Environment.overflow` of a batch of states, ``()``; leaves ``(E, ...)``.
+
+    A state with positions that are not numbers does not count: no list helps it.
+    """
+    finite = jnp.all(jnp.isfinite(state.observation), axis=(-2, -1))
+    return jnp.max(jnp.where(finite, jax.vmap(environment.overflow)(state), 0.0))
+
+
 def play_with_room(
     environment: Environment, play: Callable[[Environment], Played], overflow: Callable[[Played], Any]
 ) -> tuple[Environment, Played]:
@@ -260,7 +284,8 @@ def play_with_room(
 def resized(environment: Environment, state: Any, num_envs: int) -> Any:
     """Return the states of a batch, leaves ``(E, ...)``, in the shapes of an environment whose lists are longer.
 
-    What is new at the end of an axis is 0, which is how lists are padded.
+    What is new at the end of an axis is 0, which pads a list. What a list that was too short has lost does not come
+    back: :func:`worst_overflow` of the states is 0 before.
     """
     like = jax.eval_shape(partial(reset_batch, environment), jax.random.split(jax.random.key(0), num_envs))
 

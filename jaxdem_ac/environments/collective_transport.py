@@ -13,7 +13,7 @@ from jaxdem_ac import dem
 from jaxdem_ac.dem.neighbors import Neighbors
 from jaxdem_ac.environments import task
 from jaxdem_ac.environments.base import Timestep
-from jaxdem_ac.environments.checks import check_number, check_whole
+from jaxdem_ac.environments.checks import check_count, check_number, check_whole
 from jaxdem_ac.environments.lidar import lidar, look, wall_lidar
 from jaxdem_ac.environments.placement import ring
 from jaxdem_ac.environments.surroundings import Surroundings, Vicinity
@@ -115,7 +115,7 @@ class CollectiveTransport(task.SwarmTask):
     drag: float = 1.0
     """Viscous drag, mass / time."""
     restitution: float = 0.5
-    """Of contacts, in (0, 1]."""
+    """Of contacts, in [0, 1]."""
     max_steps: int = 3000
     """Length of an episode, in physics steps."""
     physics_steps: int = 20
@@ -160,7 +160,6 @@ class CollectiveTransport(task.SwarmTask):
             load_radius=self.load_radius,
             load_mass=self.load_mass,
             max_force=self.max_force,
-            restitution=self.restitution,
             lidar_range=self.lidar_range,
             dt=self.dt,
             stiffness=self.stiffness,
@@ -175,6 +174,7 @@ class CollectiveTransport(task.SwarmTask):
             approach_weight=self.approach_weight,
             goal_bonus=self.goal_bonus,
         )
+        check_number(here, least=0.0, most=1.0, restitution=self.restitution)
         arena, radius = task.smallest(self.arena_size), task.largest(self.radius)
         if arena < 2 * self.load_radius:
             raise ValueError(
@@ -185,6 +185,12 @@ class CollectiveTransport(task.SwarmTask):
         advice = "Raise arena_size or box_padding, or lower num_particles."
         task.check_room(here, quarter, (self.box_padding, arena + 2 * self.box_padding), radius, advice)
         task.check_room(here, self.num_particles - 3 * quarter, (arena, self.box_padding), radius, advice)
+        self.check_physics(here, drag=self.drag, restitution=self.restitution)
+
+    @property
+    def inverse_masses_besides(self) -> tuple[float, ...]:
+        """Of the load."""
+        return (1 / self.load_mass,)
 
     @property
     def observation_size(self) -> int:
@@ -260,6 +266,7 @@ class CollectiveTransport(task.SwarmTask):
         ValueError
             If a shape does not fit a number is not finite, or a radius is larger than the environment's.
         """
+        check_count("CollectiveTransport.make_state", num_reached=num_reached, step_count=step_count)
         as_float = dem.particles.as_float
         place, load, targets = as_float("position", position), as_float("load", load), as_float("targets", targets)
         num = self.num_particles
@@ -288,6 +295,7 @@ class CollectiveTransport(task.SwarmTask):
         )
         task.check_radius("CollectiveTransport.make_state", particles.radius[:-1], self.radius)
         world = dem.World.create(box_low, box_high)
+        task.check_room_of("CollectiveTransport.make_state", world, particles)
         count = jnp.asarray(num_reached, jnp.int32)
         state = self._state(particles, targets, world.box_low, world.box_high, count, None)
         return replace(state, step_count=jnp.asarray(step_count, jnp.int32))

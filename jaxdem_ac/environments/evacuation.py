@@ -13,7 +13,7 @@ from jax.typing import ArrayLike
 from jaxdem_ac import dem
 from jaxdem_ac.environments import task
 from jaxdem_ac.environments.base import Timestep
-from jaxdem_ac.environments.checks import check_number, check_whole
+from jaxdem_ac.environments.checks import check_count, check_number, check_whole
 from jaxdem_ac.environments.lidar import lidar, look, wall_lidar
 from jaxdem_ac.environments.placement import jittered_grid
 from jaxdem_ac.environments.surroundings import Surroundings, Vicinity
@@ -97,7 +97,7 @@ class Evacuation(task.SwarmTask):
     drag: float = 1.0
     """Viscous drag, mass / time."""
     restitution: float = 0.3
-    """Of contacts, in (0, 1]."""
+    """Of contacts, in [0, 1]."""
     contact_friction: float = 0.5
     """Coulomb's coefficient of contacts."""
     max_steps: int = 1500
@@ -145,7 +145,6 @@ class Evacuation(task.SwarmTask):
             forecourt=self.forecourt,
             wall_radius=self.wall_radius,
             max_force=self.max_force,
-            restitution=self.restitution,
             lidar_range=self.lidar_range,
             dt=self.dt,
             stiffness=self.stiffness,
@@ -153,6 +152,7 @@ class Evacuation(task.SwarmTask):
             tangential_damping=self.tangential_damping,
         )
         check_number(here, least=1.0, gap=self.gap)
+        check_number(here, least=0.0, most=1.0, restitution=self.restitution)
         check_number(here, least=0.0, drag=self.drag, contact_friction=self.contact_friction, clearing=self.clearing)
         check_number(
             here, progress_weight=self.progress_weight, coop_weight=self.coop_weight, exit_bonus=self.exit_bonus
@@ -166,11 +166,18 @@ class Evacuation(task.SwarmTask):
         advice = "Raise room_size or forecourt, or lower num_particles."
         task.check_room(here, self.num_particles, self._start_region, radius, advice)
         task.check_room(here, self.num_particles, (self.forecourt - self.wall_radius, self.room_size), radius, advice)
+        damping = self.tangential_damping if self.contact_friction > 0 else 0.0
+        self.check_physics(here, drag=self.drag, restitution=self.restitution, damping=damping)
 
     @property
     def observation_size(self) -> int:
         """7 + 2 * n_lidar_rays, and 2 more with `observe_sizes`."""
         return 7 + 2 * self.n_lidar_rays + self.sizes_observed
+
+    @property
+    def inverse_masses_besides(self) -> tuple[float, ...]:
+        """Of the wall, which nothing moves."""
+        return (0.0,)
 
     @property
     def num_wall(self) -> int:
@@ -236,6 +243,7 @@ class Evacuation(task.SwarmTask):
         ValueError
             If a shape does not fit, a number is not finite, or a radius is larger than the environment's.
         """
+        check_count("Evacuation.make_state", step_count=step_count)
         place = dem.particles.as_float("position", position)
         num, per_side = self.num_particles, self.num_wall // 2
         if place.shape != (num, 2):

@@ -11,9 +11,10 @@ from jax import Array
 from jax.typing import ArrayLike
 
 from jaxdem_ac import dem
+from jaxdem_ac.dem.time_step import check_box
 from jaxdem_ac.environments import task
 from jaxdem_ac.environments.base import Timestep
-from jaxdem_ac.environments.checks import check_number, check_whole
+from jaxdem_ac.environments.checks import check_count, check_number, check_whole
 from jaxdem_ac.environments.surroundings import Surroundings, Vicinity
 
 
@@ -124,6 +125,8 @@ class Navigator(task.SwarmTask):
                 f"{here}: max_box_size >= min_box_size; got min_box_size={self.min_box_size}, "
                 f"max_box_size={self.max_box_size}. Raise max_box_size."
             )
+        check_box(here, [self.min_box_size + self.box_padding], [task.largest(self.radius)], periodic=False)
+        self.check_physics(here, drag=self.friction)
 
     def world(self, state: NavigatorState) -> dem.World:
         """Return the box of an episode, its material and the time step."""
@@ -189,9 +192,11 @@ class Navigator(task.SwarmTask):
                     f"{here}: {name} is (num_particles, 2) = ({num}, 2); got shape {array.shape}. "
                     f"Build the environment with num_particles={len(array)}, or pass as many rows."
                 )
+        check_count(here, step_count=step_count)
         world = dem.World.create(box_low, box_high)
         if world.dim != 2:
             raise ValueError(f"{here}: box_low and box_high are (2,); got ({world.dim},). Leave out z.")
+        task.check_room_of(here, world, particles)
         state = self._sense(particles, targets, world.box_low, world.box_high, None)
         state = replace(state, step_count=jnp.asarray(step_count, jnp.int32))
         if kinetic_energy is None:

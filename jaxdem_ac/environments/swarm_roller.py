@@ -12,7 +12,7 @@ from jax.typing import ArrayLike
 from jaxdem_ac import dem
 from jaxdem_ac.environments import task
 from jaxdem_ac.environments.base import Timestep
-from jaxdem_ac.environments.checks import check_number, check_whole
+from jaxdem_ac.environments.checks import check_count, check_number, check_whole
 from jaxdem_ac.environments.lidar import lidar, look, reached_sources, wall_lidar
 from jaxdem_ac.environments.placement import jittered_grid, ring
 from jaxdem_ac.environments.surroundings import Surroundings, Vicinity
@@ -99,7 +99,7 @@ class SwarmRoller(task.SwarmTask):
     drag: float = 1.0
     """Viscous drag, mass / time."""
     restitution: float = 0.5
-    """Of contacts, in (0, 1]."""
+    """Of contacts, in [0, 1]."""
     max_steps: int = 5000
     """Length of an episode, in physics steps."""
     physics_steps: int = 50
@@ -147,7 +147,6 @@ class SwarmRoller(task.SwarmTask):
             max_torque=self.max_torque,
             contact_friction=self.contact_friction,
             gravity=self.gravity,
-            restitution=self.restitution,
             shaping_length=self.shaping_length,
             lidar_range=self.lidar_range,
             dt=self.dt,
@@ -156,6 +155,7 @@ class SwarmRoller(task.SwarmTask):
             tangential_damping=self.tangential_damping,
         )
         check_number(here, least=0.0, drag=self.drag)
+        check_number(here, least=0.0, most=1.0, restitution=self.restitution)
         check_number(here, ke_weight=self.ke_weight, coop_weight=self.coop_weight, near_goal_bonus=self.near_goal_bonus)
         if self.max_box_size < self.min_box_size:
             raise ValueError(
@@ -170,11 +170,17 @@ class SwarmRoller(task.SwarmTask):
         task.check_room(here, self._num_inside, (side, side), radius, advice)
         task.check_room(here, quarter, (width, side + 2 * width), radius, advice)
         task.check_room(here, num_outside - 3 * quarter, (side, width), radius, advice)
+        self.check_physics(here, drag=self.drag, restitution=self.restitution, damping=self.tangential_damping, dim=3)
 
     @property
     def observation_size(self) -> int:
         """5 + 2 * n_lidar_rays, and 2 more with `observe_sizes`."""
         return 5 + 2 * self.n_lidar_rays + self.sizes_observed
+
+    @property
+    def inverse_masses_besides(self) -> tuple[float, ...]:
+        """Of the floor, which nothing moves."""
+        return (0.0,)
 
     @property
     def _num_inside(self) -> int:
@@ -240,6 +246,7 @@ class SwarmRoller(task.SwarmTask):
         ValueError
             If a shape does not fit, a number is not finite, or a radius is larger than the environment's.
         """
+        check_count("SwarmRoller.make_state", step_count=step_count)
         radius = self.middle(self.radius) if radius is None else radius
         mass = self.middle(self.mass) if mass is None else mass
         place, targets = dem.particles.as_float("position", position), dem.particles.as_float("targets", targets)
@@ -255,6 +262,7 @@ class SwarmRoller(task.SwarmTask):
         particles = dem.Particles.create(place, velocity, radius, mass, angular_velocity=angular_velocity)
         task.check_radius("SwarmRoller.make_state", particles.radius, self.radius)
         world = dem.World.create(box_low, box_high)
+        task.check_room_of("SwarmRoller.make_state", world, particles)
         state = self._state(particles, targets, world.box_low, world.box_high, None)
         return replace(state, step_count=jnp.asarray(step_count, jnp.int32))
 

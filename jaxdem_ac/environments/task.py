@@ -3,7 +3,7 @@
 import abc
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from typing import Any, ClassVar, Self
 
 import jax
@@ -11,13 +11,18 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
+from jaxdem_ac.dem import time_step
 from jaxdem_ac.dem.particles import Particles, is_concrete
 from jaxdem_ac.dem.step import EMBEDDED
 from jaxdem_ac.dem.world import World
 from jaxdem_ac.environments.base import Environment
 from jaxdem_ac.environments.checks import check_number
 from jaxdem_ac.environments.lidar import Channel
+from jaxdem_ac.environments.surroundings import Surroundings
 from jaxdem_ac.registry import engines
+
+# Fields that decide how well a time step resolves a contact.
+_MATERIAL = ("dt", "stiffness", "mass", "restitution", "friction", "contact_friction", "drag", "tangential_damping")
 
 Sizes = float | tuple[Any, ...]
 """One number for all, or a range (low, high) from which each is drawn at a reset. In a swarm of several species a tuple
@@ -48,6 +53,8 @@ class SwarmTask(Environment):
     """Physics steps for which an action is held: one decision."""
     dt: float
     """Time step of the engine, time."""
+    stiffness: float
+    """Of contacts, force / length."""
 
     lidar_senses: ClassVar[tuple[str, ...]] = ()
     """What each lidar senses, in the order of their readings, with which an observation ends but for own sizes."""
@@ -70,6 +77,27 @@ class SwarmTask(Environment):
     def decision_time(self) -> float:
         """``physics_steps * dt``."""
         return self.physics_steps * self.dt
+
+    @property
+    def fastest_contact(self) -> float:
+        """Sum of both inverse masses in the shortest contact of the swarm, 1 / mass; 0 if nothing can touch."""
+        swarm = [1 / smallest(self.mass)] * min(2, self.num_particles)
+        pair = sorted([*swarm, *self.inverse_masses_besides])[-2:]
+        return sum(pair) if len(pair) == 2 else 0.0
+
+    @property
+    def inverse_masses_besides(self) -> tuple[float, ...]:
+        """Inverse masses of what else the swarm can touch, 1 / mass; 0 for what nothing moves."""
+        return ()
+
+    @property
+    def critical_time_step(self) -> float:
+        """Time step from which on a contact of the lightest particles diverges, time; infinite where nothing can touch.
+
+        As :meth:`jaxdem_ac.dem.World.critical_time_step` has it.
+        """
+        inverse_mass = self.fastest_contact
+        return math.inf if inverse_mass == 0 else time_step.critical_time_step(self.stiffness, 1 / inverse_mass)
 
     @property
     def lidars(self) -> tuple[Channel, ...]:
@@ -123,6 +151,46 @@ class SwarmTask(Environment):
         if self.species is not None:
             object.__setattr__(self, "species", check_species(where, self.species, self.num_particles))
         freeze_sizes(where, self, "radius", "mass", species=self.species)
+
+    def check_physics(
+        self, where: str, *, drag: float = 0.0, restitution: float = 1.0, damping: float = 0.0, dim: int = 2
+    ) -> None:
+        """Refuse a time step that cannot resolve contacts; warn of a coarse one, unless it is the task's own.
+
+        Parameters
+        ----------
+        where : str
+            Who asks, for messages.
+        drag : float, mass / time
+        restitution : float
+        damping : float, mass / time
+            Of contacts that slip slowly; 0 without friction.
+        dim : int
+            2 or 3.
+
+        Raises
+        ------
+        ValueError
+            As :func:`~jaxdem_ac.dem.time_step.check_time_step`.
+        """
+        own = {each.name: each.default for each in fields(self)}
+        inverse_mass = self.fastest_contact
+        time_step.check_time_step(
+            where,
+            dt=self.dt,
+            stiffness=self.stiffness,
+            inverse_mass=inverse_mass,
+            restitution=restitution,
+            drag_rate=drag / smallest(self.mass),
+            slip_rate=(3.0 if dim == 2 else 3.5) * inverse_mass * damping,
+            # The page of each task says what its own numbers mean.
+            quiet=all(getattr(self, name) == own[name] for name in own if name in _MATERIAL),
+        )
+
+    def overflow(self, state: Any) -> Array:
+        """Return how many times longer a list of neighbours of `state` had to be, ``()``; 0 if all were long enough."""
+        around: Surroundings | None = getattr(self, "_surroundings", None)
+        return super().overflow(state) if around is None else around.overflow(state.vicinity)
 
     def grown(self, overflow: float) -> Self:
         """Return the same task with `overflow` times the room in its lists of neighbours, and a quarter more."""
@@ -208,6 +276,14 @@ def check_radius(where: str, radius: Array, sizes: Sizes) -> None:
         f"{where}: a radius is at most the environment's; got radius={widest:g} with radius={sizes!r}. "
         f"Build the environment with radius={widest:g} or a range up to it."
     )
+
+
+def check_room_of(where: str, world: World, particles: Particles) -> None:
+    """Raise ValueError if a box is narrower than one of its particles; traced ones pass."""
+    if is_concrete(world.box_low, world.box_high, particles.radius):
+        sides = np.asarray(world.box_high, np.float64) - np.asarray(world.box_low, np.float64)
+        dim = min(particles.dim, len(sides))
+        time_step.check_box(where, sides[:dim], np.asarray(particles.radius), world.boundary == "periodic")
 
 
 def check_sight(where: str, lidar_range: float, sizes: Sizes) -> None:

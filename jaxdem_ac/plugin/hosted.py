@@ -246,8 +246,11 @@ class HostedEnvironment(Environment):
         success = self.success or _SUCCESS.get(normalize_key(self.name))
         if success is not None:
             info["success"] = jnp.asarray(success(env), float)
-        # It does not say how much longer.
-        return {**info, "overflow": jnp.where(env.system.collider.overflow, 2.0, 0.0)}
+        return {**info, "overflow": _overflow(env)}
+
+    def overflow(self, state: HostedState) -> Array:
+        """Return 2 if its collider had too little room, ``()``: it does not say how much is missing; else 0."""
+        return _overflow(state.env)
 
     def grown(self, overflow: float) -> NoReturn:
         """Raise OverflowError: JaxDEM says that a list was too short, and its environment sets how long it is."""
@@ -255,6 +258,10 @@ class HostedEnvironment(Environment):
             f"environment jaxdem:{self.name}: JaxDEM's collider holds every contact; got its overflow. Give the "
             "environment a collider with more room, or fewer particles."
         )
+
+
+def _overflow(env: Any) -> Array:
+    return jnp.where(env.system.collider.overflow, 2.0, 0.0)
 
 
 def _copy(env: Any) -> Any:

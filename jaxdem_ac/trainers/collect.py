@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 from jax import Array
 
-from jaxdem_ac.environments.base import when_any
+from jaxdem_ac.environments.base import when_any, worst_overflow
 from jaxdem_ac.models import recurrent
 from jaxdem_ac.models.policy import sample_raw, to_action
 from jaxdem_ac.trainers.advantages import compute_gae
@@ -97,7 +97,10 @@ def collect(learner: Learner, state: LearnerState) -> tuple[LearnerState, Batch,
     batch = Batch(seen, raw_action, log_prob, value, advantage, target)
     if jax.tree.leaves(began):
         batch = replace(batch, done=done, carry=began)
-    return state, batch, figures_of(reward, done, info)
+    # Episodes that begin with the last decision have no timestep yet that could say that their lists are too short.
+    begun = worst_overflow(learner.environment, state.env_state)
+    figures = figures_of(reward, done, info)
+    return state, batch, {**figures, "overflow": jnp.maximum(figures.get("overflow", 0.0), begun)}
 
 
 def figures_of(reward: Array, done: Array, info: dict[str, Array]) -> dict[str, Array]:

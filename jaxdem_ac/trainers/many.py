@@ -13,7 +13,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxdem_ac.environments.base import resized
+from jaxdem_ac.environments.base import Environment, resized, worst_overflow
 from jaxdem_ac.environments.contract import check_shapes
 from jaxdem_ac.models.structure import split_model
 from jaxdem_ac.trainers import checkpoint, folder, logs, ppo, run
@@ -42,7 +42,7 @@ def train(config: TrainConfig, report: Report | None, *, overwrite: bool) -> Tra
         If that befalls all of them.
     """
     runs = config.members()
-    learner, states = _begin(config, runs)
+    learner, states = run.begin(*_problem(config, runs), _worst_overflow)
     states = _placed(config, states)
     jax.eval_shape(partial(update_side_by_side, learner, num_updates=1), states)
     run_dir = None if config.out is None else Path(config.out)
@@ -56,7 +56,8 @@ def resume(config: TrainConfig, report: Report | None) -> TrainResult:
     """Go on with the runs of a folder, all from the newest checkpoint that all of them have."""
     assert config.out is not None
     run_dir, runs = Path(config.out), config.members()
-    learner, states = _begin(config, runs)
+    learner, init = _problem(config, runs)
+    states = init(learner)
     common = set.intersection(*(set(checkpoint.saved(run_dir / name)) for name in runs))
     if not common:
         raise FileNotFoundError(
@@ -91,8 +92,15 @@ def _template(learner: ppo.Learner, state: ppo.LearnerState) -> Callable[[dict[s
     return template
 
 
-def _begin(config: TrainConfig, runs: dict[str, TrainConfig]) -> tuple[ppo.Learner, ppo.LearnerState]:
-    """Return what all runs share, and their states at the beginning, leaves ``(R, ...)``."""
+def _worst_overflow(environment: Environment, state: Any) -> jax.Array:
+    """Return the largest overflow of a batch of states for each run, ``(R,)``; leaves ``(R, E, ...)``."""
+    return jax.vmap(partial(worst_overflow, environment))(state)
+
+
+def _problem(
+    config: TrainConfig, runs: dict[str, TrainConfig]
+) -> tuple[ppo.Learner, Callable[[ppo.Learner], ppo.LearnerState]]:
+    """Return what all runs share, and the function from that to their first states, leaves ``(R, ...)``."""
     if jax.process_count() > 1:
         raise ValueError(
             f"train: runs side by side are made by one process; got {len(runs)} runs in {jax.process_count()}. "
@@ -106,9 +114,13 @@ def _begin(config: TrainConfig, runs: dict[str, TrainConfig]) -> tuple[ppo.Learn
     shared = replace(config.ppo, **switches)
     learner = ppo.Learner(environment, models[0][0], shared, run.num_updates(config, environment))
     keys = jnp.stack([jax.random.key(each.seed) for each in runs.values()])
-    states = jax.jit(jax.vmap(partial(ppo.init, learner)))(_stacked([state for _, state in models]), keys)
     varied = {name: jnp.asarray([getattr(each.ppo, name) for each in runs.values()], float) for name in config.grid}
-    return learner, replace(states, varied=varied)
+
+    def init(learner: ppo.Learner) -> ppo.LearnerState:
+        states = jax.jit(jax.vmap(partial(ppo.init, learner)))(_stacked([state for _, state in models]), keys)
+        return replace(states, varied=varied)
+
+    return learner, init
 
 
 def _placed(config: TrainConfig, states: ppo.LearnerState) -> ppo.LearnerState:

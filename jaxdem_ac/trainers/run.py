@@ -17,7 +17,7 @@ import numpy as np
 from flax import nnx
 
 from jaxdem_ac import registry
-from jaxdem_ac.environments.base import Environment, resized
+from jaxdem_ac.environments.base import Environment, play_with_room, resized, worst_overflow
 from jaxdem_ac.environments.contract import check_shapes
 from jaxdem_ac.models.structure import split_model
 from jaxdem_ac.trainers import checkpoint, logs, ppo, processes
@@ -124,7 +124,7 @@ def train(config: TrainConfig, report: Report | None = None, *, overwrite: bool 
     check_shapes(environment)
     graphdef, model_state = split_model(checkpoint.build_model(config, environment))
     learner = ppo.Learner(environment, graphdef, config.ppo, num_updates(config, environment))
-    state = ppo.init(learner, model_state, jax.random.key(config.seed))
+    learner, state = begin(learner, lambda learner: ppo.init(learner, model_state, jax.random.key(config.seed)))
     # Whatever is wrong with the configuration shows here, before a folder is touched.
     devices = choose_devices(config.devices, config.ppo.num_envs)
     jax.eval_shape(partial(ppo.update, learner), state)
@@ -133,6 +133,26 @@ def train(config: TrainConfig, report: Report | None = None, *, overwrite: bool 
     if run_dir is not None:
         processes.in_first(partial(prepare, run_dir, overwrite, {".": config_text(config)}))
     return _run(config, learner, _placed(state, devices), run_dir, [], report)
+
+
+def begin(
+    learner: ppo.Learner,
+    init: Callable[[ppo.Learner], ppo.LearnerState],
+    overflows: Callable[[Environment, Any], jax.Array] = worst_overflow,
+) -> tuple[ppo.Learner, ppo.LearnerState]:
+    """Return a learner whose lists of neighbours hold the episodes that it begins with, and its first state.
+
+    Every growth of lists goes back to a state without overflow; this makes the first one.
+    """
+
+    def make(environment: Environment) -> tuple[ppo.Learner, ppo.LearnerState]:
+        roomy = replace(learner, environment=environment)
+        return roomy, init(roomy)
+
+    def overflow(made: tuple[ppo.Learner, ppo.LearnerState]) -> float:
+        return float(jnp.max(overflows(made[0].environment, made[1].env_state)))
+
+    return play_with_room(learner.environment, make, overflow)[1]
 
 
 def _check_report(report: Any) -> None:

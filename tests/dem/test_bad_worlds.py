@@ -58,7 +58,7 @@ def test_particles_that_are_not_numbers(keywords: dict[str, Any]) -> None:
         ({"stiffness": 0.0}, ["stiffness", "stiffness=0.0"]),
         ({"stiffness": [1.0, 2.0]}, ["stiffness is one number", "(2,)"]),
         ({"drag": -0.1}, ["drag", "-0.1"]),
-        ({"restitution": 0.0}, ["restitution", "restitution=0.0"]),
+        ({"restitution": -0.1}, ["restitution", "restitution=-0.1", "[0, 1"]),
         ({"restitution": 1.5}, ["restitution", "restitution=1.5"]),
         ({"gravity": [1.0, 2.0, 3.0]}, ["gravity is a number or (2,)", "(3,)"]),
         ({"gravity": np.inf}, ["gravity", "finite"]),

@@ -68,7 +68,8 @@ class TestList:
         """Boxes of less than one to some five cells along each axis, far from the origin, left by some particles."""
         random = np.random.default_rng(0)
         dim = len(size)
-        spec = make_spec(60, np.array(size), 0.7, 0.3, periodic=periodic, room=100)
+        cutoff = min(0.7, min(size) / 2) if periodic else 0.7
+        spec = make_spec(60, np.array(size), cutoff, 1.0 - cutoff, periodic=periodic, room=100)
         low = np.repeat([0.0, -37.5, 512.0, 3000.0], 3)[:, None] * np.ones(dim)
         outside = np.tile([0.0, 0.1, 2.0], 4)[:, None, None]
         spread = random.uniform(0, 1, (12, 60, dim)) * (1 + 2 * outside) - outside
@@ -88,7 +89,7 @@ class TestList:
         random = np.random.default_rng(0)
         size = np.array(grid) * 1.05
         position = jnp.asarray(random.uniform(0, 1, (30, 2)) * size)
-        spec = replace(make_spec(30, size, 0.7, 0.3, periodic=periodic), grid=grid)
+        spec = replace(make_spec(30, size, 0.5, 0.5, periodic=periodic), grid=grid)
         spec, fresh = built(spec, position, jnp.zeros(2), jnp.asarray(size))
         assert_lists_who_is_near(spec, fresh, position, position, size)
 
@@ -264,7 +265,8 @@ class TestRun:
     )
     def test_simulate_with_lists_equals_all_pairs(self, dim: int, boundary: str, rough: bool, monkeypatch) -> None:
         with jax.enable_x64(True):
-            material = {"friction": 0.4, "restitution": 0.7} if rough else {}
+            # Friction that overshoots makes a chaos of roundings.
+            material = {"friction": 0.4, "restitution": 0.7, "tangential_damping": 5.0} if rough else {}
             world, particles = swarm(200, dim, boundary, **material)
             assert contact_spec(world, particles) is not None
             ours = dem.simulate(world, particles, 400)

@@ -146,7 +146,9 @@ def test_an_environment_without_longer_lists_says_so() -> None:
 
 @pytest.mark.parametrize("name", ["swarm_navigator", "multi_navigator"])
 def test_discs_of_many_sizes(name: str) -> None:
-    environment = ac.make_environment(name, num_particles=60, radius=(0.3, 0.9), mass=(0.5, 2.0), physics_steps=3)
+    environment = ac.make_environment(
+        name, num_particles=60, radius=(0.3, 0.9), mass=(0.5, 2.0), physics_steps=3, dt=1e-3
+    )
     state = environment.reset(jax.random.key(0))
     radius, mass = np.asarray(state.particles.radius), np.asarray(state.particles.mass)
     assert 0.3 <= radius.min() < 0.4
