@@ -99,7 +99,7 @@ class Environment(abc.ABC):
         action : Array, (N, D)
         """
 
-    def overflow(self, state: Any) -> Array:
+    def overflow_of(self, state: Any) -> Array:
         """Return how many times longer a list of neighbours of `state` had to be, ``()``; 0 if all were long enough.
 
         A state that comes from :meth:`reset` has no ``info["overflow"]``: this is where it says so. Where a class does
@@ -252,12 +252,12 @@ def when_any(happens: Array, compute: Callable[..., Any], otherwise: Any, *argum
 
 @partial(jax.jit, static_argnums=0)
 def worst_overflow(environment: Environment, state: Any) -> Array:
-    """Return the largest :meth:`Environment.overflow` of a batch of states, ``()``; leaves ``(E, ...)``.
+    """Return the largest :meth:`Environment.overflow_of` of a batch of states, ``()``; leaves ``(E, ...)``.
 
     A state with positions that are not numbers does not count: no list helps it.
     """
     finite = jnp.all(jnp.isfinite(state.observation), axis=(-2, -1))
-    return jnp.max(jnp.where(finite, jax.vmap(environment.overflow)(state), 0.0))
+    return jnp.max(jnp.where(finite, jax.vmap(environment.overflow_of)(state), 0.0))
 
 
 def play_with_room(

@@ -187,10 +187,10 @@ class SwarmTask(Environment):
             quiet=all(getattr(self, name) == own[name] for name in own if name in _MATERIAL),
         )
 
-    def overflow(self, state: Any) -> Array:
+    def overflow_of(self, state: Any) -> Array:
         """Return how many times longer a list of neighbours of `state` had to be, ``()``; 0 if all were long enough."""
         around: Surroundings | None = getattr(self, "_surroundings", None)
-        return super().overflow(state) if around is None else around.overflow(state.vicinity)
+        return super().overflow_of(state) if around is None else around.overflow(state.vicinity)
 
     def grown(self, overflow: float) -> Self:
         """Return the same task with `overflow` times the room in its lists of neighbours, and a quarter more."""

@@ -248,7 +248,7 @@ class HostedEnvironment(Environment):
             info["success"] = jnp.asarray(success(env), float)
         return {**info, "overflow": _overflow(env)}
 
-    def overflow(self, state: HostedState) -> Array:
+    def overflow_of(self, state: HostedState) -> Array:
         """Return 2 if its collider had too little room, ``()``: it does not say how much is missing; else 0."""
         return _overflow(state.env)
 
