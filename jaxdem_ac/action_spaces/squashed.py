@@ -73,8 +73,8 @@ class Squashed(distrax.Transformed):
 
         ``5 eps cosh(r)**2 (2 D + width ||x - loc|| / scale**2)``
 
-        nats, besides the rounding of the result itself, while r is below 7 in float32 (``eps = 1.2e-7``) and below 17 in
-        float64 (``2.2e-16``): 1e-5 nats at r = 2, 1e-3 at r = 4 and 0.1 at r = 6 in float32, for ``D = 2`` and
+        nats, besides the rounding of the result itself, while r is below 7 in float32 (``eps = 1.2e-7``) and below 17
+        in float64 (``2.2e-16``): 1e-5 nats at r = 2, 1e-3 at r = 4 and 0.1 at r = 6 in float32, for ``D = 2`` and
         ``scale = 1``; a Box away from 0 loses more, by the ratio of its farther bound to half its range. Beyond, every
         action is taken for one of r = 8.7, or 19, and the error has no bound: 12 nats for ``x = 18``, ``scale = 2``.
 

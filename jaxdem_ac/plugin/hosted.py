@@ -201,6 +201,7 @@ class HostedEnvironment(Environment):
         action : Array, (N, D)
             As its own step takes it.
         """
+        self.check_state(state)
         self.check_action(action)
         cls = self.cls
 

@@ -16,6 +16,7 @@ from importlib.machinery import ModuleSpec
 from types import ModuleType
 from typing import Any
 
+from jaxdem_ac.checks import check_flag
 from jaxdem_ac.registry import Entry, Registry, action_spaces, environments, models, normalize_key
 from jaxdem_ac.untrusted import attempt, attribute, one_line
 
@@ -48,12 +49,15 @@ def register(*, replace: bool = False) -> None:
     ------
     ImportError
         If JaxDEM cannot be imported.
+    TypeError
+        If `replace` is no flag.
 
     Warns
     -----
     RuntimeWarning
         Once, if this JaxDEM lacks what is needed or refuses a class; everything else is registered.
     """
+    check_flag("register", "replace", replace)
     _remove_hook()
     rl, error = attempt(partial(importlib.import_module, HOST))
     if error is not None:
