@@ -16,7 +16,6 @@ from importlib.machinery import ModuleSpec
 from types import ModuleType
 from typing import Any
 
-from jaxdem_ac.checks import check_flag
 from jaxdem_ac.registry import Entry, Registry, action_spaces, environments, models, normalize_key
 from jaxdem_ac.untrusted import attempt, attribute, one_line
 
@@ -57,6 +56,9 @@ def register(*, replace: bool = False) -> None:
     RuntimeWarning
         Once, if this JaxDEM lacks what is needed or refuses a class; everything else is registered.
     """
+    # Not above: NumPy is not imported with this package.
+    from jaxdem_ac.checks import check_flag
+
     check_flag("register", "replace", replace)
     _remove_hook()
     rl, error = attempt(partial(importlib.import_module, HOST))
