@@ -24,7 +24,9 @@ from jaxdem_ac.cli_replay import record, replay
 from jaxdem_ac.cli_report import report
 from jaxdem_ac.cli_train import train
 from jaxdem_ac.cli_view import plot, render
+from jaxdem_ac.plugin.entry_points import unreadable_lists
 from jaxdem_ac.registry import suggest
+from jaxdem_ac.untrusted import printable, summary
 
 # Exit codes after SIGINT and SIGTERM.
 _STOPPED = (130, 143)
@@ -81,7 +83,13 @@ def _about(error: Exception) -> str:
         place = error.filename2 or error.filename
         return f"files: {place} has to be one to read or to write; got {error.strerror}. Give another path, or mend it."
     # Of a KeyError, `str` is the representation.
-    return str(error.args[0]) if isinstance(error, KeyError) and error.args else str(error)
+    said = str(error.args[0]) if isinstance(error, KeyError) and error.args else str(error)
+    lists = {} if "; got " in said else unreadable_lists()
+    if lists:
+        # JAX dies of it wherever it is first used, with a message that names nobody.
+        name, reason = next(iter(lists.items()))
+        return f"{name}: its entry_points.txt can be read; got {reason}. Uninstall that package: JAX cannot start."
+    return said
 
 
 def _about_option(error: click.NoSuchOption) -> str:
@@ -95,7 +103,7 @@ def _about_option(error: click.NoSuchOption) -> str:
 def _warnings_in_one_line() -> Iterator[None]:
     """Show a warning as a line, without the line of code that it comes from."""
     before = warnings.formatwarning
-    warnings.formatwarning = lambda message, *_, **__: f"warning: {' '.join(str(message).split())}\n"
+    warnings.formatwarning = lambda message, *_, **__: f"warning: {printable(' '.join(str(message).split()))}\n"
     try:
         yield
     finally:
@@ -132,7 +140,7 @@ def _stopped_by_ctrl_c() -> Iterator[None]:
 
 def _fail(message: str) -> None:
     """Say what is wrong in one line, and exit with 2."""
-    click.echo("error: " + " ".join(message.split()), err=True)
+    click.echo("error: " + printable(" ".join(message.split())), err=True)
     sys.exit(2)
 
 
@@ -213,7 +221,7 @@ def list_all(as_json: bool) -> None:
 
     hosts = _of_host(REGISTRIES)
     table = [
-        {"kind": registry.kind, "name": entry.name, "origin": entry.origin, "summary": _summary(entry)}
+        {"kind": registry.kind, "name": entry.name, "origin": entry.origin, "summary": summary(entry.load())}
         for registry in REGISTRIES
         for entry in [*registry.entries(), *hosts.get(registry.kind, [])]
     ]
@@ -237,12 +245,6 @@ def _of_host(registries: Sequence[Any]) -> dict[str, list[Any]]:
     except ImportError as error:
         click.echo(f"warning: {error}", err=True)
         return {}
-
-
-def _summary(entry: Any) -> str:
-    """Return the first line of a class's docstring."""
-    text = (entry.load().__doc__ or "").strip()
-    return text.splitlines()[0] if text else ""
 
 
 @main.command()

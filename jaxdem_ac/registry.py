@@ -9,6 +9,8 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from jaxdem_ac.untrusted import attribute, class_name
+
 if TYPE_CHECKING:
     from inspect import Parameter
 
@@ -45,7 +47,7 @@ class Entry:
 
     def load(self) -> Any:
         """Import the class if that has not happened yet, and return it."""
-        if isinstance(self.target, str):
+        if type(self.target) is str:
             module, _, attribute = self.target.partition(":")
             return getattr(importlib.import_module(module), attribute)
         return self.target
@@ -101,16 +103,18 @@ class Registry:
         Raises
         ------
         ValueError
-            If another class stands under that name.
+            If another class stands under that name, or it is none.
         """
-        if not name or not self._key(name):
-            raise ValueError(f"Registry.add: a {self.kind} needs a name; got name={name!r}. Give it one.")
+        if not isinstance(name, str) or not name.isprintable() or not self._key(name):
+            raise ValueError(
+                f"Registry.add: a {self.kind} needs a name, of printable characters; got name={name!r}. Give it one."
+            )
         key = self._key(name)
         taken = self._entries.get(key)
-        if taken is not None and taken.target != target:
+        if taken is not None and not _is_same(taken.target, target):
             raise ValueError(
                 f"Registry.add: the {self.kind} name {name!r} is taken by {taken.name!r} of {taken.origin}; got "
-                f"{target!r}. Register it under another name."
+                f"{_shown(target)!r} of {origin}. Register it under another name."
             )
         self._entries.setdefault(key, Entry(name, target, origin))
 
@@ -134,7 +138,12 @@ class Registry:
     def _complete(self) -> None:
         if self._discover is not None:
             discover, self._discover = self._discover, None
-            discover(self)
+            try:
+                discover(self)
+            except KeyboardInterrupt:
+                # Not to the end: the next question goes on.
+                self._discover = discover
+                raise
 
     def entries(self) -> list[Entry]:
         """Return every entry, sorted by name, those of plugins included."""
@@ -184,9 +193,10 @@ class Registry:
 
     def name_of(self, cls: type[Any]) -> str | None:
         """Return the name under which `cls` itself is registered, or None."""
-        reference = f"{cls.__module__}:{cls.__qualname__}"
+        parts = [attribute(cls, name, "") for name in ("__module__", "__qualname__")]
+        reference = ":".join(part for part in parts if type(part) is str)
         for entry in self._entries.values():
-            if entry.target is cls or entry.target == reference:
+            if entry.target is cls or _is_same(entry.target, reference):
                 return entry.name
         return None
 
@@ -211,6 +221,18 @@ class Registry:
                 f"Pass {missing[0]}=..., on the command line --set {option}=..."
             )
         return cls(**keywords)
+
+
+def _shown(target: Any) -> str:
+    """Return the reference or the name of a class, for messages; of a function that makes an instance, its kind."""
+    if type(target) is str:
+        return target
+    return class_name(target if issubclass(type(target), type) else type(target))
+
+
+def _is_same(one: Any, other: Any) -> bool:
+    """Return whether two targets are one; classes are not compared, for a metaclass may do anything then."""
+    return one is other or (type(one) is str and type(other) is str and one == other)
 
 
 def check_keywords(where: str, function: Callable[..., Any], keywords: Iterable[str]) -> None:

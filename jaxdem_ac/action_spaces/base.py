@@ -6,8 +6,9 @@ from typing import Any
 import distrax
 import jax
 import jax.numpy as jnp
-import numpy as np
 from jax import Array
+
+from jaxdem_ac.checks import as_real, fits
 
 
 class ActionSpace(distrax.Bijector):
@@ -83,25 +84,25 @@ class ActionSpace(distrax.Bijector):
         return self.metadata == other.metadata
 
 
-def check_positive(where: str, **values: float) -> None:
-    """Raise ValueError unless every value is a finite number above 0."""
+def check_positive(where: str, **values: Any) -> None:
+    """Raise ValueError unless every value is a number above 0 that single precision holds."""
     for name, value in values.items():
-        if not (_is_number(value) and np.isfinite(value) and value > 0):
-            raise ValueError(f"{where}: {name} is a finite number above 0; got {name}={value!r}. Set a positive one.")
+        number = as_real(value)
+        if number is None or not number > 0 or not fits(number):
+            raise ValueError(
+                f"{where}: {name} is a finite number above 0; got {name}={value!r:.60}. Set a positive one that single "
+                "precision holds."
+            )
 
 
-def check_eps(where: str, eps: float) -> None:
-    """Raise ValueError unless 0 < eps < 1."""
-    if not (_is_number(eps) and 0.0 < eps < 1.0):
+def check_eps(where: str, eps: Any) -> None:
+    """Raise ValueError unless 0 < eps < 1, and not 0 in single precision."""
+    number = as_real(eps)
+    if number is None or not 0.0 < number < 1.0 or not fits(number):
         raise ValueError(
-            f"{where}: eps is the share of the range kept clear of the bounds, 0 < eps < 1; got eps={eps!r}. "
+            f"{where}: eps is the share of the range kept clear of the bounds, 0 < eps < 1; got eps={eps!r:.60}. "
             "The default is 1e-6."
         )
-
-
-def _is_number(value: Any) -> bool:
-    """Return whether `value` is one real number, of Python, numpy or jax."""
-    return np.ndim(value) == 0 and np.issubdtype(np.asarray(value).dtype, np.number) and np.isrealobj(value)
 
 
 def largest_below_one(dtype: Any) -> Array:

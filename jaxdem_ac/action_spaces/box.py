@@ -10,6 +10,7 @@ from jax.typing import ArrayLike
 
 from jaxdem_ac.action_spaces.base import ActionSpace, arctanh, check_eps, check_positive, largest_below_one
 from jaxdem_ac.action_spaces.log_cosh import expected_log_cosh, log_cosh
+from jaxdem_ac.checks import fits, is_traced
 
 
 class Box(ActionSpace):
@@ -43,12 +44,20 @@ class Box(ActionSpace):
         self.x_min, self.x_max = _bounds(x_min, x_max)
         self.width = float(width)
         self.eps = float(eps)
+        if not is_traced(self.x_min) and not all(fits(float(slope)) for slope in np.ravel(self._slope())):
+            raise ValueError(
+                f"Box: the slope of the map, half a range over width, is in single precision; got width={width!r:.60} "
+                f"for x_min={self.x_min.tolist()}, x_max={self.x_max.tolist()}. Choose a width of the order of 1."
+            )
 
     @property
     def event_size(self) -> int | None:
         """The number of components that the bounds are for; None where one bound serves any number."""
         shape = np.broadcast_shapes(np.shape(self.x_min), np.shape(self.x_max))
         return shape[-1] if shape and shape[-1] != 1 else None
+
+    def _slope(self) -> Any:
+        return (1 - self.eps) * (self.x_max - self.x_min) / 2 / self.width
 
     def _center_and_half(self, dtype: Any) -> tuple[Array, Array]:
         center = (self.x_min + self.x_max) / 2
@@ -90,12 +99,12 @@ def _bounds(x_min: ArrayLike, x_max: ArrayLike) -> tuple[Any, Any]:
     """Return the bounds, checked; in float64 where they have values, so that no later dtype loses digits."""
     if isinstance(x_min, jax.core.Tracer) or isinstance(x_max, jax.core.Tracer):
         return jnp.asarray(x_min, float), jnp.asarray(x_max, float)
-    try:
-        low, high = np.asarray(x_min, np.float64), np.asarray(x_max, np.float64)
-    except (TypeError, ValueError):
+    low, high = _real_array(x_min), _real_array(x_max)
+    if low is None or high is None:
         raise TypeError(
-            f"Box: bounds are numbers; got x_min={x_min!r}, x_max={x_max!r}. Pass one, or one for each component."
-        ) from None
+            f"Box: bounds are real numbers; got x_min={x_min!r:.60}, x_max={x_max!r:.60}. Pass one, or one for each "
+            "component."
+        )
     try:
         np.broadcast_shapes(low.shape, high.shape)
     except ValueError:
@@ -112,14 +121,28 @@ def _bounds(x_min: ArrayLike, x_max: ArrayLike) -> tuple[Any, Any]:
             raise ValueError(
                 f"Box: bounds are finite; got {name}={bound.tolist()}. Use Free for an action without bounds."
             )
-    single = (1 - 1e-6) * (high.astype(np.float32) - low.astype(np.float32)) / 2
-    if (high > low).all() and not (np.isfinite(single).all() and (single > 0).all()):
-        raise ValueError(
-            f"Box: bounds are told apart in single precision; got x_min={low.tolist()}, x_max={high.tolist()}. "
-            "Move them apart, or scale the action."
-        )
     if not (high > low).all():
         raise ValueError(
             f"Box: every x_max > x_min; got x_min={low.tolist()}, x_max={high.tolist()}. Swap or move them."
         )
+    half = (high - low) / 2
+    if not all(fits(float(number), np.float32) for number in (*low.ravel(), *high.ravel(), *half.ravel())):
+        raise ValueError(
+            f"Box: single precision holds the bounds, and what is between them; got x_min={low.tolist()}, "
+            f"x_max={high.tolist()}. Scale the action."
+        )
+    if not (low.astype(np.float32) < high.astype(np.float32)).all():
+        raise ValueError(
+            f"Box: bounds are told apart in single precision; got x_min={low.tolist()}, x_max={high.tolist()}. "
+            "Move them apart, or scale the action."
+        )
     return low, high
+
+
+def _real_array(bound: ArrayLike) -> np.ndarray | None:
+    """Return real numbers in float64, None of anything else; text and flags are no numbers."""
+    try:
+        array = np.asarray(bound)
+        return array.astype(np.float64) if array.dtype.kind in "iuf" else None
+    except (TypeError, ValueError):
+        return None

@@ -65,6 +65,25 @@ class Squashed(distrax.Transformed):
         """Return log p_Y(f(x)) of a raw action, with no inverse; ``(..., D)`` to ``(...)``."""
         return self.raw_log_prob(raw_action) - self.bijector.forward_log_det_jacobian(raw_action)
 
+    def log_prob(self, value: Array) -> Array:
+        r"""Return log p_Y of an action, through the inverse of the action space; ``(..., D)`` to ``(...)``.
+
+        What rounding has taken from an action, no inverse gives back. With ``r = max |x| / width`` in a Box of that
+        width, and ``r = ||x||``, ``width = 1`` in a MaxNorm, the result is within
+
+        ``5 eps cosh(r)**2 (2 D + width ||x - loc|| / scale**2)``
+
+        nats, besides the rounding of the result itself, while r is below 7 in float32 (``eps = 1.2e-7``) and below 17
+        in float64 (``2.2e-16``): 1e-5 nats at r = 2, 1e-3 at r = 4 and 0.1 at r = 6 in float32, for ``D = 2`` and
+        ``scale = 1``; a Box away from 0 loses more, by the ratio of its farther bound to half its range. Beyond, every
+        action is taken for one of r = 8.7, or 19, and the error has no bound: 12 nats for ``x = 18``, ``scale = 2``.
+
+        The exact ones, at any r, are :meth:`sample_and_log_prob`, :meth:`sample_raw_and_log_probs` and
+        :meth:`log_prob_of_raw`, which know ``x``; the ratio of two policies is that of :meth:`raw_log_prob`.
+        """
+        log_prob: Array = super().log_prob(value)
+        return log_prob
+
     def entropy(self, input_hint: Array | None = None) -> Array:
         """Return the entropy, in nats; ``(...)``.
 

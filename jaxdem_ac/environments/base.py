@@ -3,7 +3,7 @@
 import abc
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from functools import partial
+from functools import partial, wraps
 from typing import Any, ClassVar, Self, TypeVar
 
 import jax
@@ -11,6 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
+from jaxdem_ac.checks import check_numbers
 from jaxdem_ac.models.checks import check_key
 
 Played = TypeVar("Played")
@@ -136,16 +137,42 @@ class Environment(abc.ABC):
         check_key(f"{type(self).__name__}.reset", key)
 
     def check_action(self, action: Array) -> None:
-        """Raise ValueError unless `action` is ``(N, D)``, TypeError if it is no array."""
+        """Raise ValueError unless `action` is ``(N, D)``, TypeError if it is no array of real numbers."""
+        self._check_real(action)
         where = f"{type(self).__name__}.step"
-        if not isinstance(action, Array | np.ndarray | np.generic | float | int):
-            raise TypeError(f"{where}: an action is an array; got {type(action).__name__}. Pass jnp.asarray(action).")
         expected = (self.num_particles, self.action_size)
         if jnp.shape(action) != expected:
             raise ValueError(
                 f"{where}: an action is (num_particles, action_size) = {expected}; got shape "
                 f"{jnp.shape(action)}. Give one row for each particle, and use jax.vmap for a batch."
             )
+
+    def __init_subclass__(cls, **keywords: Any) -> None:
+        """Have `step` refuse what is no array by itself, before JAX does."""
+        super().__init_subclass__(**keywords)
+        step = cls.__dict__.get("step")
+        # A dataclass with slots is made twice.
+        if step is not None and not getattr(step, "__isabstractmethod__", False) and not hasattr(step, "checks_types"):
+            made: Any = _with_checked_types(step)
+            made.checks_types = True
+            cls.step = made  # type: ignore[method-assign]
+
+    def check_types(self, state: Any, action: Any) -> None:
+        """Raise TypeError unless a state's leaves are arrays or numbers, and an action is an array of real numbers."""
+        where = f"{type(self).__name__}.step"
+        for leaf in jax.tree.leaves(state):
+            if not isinstance(leaf, Array | np.ndarray | np.generic | float | int):
+                raise TypeError(
+                    f"{where}: a state comes from reset, or is the first of what step returns; got "
+                    f"{type(state).__name__} with a {type(leaf).__name__} in it. Pass one of those."
+                )
+        self._check_real(action)
+
+    def _check_real(self, action: Any) -> None:
+        where = f"{type(self).__name__}.step"
+        if not isinstance(action, Array | np.ndarray | np.generic | float | int):
+            raise TypeError(f"{where}: an action is an array; got {type(action).__name__}. Pass jnp.asarray(action).")
+        check_numbers(where, "action", action)
 
     def check_state(self, state: Any) -> None:
         """Raise TypeError unless `state` is a state, ValueError if it is not one of this environment."""
@@ -157,11 +184,22 @@ class Environment(abc.ABC):
                 f"{where}: a state comes from reset, or is the first of what step returns; got "
                 f"{type(state).__name__}. Pass one of those."
             )
-        if jnp.shape(seen) != expected:
+        if np.shape(seen) != expected:
             raise ValueError(
-                f"{where}: a state is of this environment, its observation {expected}; got shape {jnp.shape(seen)}. "
+                f"{where}: a state is of this environment, its observation {expected}; got shape {np.shape(seen)}. "
                 "Use the environment that made it, and jax.vmap for a batch."
             )
+
+
+def _with_checked_types(step: Callable[..., Any]) -> Callable[..., Any]:
+    """Return `step` with a check in front of what JAX would refuse in many lines: it may be compiled."""
+
+    @wraps(step)
+    def checked(self: Environment, state: Any, action: Array) -> Any:
+        self.check_types(state, action)
+        return step(self, state, action)
+
+    return checked
 
 
 def check_is_environment(where: str, environment: Any) -> None:

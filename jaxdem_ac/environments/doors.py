@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
+from jaxdem_ac.checks import check_flag, check_function
 from jaxdem_ac.environments.base import Environment
 from jaxdem_ac.environments.checks import check_whole
 from jaxdem_ac.environments.swarms import Swarms, allowed_actions
@@ -66,7 +67,7 @@ def make_parallel_env(
     except ImportError as error:
         raise _missing("make_parallel_env", error) from None
     chosen = (action_space, action_space_kw, advised)
-    return ParallelSwarm(_swarms("make_parallel_env", environment, 1, chosen, keywords), draw)
+    return ParallelSwarm(_swarms("make_parallel_env", environment, 1, chosen, keywords, draw), draw)
 
 
 def make_vector_env(
@@ -154,7 +155,7 @@ def make_gym_env(
     except ImportError as error:
         raise _missing("make_gym_env", error) from None
     chosen = (action_space, action_space_kw, advised)
-    return SwarmEnv(_swarms("make_gym_env", environment, 1, chosen, keywords), draw)
+    return SwarmEnv(_swarms("make_gym_env", environment, 1, chosen, keywords, draw), draw)
 
 
 def _swarms(
@@ -163,10 +164,18 @@ def _swarms(
     num_envs: int,
     chosen: tuple[Any, Mapping[str, Any] | None, bool],
     keywords: Mapping[str, Any],
+    draw: Draw | None = None,
 ) -> Swarms:
     """Return the swarms behind a door, from what its user has chosen."""
     check_whole(where, num_envs=num_envs)
     action_space, action_space_kw, advised = chosen
+    check_flag(where, "advised", advised)
+    if draw is not None:
+        check_function(where, "draw", draw, "environment", "state")
+    if action_space_kw is not None and not isinstance(action_space_kw, Mapping):
+        raise TypeError(
+            f"{where}: action_space_kw is a dict of keywords; got action_space_kw={action_space_kw!r:.60}. Pass one."
+        )
     if isinstance(environment, str):
         # What makes a host's environment advises nothing.
         advice = getattr(environments.get(environment), "training_defaults", {}) if advised else {}

@@ -7,6 +7,7 @@ import gymnasium
 import numpy as np
 from gymnasium.spaces import Box
 
+from jaxdem_ac.checks import check_count
 from jaxdem_ac.environments.base import Environment
 from jaxdem_ac.environments.swarms import Allowed, Swarms
 from jaxdem_ac.registry import environments
@@ -55,8 +56,13 @@ class SwarmEnv(gymnasium.Env[np.ndarray, np.ndarray]):
         observation : np.ndarray, (N * O,)
         info : dict
             Empty.
+
+        Raises
+        ------
+        ValueError
+            If the seed is no whole number from 0.
         """
-        super().reset(seed=seed)
+        super().reset(seed=checked_seed("SwarmEnv.reset", seed))
         self._under_way = True
         return self.swarms.reset(self.np_random).reshape(-1), {}
 
@@ -124,10 +130,10 @@ def checked(where: str, swarms: Swarms, action: Any, space: gymnasium.Space[Any]
     ValueError
         If it is not.
     """
-    try:
-        action = np.asarray(action, np.float32)
-    except (TypeError, ValueError):
-        raise ValueError(f"{where}: actions are numbers, {space.shape}; got {action!r}. Pass a numpy array.") from None
+    numbers = as_numbers(action)
+    if numbers is None:
+        raise ValueError(f"{where}: actions are numbers, {space.shape}; got {action!r:.60}. Pass a numpy array.")
+    action = numbers
     if action.shape != space.shape:
         raise ValueError(
             f"{where}: actions are {space.shape}; got shape {action.shape}. Give what action_space.sample() has."
@@ -139,6 +145,22 @@ def checked(where: str, swarms: Swarms, action: Any, space: gymnasium.Space[Any]
         who = f"particle_{particle}" + (f" of swarm {swarm}" if swarms.num_envs > 1 else "")
         raise ValueError(f"{where}: {spell(swarms.allowed, who, action[swarm, particle])}")
     return action
+
+
+def as_numbers(action: Any) -> np.ndarray | None:
+    """Return real numbers in float32, of an array of one's own; None of text, flags, complex numbers or nothing."""
+    try:
+        array = np.asarray(action)
+        # What is too large is infinite, and is told as that.
+        with np.errstate(over="ignore"):
+            return array.astype(np.float32) if array.dtype.kind in "iufV" else None
+    except (TypeError, ValueError):
+        return None
+
+
+def checked_seed(where: str, seed: Any) -> int | None:
+    """Return a seed as gymnasium takes it, or raise TypeError or ValueError."""
+    return None if seed is None else check_count(where, "seed", seed, least=0)
 
 
 def spell(allowed: Allowed, who: str, action: np.ndarray) -> str:
@@ -161,4 +183,4 @@ def draw_with(draw: Callable[..., Any] | None, swarms: Swarms, where: str) -> np
         return None
     if swarms.state is None:
         raise RuntimeError(f"{where}: an episode is under way; got none. Call reset() first.")
-    return np.asarray(draw(swarms.environment, swarms.first_state()), np.uint8)
+    return np.array(draw(swarms.environment, swarms.first_state()), np.uint8)

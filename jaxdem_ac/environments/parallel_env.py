@@ -1,6 +1,6 @@
 """An environment as a ``pettingzoo.ParallelEnv``: its particles are the agents."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -8,7 +8,7 @@ from gymnasium.spaces import Box
 from gymnasium.utils import seeding
 from pettingzoo import ParallelEnv
 
-from jaxdem_ac.environments.gym_env import draw_with, floats, spell, task_name
+from jaxdem_ac.environments.gym_env import as_numbers, checked_seed, draw_with, floats, spell, task_name
 from jaxdem_ac.environments.swarms import Swarms
 from jaxdem_ac.registry import suggest
 
@@ -74,13 +74,20 @@ class ParallelSwarm(ParallelEnv[str, np.ndarray, np.ndarray]):
         observations : dict, of (O,)
         infos : dict
             Empty ones.
+
+        Raises
+        ------
+        ValueError
+            If the seed is no whole number from 0.
         """
         del options
+        seed = checked_seed("ParallelSwarm.reset", seed)
         if seed is not None or self.np_random is None:
             self.np_random, _ = seeding.np_random(seed)
         seen = self.swarms.reset(self.np_random)[0]
         self.agents = list(self.possible_agents)
-        self._seen = seen
+        # A copy: what is handed out its user may write to.
+        self._seen = seen.copy()
         return dict(zip(self.agents, seen, strict=True)), {agent: {} for agent in self.agents}
 
     def step(
@@ -102,6 +109,8 @@ class ParallelSwarm(ParallelEnv[str, np.ndarray, np.ndarray]):
         ------
         RuntimeError
             If no episode is under way.
+        TypeError
+            If the actions are no dict.
         KeyError
             If an agent has no action, or an action no agent.
         ValueError
@@ -111,13 +120,13 @@ class ParallelSwarm(ParallelEnv[str, np.ndarray, np.ndarray]):
         if not agents:
             raise RuntimeError("ParallelSwarm.step: an episode is under way; got none. Call reset() first.")
         played = self.swarms.step(self._stacked(actions)[None])
-        self._seen = played.observation[0]
+        self._seen = played.observation[0].copy()
         terminated, truncated = bool(played.terminated[0]), bool(played.truncated[0])
         info = floats(played.info)
         if terminated or truncated:
             self.agents = []
         return (
-            dict(zip(agents, self._seen, strict=True)),
+            dict(zip(agents, played.observation[0], strict=True)),
             dict(zip(agents, played.reward[0].tolist(), strict=True)),
             dict.fromkeys(agents, terminated),
             dict.fromkeys(agents, truncated),
@@ -127,6 +136,8 @@ class ParallelSwarm(ParallelEnv[str, np.ndarray, np.ndarray]):
     def _stacked(self, actions: dict[str, np.ndarray]) -> np.ndarray:
         """Return the actions of all agents in order, ``(N, D)``, once they are known to be allowed."""
         here, agents = "ParallelSwarm.step", self.agents
+        if not isinstance(actions, Mapping):
+            raise TypeError(f"{here}: actions are a dict, one of each agent; got {type(actions).__name__}. Pass one.")
         missing = [agent for agent in agents if agent not in actions]
         if missing:
             raise KeyError(f"{here}: every agent acts; got no action of {_some(missing)}. Give one for each.")
@@ -134,11 +145,9 @@ class ParallelSwarm(ParallelEnv[str, np.ndarray, np.ndarray]):
             unknown = next(agent for agent in actions if agent not in self.action_spaces)
             raise KeyError(f"{here}: no such agent; got {unknown!r}. {suggest(str(unknown), agents[:8])}")
         shape = self.swarms.action_shape[1:]
-        try:
-            stacked = np.asarray([actions[agent] for agent in agents], np.float32)
-        except (TypeError, ValueError):
-            stacked = np.zeros(0, np.float32)
-        if stacked.shape != shape:
+        each = [as_numbers(actions[agent]) for agent in agents]
+        stacked = np.stack(each) if all(one is not None and one.shape == shape[1:] for one in each) else None  # type: ignore[arg-type]
+        if stacked is None:
             raise ValueError(
                 f"{here}: an action is {shape[1:]}; got {self._misshapen(actions)}. Give one of that shape."
             )
@@ -151,12 +160,11 @@ class ParallelSwarm(ParallelEnv[str, np.ndarray, np.ndarray]):
     def _misshapen(self, actions: dict[str, Any]) -> str:
         """Return the first agent whose action has a shape or type of its own."""
         for agent in self.agents:
-            try:
-                shape = np.asarray(actions[agent], np.float32).shape
-            except (TypeError, ValueError):
-                return f"{agent}: {actions[agent]!r}"
-            if shape != self.swarms.action_shape[2:]:
-                return f"{agent}: shape {shape}"
+            numbers = as_numbers(actions[agent])
+            if numbers is None:
+                return f"{agent}: {actions[agent]!r:.60}"
+            if numbers.shape != self.swarms.action_shape[2:]:
+                return f"{agent}: shape {numbers.shape}"
         raise AssertionError("one of them is")
 
     def state(self) -> np.ndarray:

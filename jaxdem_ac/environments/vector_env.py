@@ -7,7 +7,7 @@ from gymnasium.spaces import Box
 from gymnasium.vector import AutoresetMode, VectorEnv
 from gymnasium.vector.utils import batch_space
 
-from jaxdem_ac.environments.gym_env import checked, swarm_spaces, task_name
+from jaxdem_ac.environments.gym_env import checked, checked_seed, swarm_spaces, task_name
 from jaxdem_ac.environments.swarms import Played, Swarms
 
 VIEWS = ("particle", "swarm")
@@ -37,10 +37,10 @@ class VectorSwarm(VectorEnv[np.ndarray, np.ndarray, np.ndarray]):
     """
 
     def __init__(self, swarms: Swarms, view: str, autoreset_mode: str | AutoresetMode) -> None:
-        if view not in VIEWS:
+        if not isinstance(view, str) or view not in VIEWS:
             raise ValueError(f"VectorSwarm: view is 'particle' or 'swarm'; got view={view!r}. Choose one.")
         modes = {key: mode for mode in MODES for key in (mode, mode.value)}
-        if autoreset_mode not in modes:
+        if not isinstance(autoreset_mode, str | AutoresetMode) or autoreset_mode not in modes:
             raise ValueError(
                 f"VectorSwarm: autoreset_mode is 'SameStep' or 'NextStep'; got autoreset_mode={autoreset_mode!r}. "
                 "Choose one: the particles of a swarm can only be reset together."
@@ -85,14 +85,14 @@ class VectorSwarm(VectorEnv[np.ndarray, np.ndarray, np.ndarray]):
         Raises
         ------
         ValueError
-            If `options` ask for some sub-environments only.
+            If `options` ask for some sub-environments only, or the seed is no whole number from 0.
         """
         if options and "reset_mask" in options:
             raise ValueError(
                 "VectorSwarm.reset: all swarms are reset; got options['reset_mask']. Leave it out: a swarm whose "
                 "episode has ended begins the next one by itself."
             )
-        super().reset(seed=seed)
+        super().reset(seed=checked_seed("VectorSwarm.reset", seed))
         self._under_way = True
         return self._flat(self.swarms.reset(self.np_random)), {}
 

@@ -13,8 +13,9 @@ import jax.numpy as jnp
 from flax import nnx
 from jax import Array
 
+from jaxdem_ac.checks import check_flag
 from jaxdem_ac.models.base import ActorCriticBase, as_rows
-from jaxdem_ac.models.checks import check_architecture, check_flag
+from jaxdem_ac.models.checks import check_architecture
 from jaxdem_ac.models.heads import Activation, Dense, hidden_layers
 
 
@@ -112,7 +113,7 @@ class SharedActorCritic(ActorCriticBase):
         ValueError
             If the last axis is not O wide.
         """
-        x = self._checked(x)
+        x = self._checked(x, sequence)
         rows = as_rows(x)
         features = self.network(rows) if self.architecture else rows
         return self._answer(features, self.critic(features), x.shape[:-1])
@@ -234,7 +235,7 @@ class ActorCritic(ActorCriticBase):
             If the last axis is not O wide, or a centralised critic gets time for its first axis: hosts that ask for a
             sequence have no axis of particles left.
         """
-        x = self._checked(x)
+        x = self._checked(x, sequence)
         rows = as_rows(x)
         features = self.actor_torso(rows) if self.actor_architecture else rows
         if not self.centralised_critic:
@@ -245,7 +246,13 @@ class ActorCritic(ActorCriticBase):
                 "trainer that flattens it away. Train with jaxdem-ac, or leave centralised_critic out."
             )
         pooled = self._pooled(x if everyone is None else self._checked(everyone))
-        pooled = jnp.broadcast_to(pooled, (*x.shape[:-1], pooled.shape[-1]))
+        try:
+            pooled = jnp.broadcast_to(pooled, (*x.shape[:-1], pooled.shape[-1]))
+        except ValueError:
+            raise ValueError(
+                f"{type(self).__name__}: everyone has the axes of x, and any number of particles; got shape "
+                f"{getattr(everyone, 'shape', ())} for {x.shape}. Pass who is there with those who act."
+            ) from None
         return self._answer(features, self.critic(as_rows(jnp.concatenate([x, pooled], axis=-1))), x.shape[:-1])
 
     def _pooled(self, everyone: Array) -> Array:

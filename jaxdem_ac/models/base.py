@@ -3,7 +3,6 @@
 from typing import Any
 
 import distrax
-import jax.numpy as jnp
 from flax import nnx
 from jax import Array
 from jax.typing import ArrayLike
@@ -12,13 +11,8 @@ from jaxdem_ac import registry
 from jaxdem_ac.action_spaces.contract import check_map
 from jaxdem_ac.action_spaces.free import Free
 from jaxdem_ac.action_spaces.squashed import Categorical, Squashed, lift
-from jaxdem_ac.models.checks import (
-    check_compute_dtype,
-    check_flag,
-    check_positive,
-    check_scale,
-    check_size,
-)
+from jaxdem_ac.checks import check_flag
+from jaxdem_ac.models.checks import check_compute_dtype, check_observation, check_scale, check_size, check_std
 from jaxdem_ac.models.heads import Activation, Dense, LearnedStd, StdHead, activation_name, resolve_activation
 
 
@@ -42,14 +36,14 @@ class ActorCriticBase(nnx.Module):
         where = type(self).__name__
         self.observation_space_size = check_size(where, "observation_space_size", observation_space_size)
         self.action_space_size = check_size(where, "action_space_size", action_space_size)
-        self.in_scale = check_scale(where, "in_scale", in_scale)
-        self.actor_scale = check_scale(where, "actor_scale", actor_scale)
-        self.critic_scale = check_scale(where, "critic_scale", critic_scale)
+        self.compute_dtype = check_compute_dtype(where, compute_dtype)
+        self.in_scale = check_scale(where, "in_scale", in_scale, self.compute_dtype)
+        self.actor_scale = check_scale(where, "actor_scale", actor_scale, self.compute_dtype)
+        self.critic_scale = check_scale(where, "critic_scale", critic_scale, self.compute_dtype)
         self.actor_sigma_head = check_flag(where, "actor_sigma_head", actor_sigma_head)
         self.activation = resolve_activation(activation)
         self.discrete = check_flag(where, "discrete", discrete)
-        self.compute_dtype = check_compute_dtype(where, compute_dtype)
-        self.initial_std = None if initial_std is None else check_positive(where, "initial_std", initial_std)
+        self.initial_std = None if initial_std is None else check_std(where, "initial_std", initial_std)
 
     def _add_actor_heads(self, in_features: int, key: nnx.Rngs, action_space: distrax.Bijector | str | None) -> None:
         """Add mean (or logits), standard deviation and action space, in the order in which the host draws them."""
@@ -118,27 +112,15 @@ class ActorCriticBase(nnx.Module):
             kept["action_space_kws"] = dict(self._action_space.metadata)
         return kept
 
-    def _checked(self, observation: ArrayLike) -> Array:
-        """Return observations as an array ``(..., O)``, or raise ValueError."""
-        x = jnp.asarray(observation)
-        if x.ndim < 1:
-            raise ValueError(
-                f"{type(self).__name__}: an observation has {self.observation_space_size} numbers on its last axis; "
-                "got a scalar. Pass a vector, or a batch of them."
-            )
-        if x.shape[-1] != self.observation_space_size:
-            got = x.shape[-1]
-            raise ValueError(
-                f"{type(self).__name__}: an observation has {self.observation_space_size} numbers on its last axis; "
-                f"got {got}, in shape {x.shape}. Build the model with observation_space_size={got} or pass what it "
-                "was built for."
-            )
-        return x
+    def _checked(self, observation: ArrayLike, sequence: bool = False) -> Array:
+        """Return observations as an array ``(..., O)``, or raise TypeError or ValueError."""
+        check_flag(type(self).__name__, "sequence", sequence)
+        return check_observation(type(self).__name__, observation, self.observation_space_size)
 
     def _answer(self, features: Array, value: Array, leading: tuple[int, ...]) -> tuple[distrax.Distribution, Array]:
         """Return policy and value in the shape of the observations, of an actor's features and values in rows."""
         value = value.reshape(*leading, 1)
-        mean = self.actor_mu(features).reshape(*leading, -1)
+        mean = self.actor_mu(features).reshape(*leading, self.action_space_size)
         if self.discrete:
             return Categorical(logits=mean), value
         std = self.actor_sigma(features)

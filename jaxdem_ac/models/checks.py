@@ -1,11 +1,16 @@
 """Checks of a model's keywords."""
 
+import math
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from jaxdem_ac.checks import as_real, check_numbers, fits
 from jaxdem_ac.registry import suggest
+
+if TYPE_CHECKING:
+    from jax import Array
 
 DEFAULT_ARCHITECTURE = (42, 42, 42)
 COMPUTE_DTYPES = ("bfloat16", "float16", "float32")
@@ -32,27 +37,50 @@ def check_size(where: str, name: str, size: Any) -> int:
     return int(size)
 
 
-def check_flag(where: str, name: str, flag: Any) -> bool:
-    """Return a flag as a bool."""
-    if not isinstance(flag, bool | np.bool_):
-        raise TypeError(f"{where}: {name} is true or false; got {name}={flag!r}. Pass a bool.")
-    return bool(flag)
-
-
-def check_scale(where: str, name: str, scale: Any) -> float:
-    """Return a finite scale."""
-    if not isinstance(scale, int | float | np.number) or not np.isfinite(scale):
+def check_scale(where: str, name: str, scale: Any, compute_dtype: str | None = None) -> float:
+    """Return a scale that is finite, and not 0 unless it is 0, in the types of parameters and layers."""
+    number = as_real(scale)
+    if number is None or not fits(number) or not (compute_dtype is None or fits(number, compute_dtype)):
         raise ValueError(
-            f"{where}: {name} is a finite number; got {name}={scale!r}. The defaults are sqrt(2), 1 and 0.01."
+            f"{where}: {name} is a finite number; got {name}={scale!r:.60}. Choose one that single precision and "
+            "compute_dtype hold: the defaults are sqrt(2), 1 and 0.01."
         )
-    return float(scale)
+    return number
 
 
-def check_positive(where: str, name: str, value: Any) -> float:
-    """Return a finite number above 0."""
-    if isinstance(value, bool) or not isinstance(value, int | float | np.number) or not 0 < value < np.inf:
-        raise ValueError(f"{where}: {name} is above 0 and finite; got {name}={value!r}. Pass 0.5, say.")
-    return float(value)
+def check_std(where: str, name: str, value: Any) -> float:
+    """Return a standard deviation above 0 whose square, too, is neither 0 nor infinite."""
+    number = as_real(value)
+    if number is None or not number > 0 or not math.isfinite(number) or not fits(number**2):
+        raise ValueError(
+            f"{where}: {name} is above 0 and finite; got {name}={value!r:.60}. Pass 0.5, say: single precision has to "
+            "hold its square too."
+        )
+    return number
+
+
+def check_observation(where: str, observation: Any, size: int) -> "Array":
+    """Return observations as an array ``(..., O)`` of floats.
+
+    Raises
+    ------
+    TypeError
+        If they are no real numbers.
+    ValueError
+        If the last axis is not O wide, or there are none.
+    """
+    import jax.numpy as jnp
+
+    x = check_numbers(where, "observation", observation)
+    if x.ndim < 1 or x.shape[-1] != size:
+        got = f"{x.shape[-1]}, in shape {x.shape}" if x.ndim else "a scalar"
+        raise ValueError(
+            f"{where}: an observation has {size} numbers on its last axis; got {got}. Pass what it was built for, or "
+            "build it with another observation_space_size."
+        )
+    if 0 in x.shape:
+        raise ValueError(f"{where}: a batch holds at least one observation; got shape {x.shape}. Leave the call out.")
+    return x if jnp.issubdtype(x.dtype, jnp.floating) else x.astype(float)
 
 
 def check_architecture(where: str, name: str, architecture: Sequence[int] | None) -> tuple[int, ...]:

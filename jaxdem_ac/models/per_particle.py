@@ -15,7 +15,9 @@ from jaxdem_ac import registry
 from jaxdem_ac.action_spaces.contract import check_map
 from jaxdem_ac.action_spaces.free import Free
 from jaxdem_ac.action_spaces.squashed import Squashed, lift
+from jaxdem_ac.checks import check_flag
 from jaxdem_ac.models.base import action_space_name, registered_name
+from jaxdem_ac.models.checks import check_observation, check_size
 from jaxdem_ac.models.recurrent import split_carry
 from jaxdem_ac.registry import suggest
 
@@ -74,13 +76,17 @@ class PerParticle(nnx.Module):
         num_species: int | None = None,
         **model_kw: Any,
     ) -> None:
+        where = "PerParticle"
+        observation_space_size = check_size(where, "observation_space_size", observation_space_size)
+        action_space_size = check_size(where, "action_space_size", action_space_size)
+        num_particles = None if num_particles is None else check_size(where, "num_particles", num_particles)
+        num_species = None if num_species is None else check_size(where, "num_species", num_species)
         self.observation_space_size = observation_space_size
         self.action_space_size = action_space_size
         self.model, self.sharing = model, sharing
         # Hashable: the model's structure is static under `jax.jit`.
-        self.model_kw = tuple(
-            (name, tuple(value) if isinstance(value, list) else value) for name, value in model_kw.items()
-        )
+        self.model_kw = tuple((name, _frozen(value)) for name, value in model_kw.items())
+        model_kw = dict(self.model_kw)
         self.num_particles = num_particles
         self.by_feature = sharing == "species" and species is None and num_species is not None
         self.species = _species_of(sharing, num_particles, species, num_species)
@@ -88,11 +94,11 @@ class PerParticle(nnx.Module):
         if isinstance(action_space, str):
             action_space = registry.action_spaces.create(action_space)
         if action_space is not None:
-            check_map("PerParticle", action_space, action_space_size)
+            check_map(where, action_space, action_space_size)
         self._action_space: Any = nnx.data(action_space or Free())
-        if model_kw.get("discrete"):
+        if check_flag(where, "discrete", model_kw.get("discrete", False)):
             raise TypeError("PerParticle: actions are numbers; got discrete=True. Use the model itself.")
-        self.centralised_critic = bool(model_kw.get("centralised_critic"))
+        self.centralised_critic = check_flag(where, "centralised_critic", model_kw.get("centralised_critic", False))
         if self.centralised_critic and (self.by_feature or sharing == "independent"):
             raise ValueError(
                 "PerParticle: a centralised critic is shared, or one for each species of particles on an axis of their "
@@ -182,6 +188,7 @@ class PerParticle(nnx.Module):
         ValueError
             If the last axis is not O wide or the one before it not N.
         """
+        check_flag("PerParticle", "sequence", sequence)
         x = self._checked(x)
         graphdef, parameters = nnx.split(self.sets)
 
@@ -231,19 +238,19 @@ class PerParticle(nnx.Module):
         return tuple(jnp.sum(jnp.where(meant, answer, 0.0), axis=0) for answer in answers)
 
     def _checked(self, observation: ArrayLike) -> Array:
-        x = jnp.asarray(observation)
-        size, num = self.observation_space_size, len(self.species)
-        if x.ndim < 1 or x.shape[-1] != size:
-            raise ValueError(
-                f"PerParticle: an observation has {size} numbers on its last axis; got shape {x.shape}. Build the "
-                "model for what it sees."
-            )
+        x, num = check_observation("PerParticle", observation, self.observation_space_size), len(self.species)
         if self.num_sets > 1 and not self.by_feature and (x.ndim < 2 or x.shape[-2] != num):
             raise ValueError(
                 f"PerParticle: the last axis but one is the particles', N = {num}; got shape {x.shape}. Keep that "
                 "axis, or build the model with num_species and give the species as the last number of an observation."
             )
         return x
+
+
+def _frozen(value: Any) -> Any:
+    """Return lists and arrays as tuples."""
+    value = value.tolist() if isinstance(value, np.ndarray | Array) else value
+    return tuple(map(_frozen, value)) if isinstance(value, list) else value
 
 
 def _species_of(
@@ -261,14 +268,20 @@ def _species_of(
             raise ValueError("PerParticle: sharing='independent' needs num_particles; got None. Give N.")
         return tuple(range(num_particles))
     if species is None:
-        if num_species is None or num_species < 1:
+        if num_species is None:
             raise ValueError(
-                f"PerParticle: sharing='species' needs species, one for each particle; got num_species={num_species}. "
+                "PerParticle: sharing='species' needs species, one for each particle; got none. "
                 "Give species=[0, 0, 1, 1], say, or num_species where observations end with it."
             )
         return ()
-    found = tuple(int(number) for number in species)
-    if not found or set(found) != set(range(max(found) + 1)) or (num_species or max(found) + 1) != max(found) + 1:
+    kinds = list(species) if isinstance(species, list | tuple | np.ndarray) else []
+    if not kinds or not all(isinstance(kind, int | np.integer) and not isinstance(kind, bool) for kind in kinds):
+        raise ValueError(
+            f"PerParticle: species is a sequence of whole numbers, one for each particle; got species={species!r:.60}. "
+            "Give species=[0, 0, 1, 1], say."
+        )
+    found = tuple(map(int, kinds))
+    if set(found) != set(range(max(found) + 1)) or (num_species or max(found) + 1) != max(found) + 1:
         raise ValueError(
             f"PerParticle: species are numbered from 0, none left out; got species={list(found)[:20]}, "
             f"num_species={num_species}. Number them so."

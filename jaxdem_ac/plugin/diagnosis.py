@@ -14,7 +14,9 @@ from urllib.parse import unquote, urlparse
 
 from jaxdem_ac import registry
 from jaxdem_ac.plugin import autoload
-from jaxdem_ac.plugin.register import HOW_TO_GET, one_line, standing
+from jaxdem_ac.plugin.entry_points import unreadable_lists
+from jaxdem_ac.plugin.register import HOW_TO_GET, standing
+from jaxdem_ac.untrusted import attempt, one_line, printable
 
 _PACKAGES = (
     "jaxdem-ac",
@@ -47,13 +49,20 @@ def diagnose() -> dict[str, dict[str, Any]]:
         "registered in jaxdem": _registered_in_jaxdem(faults),
         "extras": _extras(),
     }
-    found["broken plugins"] = {
-        f"{problem.group}:{problem.name}": f"{problem.origin}: {problem.error}. Update or uninstall it."
-        for each in registry.REGISTRIES
-        for problem in each.problems
+    broken: dict[str, str] = {}
+    for problem in (problem for each in registry.REGISTRIES for problem in each.problems):
+        name = f"{problem.group}:{problem.name}"
+        # Of two that are called alike each is told.
+        before = f"{broken[name]} " if name in broken else ""
+        broken[name] = f"{before}{problem.origin}: {problem.error}. Update or uninstall it."
+    found["broken plugins"], found["faults"] = broken, faults
+    return {
+        section: {printable(name): _shown(value) for name, value in rows.items()} for section, rows in found.items()
     }
-    found["faults"] = faults
-    return found
+
+
+def _shown(value: Any) -> Any:
+    return printable(value) if isinstance(value, str) else value
 
 
 def _version(name: str) -> str:
@@ -67,9 +76,15 @@ def _devices(faults: dict[str, str]) -> dict[str, str]:
     """Return kind and memory of every device that JAX sees."""
     import jax
 
-    try:
-        devices = jax.devices()
-    except RuntimeError as error:
+    devices, error = attempt(jax.devices)
+    lists = unreadable_lists() if error is not None else {}
+    if lists:
+        named = "; ".join(f"{name}: {reason}" for name, reason in lists.items())
+        faults["devices"] = (
+            f"JAX reads every entry_points.txt; got one that it cannot, {named}. Uninstall that package."
+        )
+        return {}
+    if error is not None:
         asked = os.environ.get("JAX_PLATFORMS")
         faults["devices"] = (
             f"JAX finds no device; got {one_line(error)}. "

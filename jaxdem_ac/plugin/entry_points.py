@@ -9,10 +9,12 @@ import re
 import sys
 import warnings
 from collections.abc import Iterable
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from jaxdem_ac.plugin.register import HOST, WAITING, is_importing, one_line, register_found
+from jaxdem_ac.plugin.register import HOST, WAITING, is_importing, register_found
 from jaxdem_ac.registry import REGISTRIES, Problem, Registry, environments, normalize_key
+from jaxdem_ac.untrusted import attempt, class_name, one_line, printable
 
 if TYPE_CHECKING:
     from importlib.metadata import Distribution, EntryPoint
@@ -42,21 +44,14 @@ def discover(registry: Registry) -> None:
         taken.
     """
     entries, problems = _announced(registry.group)
-    known = {(normalize_key(entry.name), entry.target) for entry in registry.entries()}
+    known = {normalize_key(entry.name): entry.target for entry in registry.entries()}
     for entry in sorted(entries, key=_order):
-        ours = _normalize(_name(entry.dist)) == _OURS
-        if ours or (normalize_key(entry.name), f"{entry.module}:{entry.attr}") in known:
-            continue
-        if is_importing(entry.module):
-            # It imported JaxDEM, say, and its classes are not there yet: the next question asks again.
-            WAITING.add(entry.module)
-            registry.on_first_use(_complete)
-            continue
         origin = _name(entry.dist)
-        try:
-            registry.add(entry.name, _load(entry, registry), origin)
-        except (Exception, SystemExit) as error:
-            problems.append(Problem(registry.group, entry.name, origin, one_line(error)))
+        if _normalize(origin) == _OURS:
+            continue
+        _, error = attempt(partial(_add, registry, known, entry, origin))
+        if error is not None:
+            problems.append(Problem(registry.group, printable(entry.name), origin, one_line(error)))
     fresh = [problem for problem in dict.fromkeys(problems) if problem not in registry.problems]
     registry.problems.extend(fresh)
     # Last, because a warning may be made an error: by now every working plugin is in.
@@ -69,9 +64,24 @@ def discover(registry: Registry) -> None:
         )
 
 
+def _add(registry: Registry, known: dict[str, Any], entry: "EntryPoint", origin: str) -> None:
+    """Add what an entry point announces, unless it is known or being imported; raises what its code does."""
+    if entry.pattern.match(entry.value) is None:
+        raise ValueError(f"an entry point is a reference, module:Class; got {entry.value!r}")
+    target = known.get(normalize_key(entry.name))
+    if type(target) is str and target == f"{entry.module}:{entry.attr}":
+        return
+    if is_importing(entry.module):
+        # It imported JaxDEM, say, and its classes are not there yet: the next question asks again.
+        WAITING.add(entry.module)
+        registry.on_first_use(_complete)
+        return
+    registry.add(entry.name, _load(entry, registry), origin)
+
+
 def known_names(registry: Registry) -> list[str]:
     """Return the sorted names in a registry and those that plugins announce for it, loading none of them."""
-    announced = [entry.name for entry in _announced(registry.group)[0]]
+    announced = [entry.name for entry in _announced(registry.group)[0] if entry.name.isprintable()]
     return sorted({normalize_key(name): name for name in [*announced, *registry.held()]}.values(), key=str.lower)
 
 
@@ -92,6 +102,18 @@ def _announced(group: str) -> "tuple[list[EntryPoint], list[Problem]]":
         return _announced_one_by_one(group, metadata.distributions())
 
 
+def unreadable_lists() -> dict[str, str]:
+    """Return the distributions whose entry_points.txt cannot be read, and why: JAX cannot start beside one."""
+    from importlib import metadata
+
+    found = {}
+    for distribution in metadata.distributions():
+        _, error = attempt(lambda each=distribution: list(each.entry_points))  # type: ignore[misc]
+        if error is not None:
+            found[_name(distribution)] = one_line(error)
+    return found
+
+
 def _announced_one_by_one(
     group: str, distributions: "Iterable[Distribution]"
 ) -> "tuple[list[EntryPoint], list[Problem]]":
@@ -101,7 +123,7 @@ def _announced_one_by_one(
         try:
             found = list(distribution.entry_points.select(group=group))
         except Exception as error:
-            if _mentions(distribution, group):
+            if _may_mention(distribution, group):
                 problems.append(Problem(group, "entry_points.txt", _name(distribution), one_line(error)))
             continue
         if found:
@@ -112,8 +134,8 @@ def _announced_one_by_one(
 
 def _load(entry: "EntryPoint", registry: Registry) -> Any:
     loaded = entry.load()
-    if not isinstance(loaded, type):
-        raise TypeError(f"a plugin is a class; got {entry.value} of type {type(loaded).__name__}.")
+    if not issubclass(type(loaded), type):
+        raise TypeError(f"a plugin is a class; got {entry.value} of type {class_name(type(loaded))}.")
     rl = sys.modules.get(HOST)
     if registry is environments and rl is not None and issubclass(loaded, rl.Environment):
         # Written for JaxDEM: here it stands as its own environments do.
@@ -123,18 +145,16 @@ def _load(entry: "EntryPoint", registry: Registry) -> Any:
     return loaded
 
 
-def _mentions(distribution: "Distribution", group: str) -> bool:
-    try:
-        return group in (distribution.read_text("entry_points.txt") or "")
-    except Exception:
-        return False
+def _may_mention(distribution: "Distribution", group: str) -> bool:
+    """Return whether a list that cannot be read is about `group`; one whose text cannot be read may be."""
+    text, error = attempt(lambda: distribution.read_text("entry_points.txt"))
+    return error is not None or group in (text or "")
 
 
 def _name(distribution: "Distribution | None") -> str:
-    try:
-        return (distribution and distribution.metadata["Name"]) or UNKNOWN
-    except Exception:
-        return UNKNOWN
+    """Return the name of a distribution as it may be shown."""
+    name, _ = attempt(lambda: distribution and distribution.metadata["Name"])
+    return printable(str(name)) if name else UNKNOWN
 
 
 def _normalize(name: str) -> str:

@@ -6,8 +6,9 @@ from functools import partial
 from types import ModuleType
 from typing import Any
 
-from jaxdem_ac.plugin.register import HOST, HOW_TO_GET, one_line
+from jaxdem_ac.plugin.register import HOST, HOW_TO_GET
 from jaxdem_ac.registry import REGISTRIES, Entry, Registry, action_spaces, environments, models, normalize_key, suggest
+from jaxdem_ac.untrusted import attempt, attribute, class_name, one_line, printable
 
 PREFIX = "jaxdem"
 
@@ -33,12 +34,13 @@ def import_host(where: str) -> ModuleType:
     ImportError
         If it cannot be imported; the message says how to get it.
     """
-    try:
-        return importlib.import_module(HOST)
-    except Exception as error:
+    module, error = attempt(partial(importlib.import_module, HOST))
+    if error is not None:
         raise ImportError(
             f"{where}: JaxDEM has to be importable; got {one_line(error)}. Get it: {HOW_TO_GET}"
         ) from error
+    found: ModuleType = module
+    return found
 
 
 def entries(registry: Registry) -> list[Entry]:
@@ -50,11 +52,12 @@ def entries(registry: Registry) -> list[Entry]:
         If JaxDEM cannot be imported.
     """
     root: Any = getattr(import_host(registry.kind), _ROOTS[registry.kind])
-    ours = {getattr(made, "host_class", made) for made in (entry.load() for entry in registry.entries())}
+    # By identity: a class of a plugin's may not be hashed or compared.
+    ours = {id(attribute(made, "host_class", made)) for made in (entry.load() for entry in registry.entries())}
     classes = {
         _name(key, cls): cls
         for key, cls in root._registry.items()
-        if key and cls is not root and getattr(cls, "guest_of", cls) not in ours
+        if key and cls is not root and id(attribute(cls, "guest_of", cls)) not in ours
     }
     return [_entry(registry, name, classes[name]) for name in sorted(classes, key=str.lower)]
 
@@ -78,11 +81,12 @@ def find(registry: Registry, name: str) -> Entry:
 
 def _name(key: str, cls: type[Any]) -> str:
     """Return the name that its class was registered with: a key has lost its capitals."""
-    return cls.__name__ if normalize_key(cls.__name__) == normalize_key(key) else key
+    name = class_name(cls)
+    return name if normalize_key(name) == normalize_key(key) else printable(key)
 
 
 def _entry(registry: Registry, name: str, cls: type[Any]) -> Entry:
-    package = cls.__module__.partition(".")[0]
+    package = printable(str(attribute(cls, "__module__", ""))).partition(".")[0]
     target: Any = cls
     if registry is environments:
         from jaxdem_ac.plugin.hosted import hosted

@@ -15,8 +15,8 @@ from jaxdem_ac.environments.base import Environment, Timestep
 from jaxdem_ac.environments.checks import check_whole
 from jaxdem_ac.plugin.dependence import depends_on, unchanged
 from jaxdem_ac.plugin.physics import as_particles
-from jaxdem_ac.plugin.register import one_line
 from jaxdem_ac.registry import check_keywords, normalize_key
+from jaxdem_ac.untrusted import one_line
 
 Success = Callable[[Any], Array]
 
@@ -201,6 +201,7 @@ class HostedEnvironment(Environment):
         action : Array, (N, D)
             As its own step takes it.
         """
+        self.check_state(state)
         self.check_action(action)
         cls = self.cls
 

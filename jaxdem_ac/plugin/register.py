@@ -11,11 +11,13 @@ import sys
 import threading
 import warnings
 from collections.abc import Sequence
+from functools import partial
 from importlib.machinery import ModuleSpec
 from types import ModuleType
 from typing import Any
 
-from jaxdem_ac.registry import Registry, action_spaces, environments, models, normalize_key
+from jaxdem_ac.registry import Entry, Registry, action_spaces, environments, models, normalize_key
+from jaxdem_ac.untrusted import attempt, attribute, one_line
 
 HOW_TO_GET = 'pip install "JaxDEM @ git+https://github.com/cdelv/JaxDEM" tqdm'
 """JaxDEM is not on the package index; of its heavy extra `rl` only tqdm is missing beside what we need ourselves."""
@@ -46,16 +48,21 @@ def register(*, replace: bool = False) -> None:
     ------
     ImportError
         If JaxDEM cannot be imported.
+    TypeError
+        If `replace` is no flag.
 
     Warns
     -----
     RuntimeWarning
         Once, if this JaxDEM lacks what is needed or refuses a class; everything else is registered.
     """
+    # Not above: NumPy is not imported with this package.
+    from jaxdem_ac.checks import check_flag
+
+    check_flag("register", "replace", replace)
     _remove_hook()
-    try:
-        rl = importlib.import_module(HOST)
-    except Exception as error:
+    rl, error = attempt(partial(importlib.import_module, HOST))
+    if error is not None:
         install_hook()
         raise ImportError(
             f"register: JaxDEM has to be importable; got {one_line(error)}. Get it: {HOW_TO_GET}"
@@ -69,11 +76,6 @@ def register(*, replace: bool = False) -> None:
             RuntimeWarning,
             stacklevel=2,
         )
-
-
-def one_line(error: BaseException) -> str:
-    """Return the kind and the message of `error` in one line that a full stop can follow."""
-    return f"{type(error).__name__}: {' '.join(str(error).split())}".rstrip(".: ")
 
 
 def register_found() -> None:
@@ -118,13 +120,15 @@ def _fill(rl: ModuleType, root_name: str, registry: Registry, replace: bool) -> 
         return [f"{root_name} has no {name}" for name in missing]
     problems = []
     for entry in registry.entries():
-        try:
-            name = entry.name.removeprefix(registry.prefix)
-            loaded = entry.load()
-            _register_class(root, name, _as_hosts(name, loaded) if registry is environments else loaded, replace)
-        except Exception as error:
+        _, error = attempt(partial(_put_entry, root, registry, entry, replace))
+        if error is not None:
             problems.append(f"{entry.name}: {one_line(error)}")
     return problems
+
+
+def _put_entry(root: Any, registry: Registry, entry: Entry, replace: bool) -> None:
+    name, loaded = entry.name.removeprefix(registry.prefix), entry.load()
+    _register_class(root, name, _as_hosts(name, loaded) if registry is environments else loaded, replace)
 
 
 def _as_hosts(name: str, made: Any) -> type[Any]:
@@ -182,7 +186,7 @@ def standing() -> dict[str, list[str]]:
 
 def _is_of(made: Any, holder: type[Any] | None) -> bool:
     """Return whether a class in the host is one of ours, or its adapter."""
-    return holder is not None and getattr(holder, "guest_of", holder) is getattr(made, "host_class", made)
+    return holder is not None and attribute(holder, "guest_of", holder) is attribute(made, "host_class", made)
 
 
 def _holder(root: Any, name: str) -> type[Any] | None:
@@ -212,7 +216,7 @@ def is_importing(name: str) -> bool:
     """Return whether the module, or a package that holds it, is being imported at this moment."""
     parts = name.split(".")
     modules = [sys.modules.get(".".join(parts[: length + 1])) for length in range(len(parts))]
-    return any(getattr(getattr(module, "__spec__", None), "_initializing", False) for module in modules)
+    return any(attribute(attribute(each, "__spec__", None), "_initializing", False) is True for each in modules)
 
 
 def _hooks() -> list[Any]:

@@ -11,6 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
+from jaxdem_ac.checks import check_count, check_flag
 from jaxdem_ac.environments.base import (
     Environment,
     check_is_environment,
@@ -106,14 +107,17 @@ def evaluate(
     Raises
     ------
     ValueError
-        If `num_episodes` is below 2, or an episode has not ended after `max_decisions`.
+        If `num_episodes` is below 2, `max_decisions` below 1, or an episode has not ended after those; or if an action
+        has another shape.
     TypeError
-        If `environment`, `policy` or `key` is something else.
+        If `environment`, `policy`, `key` or `sample` is something else.
     FloatingPointError
         If a reward or a success figure is not finite; the message names the first episode.
     """
     if isinstance(num_episodes, bool) or not isinstance(num_episodes, int) or num_episodes < 2:
         raise ValueError(f"evaluate: num_episodes is at least 2; got num_episodes={num_episodes!r}. Raise it.")
+    sample = check_flag("evaluate", "sample", sample)
+    check_count("evaluate", "max_decisions", max_decisions)
     check_is_environment("evaluate", environment)
     check_key("evaluate", key)
     policy = acting("evaluate", policy, environment)
@@ -155,7 +159,7 @@ def _play_episodes(
     def body(carry: tuple[Any, ...]) -> tuple[Any, ...]:
         state, memory, success, total, ended, overflow, count = carry
         key_action = jax.random.fold_in(key_play, count) if sample else None
-        action, memory = act(policy, state.observation, memory, key_action)
+        action, memory = act("evaluate", policy, state.observation, memory, key_action, environment.action_size)
         state, timestep = step_batch(environment, state, action)
         # An episode that has ended plays on, unseen, until the last one has.
         total = jnp.where(ended[:, None], total, total + jnp.stack([jnp.mean(timestep.reward, -1), one], -1))

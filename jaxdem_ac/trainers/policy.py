@@ -5,13 +5,15 @@ from typing import Any, Self
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from flax import nnx
 from jax import Array
 from jax.typing import ArrayLike
 
+from jaxdem_ac.checks import check_function, check_numbers
 from jaxdem_ac.environments.base import Environment
 from jaxdem_ac.models import recurrent
-from jaxdem_ac.models.checks import check_key
+from jaxdem_ac.models.checks import check_key, check_observation
 from jaxdem_ac.models.policy import sample_raw, to_action
 from jaxdem_ac.models.recurrent import Carry
 from jaxdem_ac.models.structure import split_model
@@ -104,7 +106,18 @@ class Policy:
         return _step(self, observation, self._carry_for(observation, None, "policy.step(observation, carry)"), key)[0]
 
     def initial_carry(self, leading_shape: tuple[int, ...] = ()) -> Carry:
-        """Return the carry that episodes begin with, for observations ``(*leading_shape, O)``."""
+        """Return the carry that episodes begin with, for observations ``(*leading_shape, O)``.
+
+        Raises
+        ------
+        TypeError
+            If the shape is no tuple of whole numbers.
+        """
+        if not isinstance(leading_shape, tuple) or not all(isinstance(size, int) for size in leading_shape):
+            raise TypeError(
+                f"policy.initial_carry: leading_shape is a tuple of whole numbers; got {leading_shape!r:.60}. Pass "
+                "observation.shape[:-1]."
+            )
         shape = (*leading_shape, self.observation_size)
         return recurrent.initial_carry(self.graphdef, (self.model_state,), self.blank, shape)
 
@@ -141,12 +154,24 @@ class Policy:
             Leaves ``(E, ...)``.
         done : array, (E,) of bool
             With any leading axes that the carry has too.
+
+        Raises
+        ------
+        ValueError
+            If `done` is something else.
         """
         one, some = jax.tree.leaves(self.blank), jax.tree.leaves(carry)
         if not one:
             return carry
-        fresh = self.initial_carry(some[0].shape[: some[0].ndim - one[0].ndim])
-        return recurrent.restarted(carry, fresh, jnp.asarray(done, bool))
+        leading = some[0].shape[: some[0].ndim - one[0].ndim]
+        flags = np.asarray(done) if isinstance(done, list | tuple | bool) else done
+        shape, kind = getattr(flags, "shape", None), getattr(flags, "dtype", None)
+        if str(kind) != "bool" or shape != leading[: len(shape or ())]:
+            raise ValueError(
+                f"policy.restart: done is an array of flags with leading axes of the carry, {leading}; got "
+                f"{type(done).__name__} of {kind} in shape {shape}. Pass terminated | truncated."
+            )
+        return recurrent.restarted(carry, self.initial_carry(leading), jnp.asarray(flags))
 
     def value(self, observation: ArrayLike, carry: Carry = None) -> Array:
         """Return the value V of observations ``(..., O)``: the discounted sum of rewards to come; ``(...)``.
@@ -174,7 +199,7 @@ class Policy:
                 "carry = policy.initial_carry(observation.shape[:-1])."
             )
         expected = [(*leading, *leaf.shape) for leaf in jax.tree.leaves(self.blank)]
-        found = [jnp.shape(leaf) for leaf in jax.tree.leaves(carry)]
+        found = [np.shape(leaf) for leaf in jax.tree.leaves(carry)]
         if found != expected:
             raise ValueError(
                 f"policy: a carry begins with the axes of the observation; got carry shapes {found} for {leading}. "
@@ -185,13 +210,7 @@ class Policy:
     def _checked(self, observation: ArrayLike, key: Array | None = None) -> Array:
         if key is not None:
             check_key("policy", key)
-        observation = jnp.asarray(observation)
-        if observation.ndim < 1 or observation.shape[-1] != self.observation_size:
-            raise ValueError(
-                f"policy: an observation has {self.observation_size} numbers on its last axis; got shape "
-                f"{observation.shape}. Use the environment that the policy was trained in."
-            )
-        return observation
+        return check_observation("policy", observation, self.observation_size)
 
 
 @jax.jit
@@ -228,6 +247,8 @@ def acting(where: str, policy: Any, environment: Environment) -> Any:
             f"{where}: what acts is a model, a policy or a function (observation, key); got {policy!r:.60}. "
             "Build a model with make_model, or load a policy with load_policy."
         )
+    if not hasattr(policy, "initial_carry"):
+        check_function(where, "what acts", policy, "observation", "key")
     return as_pytree(policy)
 
 
@@ -244,12 +265,27 @@ def begin(policy: Any, leading_shape: tuple[int, ...]) -> Any:
     return policy.initial_carry(leading_shape) if hasattr(policy, "initial_carry") else ()
 
 
-def act(policy: Any, observation: Array, carry: Any, key: Array | None) -> tuple[Array, Any]:
-    """Return the action of a policy or of a function, and the carry."""
+def act(where: str, policy: Any, observation: Array, carry: Any, key: Array | None, size: int) -> tuple[Array, Any]:
+    """Return the action of a policy or of a function, ``(..., D)`` for observations ``(..., O)``, and the carry.
+
+    Raises
+    ------
+    TypeError
+        If a function returns something else than real numbers.
+    ValueError
+        If the action has another shape; D is `size`.
+    """
     if hasattr(policy, "initial_carry"):
-        acted: tuple[Array, Any] = policy.step(observation, carry, key)
-        return acted
-    return policy(observation, key), carry
+        action, carry = policy.step(observation, carry, key)
+    else:
+        action = policy(observation, key)
+    action, expected = check_numbers(where, "action", action), (*observation.shape[:-1], size)
+    if action.shape != expected:
+        raise ValueError(
+            f"{where}: an action has shape {expected}, for observations {observation.shape}; got shape {action.shape}. "
+            "Return one for each observation."
+        )
+    return action, carry
 
 
 def restart(policy: Any, carry: Any, done: Array) -> Any:

@@ -2,8 +2,7 @@
 
 import json
 import os
-import zipfile
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -13,18 +12,23 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
+from jaxdem_ac.checks import check_count, check_flag, check_seed
 from jaxdem_ac.dem.particles import Particles
 from jaxdem_ac.dem.world import World
 from jaxdem_ac.environments import make_environment
-from jaxdem_ac.environments.base import Environment, Timestep, play_with_room
+from jaxdem_ac.environments.base import Environment, Timestep, check_is_environment, play_with_room
+from jaxdem_ac.models.checks import check_key
 from jaxdem_ac.trainers.checkpoint import build_environment, load_policy
 from jaxdem_ac.trainers.folder import single
 from jaxdem_ac.trainers.policy import act, acting, begin
+from jaxdem_ac.trainers.recording_checks import check_recording, read_world
+from jaxdem_ac.untrusted import one_line
 
 FORMAT = 1
 EPISODE = "episode.npz"
 
 # Arrays of a recording that are its own, beside those of particles and world.
+_TEXTS = ("env", "env_kw", "seed", "decision_time")
 _ARRAYS = ("targets", "observation", "action", "reward", "value", "success")
 # Only where a task has one, and not in files that were written before there was one.
 _TARGET_RADIUS = "target_radius"
@@ -62,6 +66,10 @@ def play(environment: Environment, policy: Any, key: Array, num_steps: int, samp
     sample : bool
         Whether actions are sampled; else they are the policy's mode.
     """
+    check_is_environment("record", environment)
+    check_key("record", key)
+    sample = check_flag("record", "sample", sample)
+    check_count("record", "num_steps", num_steps)
     policy = acting("record", policy, environment)
 
     def overflow(played: Played) -> Any:
@@ -78,7 +86,7 @@ def _play(environment: Environment, policy: Any, key: Array, num_steps: int, sam
         state, carry = now
         seen = state.observation
         value = policy.value(seen, carry) if hasattr(policy, "value") else jnp.full(seen.shape[:-1], jnp.nan)
-        action, carry = act(policy, seen, carry, key_action if sample else None)
+        action, carry = act("record", policy, seen, carry, key_action if sample else None, environment.action_size)
         state, timestep = environment.step(state, action)
         return (state, carry), (state, action, value, timestep)
 
@@ -120,6 +128,10 @@ class Recording:
     target_radius: Array | None = None
     """How near a target has to be come to, ``(M,)``, length; None where a particle's own radius says it."""
 
+    def __post_init__(self) -> None:
+        """Raise TypeError or ValueError unless everything fits together."""
+        check_recording(self)
+
     @property
     def num_decisions(self) -> int:
         """T."""
@@ -130,9 +142,13 @@ class Recording:
 
         Raises
         ------
+        TypeError
+            If it is no whole number.
         IndexError
             If there is no such frame.
         """
+        if isinstance(number, bool) or not isinstance(number, int | np.integer):
+            raise TypeError(f"Recording.frame: a frame is a whole number; got {number!r:.60}. Pass an int.")
         if not 0 <= number <= self.num_decisions:
             raise IndexError(
                 f"Recording.frame: frames are 0 to {self.num_decisions}; got {number}. Choose one of them."
@@ -152,7 +168,7 @@ class Recording:
         path = Path(path)
         about: dict[str, Any] = {
             "format": FORMAT,
-            **{name: getattr(self, name) for name in ("env", "env_kw", "seed", "decision_time")},
+            **{name: getattr(self, name) for name in _TEXTS},
         }
         arrays: dict[str, Any] = {name: np.asarray(getattr(self, name)) for name in _ARRAYS}
         arrays |= {
@@ -191,35 +207,35 @@ class Recording:
         if not path.is_file():
             raise FileNotFoundError(f"load: a recording is a file; got {str(path)!r}. Make one: jaxdem-ac record RUN.")
         try:
-            with np.load(path, allow_pickle=False) as stored:
+            with path.open("rb") as file, np.load(file, allow_pickle=False) as stored:
                 arrays = {name: stored[name] for name in stored.files}
             about = json.loads(str(arrays.pop("about")))
-            if about["format"] != FORMAT:
-                raise ValueError(f"this version reads format {FORMAT}, got {about['format']}")
-            particles = Particles(**{item.name: arrays[f"particles.{item.name}"] for item in fields(Particles)})
-            world = None
-            if "world" in about:
-                box: dict[str, Any] = {
-                    name.removeprefix("world."): jnp.asarray(array)
-                    for name, array in arrays.items()
-                    if name.startswith("world.")
-                }
-                world = World(**box, **about["world"])
-            kept = {name: jnp.asarray(arrays[name]) for name in _ARRAYS}
-            kept |= {name: jnp.asarray(arrays[name]) for name in (_TARGET_RADIUS,) if name in arrays}
-            return cls(
-                about["env"],
-                about["env_kw"],
-                about["seed"],
-                about["decision_time"],
-                jax.tree.map(jnp.asarray, particles),
-                world,
-                **kept,
-            )
-        except (ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile) as error:
-            raise ValueError(
-                f"load: {str(path)!r} is not a recording of this version; got {error}. Make it again: jaxdem-ac record."
-            ) from error
+            if not isinstance(about, dict) or about.get("format") != FORMAT:
+                got = about.get("format") if isinstance(about, dict) else type(about).__name__
+                raise ValueError(f"this version reads format {FORMAT}, got {got}")
+            return _recording_of(about, arrays)
+        except OSError:
+            raise
+        except KeyError as error:
+            got = f"nothing under the name {error.args[0]!r}" if error.args else "no such name"
+        except Exception as error:
+            got = one_line(error).removeprefix("ValueError: ")
+        raise ValueError(
+            f"load: {str(path)!r} is not a recording of this version; got {got}. Make it again: jaxdem-ac record."
+        )
+
+
+def _recording_of(about: dict[str, Any], arrays: dict[str, Any]) -> Recording:
+    """Return the recording that a file's text and arrays make, or raise whatever is wrong with them."""
+    found: dict[str, Any] = {name: about[name] for name in _TEXTS}
+    particles = Particles(**{item.name: arrays[f"particles.{item.name}"] for item in fields(Particles)})
+    kept = {name: arrays[name] for name in _ARRAYS}
+    kept |= {name: arrays[name] for name in (_TARGET_RADIUS,) if name in arrays}
+    world = read_world(about["world"], arrays) if "world" in about else None
+    # Checked as they stand in the file, before JAX makes its own types of them.
+    made = Recording(**found, particles=particles, world=world, **kept)
+    ours: dict[str, Any] = {name: jnp.asarray(array) for name, array in kept.items()}
+    return replace(made, particles=jax.tree.map(jnp.asarray, particles), **ours)
 
 
 def _is_static(item: Any) -> bool:
@@ -259,10 +275,11 @@ def record_episode(
     TypeError
         If states of the environment have no particles.
     """
+    if not isinstance(env_kw, dict):
+        raise TypeError(f"record: env_kw is a dict of keywords; got {type(env_kw).__name__}. Pass one.")
+    seed = check_seed("record", seed)
     environment = make_environment(env, **env_kw)
-    length = environment.episode_length if decisions is None else decisions
-    if isinstance(length, bool) or not isinstance(length, int) or length < 1:
-        raise ValueError(f"record: decisions is a whole number from 1; got decisions={decisions!r}. Raise it.")
+    length = environment.episode_length if decisions is None else check_count("record", "decisions", decisions)
     played = play(environment, policy, jax.random.key(seed), length, sample)
     states, timestep = played.states, played.timestep
     if not hasattr(states, "particles"):

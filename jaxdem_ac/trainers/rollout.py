@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 from jax import Array
 
+from jaxdem_ac.checks import check_count
 from jaxdem_ac.environments.base import (
     Environment,
     Timestep,
@@ -110,8 +111,7 @@ def rollout(
     there ``info["overflow"]`` is not 0.
     """
     for name, value in (("num_steps", num_steps), ("num_envs", num_envs)):
-        if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-            raise ValueError(f"rollout: {name} is a whole number from 1; got {name}={value!r}. Raise it.")
+        check_count("rollout", name, value)
     check_is_environment("rollout", environment)
     check_key("rollout", key)
     if isinstance(model, str) and model != "random":
@@ -138,7 +138,7 @@ def _rollout(environment: Environment, policy: Any, key: Array, num_steps: int, 
         if policy is None:
             action = random_action(key_action, environment, num_envs)
         else:
-            action, carry = act(policy, observation, carry, key_action)
+            action, carry = act("rollout", policy, observation, carry, key_action, environment.action_size)
         state, timestep = play_step(environment, state, action, key_done)
         carry = restart(policy, carry, timestep.terminated | timestep.truncated)
         return (state, carry), Trajectory(

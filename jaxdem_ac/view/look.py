@@ -4,6 +4,7 @@ import math
 from dataclasses import dataclass
 from typing import Any, Literal, Self
 
+from jaxdem_ac.checks import check_flag
 from jaxdem_ac.registry import check_keywords
 from jaxdem_ac.view.camera import ABOVE, Camera
 
@@ -42,6 +43,8 @@ class Look:
 
     def __post_init__(self) -> None:
         """Check every field, once."""
+        for name in ("heading", "forces"):
+            check_flag("render", name, getattr(self, name))
         for name, least in (("every", 1), ("size", 64), ("frames", 1)):
             value = getattr(self, name)
             if name == "every" and value is None:

@@ -1,6 +1,7 @@
 """Pictures of a run, of a policy as it plays, of a recording, and of the engine alone."""
 
 import base64
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,12 +12,14 @@ import numpy as np
 from flax import nnx
 from jax import Array
 
+from jaxdem_ac.checks import as_real, check_count, check_flag, check_seed
 from jaxdem_ac.dem.particles import Particles
 from jaxdem_ac.dem.world import World
-from jaxdem_ac.environments.base import Environment
+from jaxdem_ac.environments.base import Environment, check_is_environment
+from jaxdem_ac.models.checks import check_key
 from jaxdem_ac.trainers.checkpoint import build_environment, load_policy
 from jaxdem_ac.trainers.folder import read_metrics, single
-from jaxdem_ac.trainers.policy import Policy
+from jaxdem_ac.trainers.policy import Policy, acting
 from jaxdem_ac.trainers.recording import Recording, play
 from jaxdem_ac.trainers.rollout import random_action
 from jaxdem_ac.view.curves import plot_learning_curve
@@ -95,13 +98,16 @@ def render(
         If an option is out of its range, or the path ends otherwise.
     """
     options, target = Look.of(**look), _checked_path(path)
+    check_is_environment("render", environment)
     key = jax.random.key(0) if key is None else key
+    check_key("render", key)
     episode = played_episode(environment, policy, key, decisions, sample=sample)
     return _draw(episode, target, options)
 
 
 def render_recording(recording: Recording, path: str | Path, **look: Any) -> Picture:
     """Draw what has been recorded; as :func:`render`."""
+    _check_kind("recording", recording, Recording)
     options, target = Look.of(**look), _checked_path(path)
     return _draw(Episode.of_recording(recording), target, options)
 
@@ -122,6 +128,11 @@ def render_particles(
     **look
         As in :func:`render`.
     """
+    _check_kind("world", world, World)
+    _check_kind("particles", particles, Particles)
+    step = as_real(time_step)
+    if step is None or not 0 <= step < math.inf:
+        raise ValueError(f"render: time_step is a number from 0; got time_step={time_step!r:.60}. Pass a float.")
     options, target = Look.of(**look), _checked_path(path)
     return _draw(Episode.of_particles(world, particles, time_step), target, options)
 
@@ -169,7 +180,7 @@ def render_run(
     ImportError
         If the extra ``view`` is not installed.
     """
-    options, files = Look.of(**look), _files(formats)
+    options, files, seed = Look.of(**look), _files(formats), check_seed("render", seed)
     run_dir = Path(run_dir)
     config = single(run_dir)
     folder = run_dir if out is None else Path(out)
@@ -193,6 +204,7 @@ def render_recorded(
     recording: Recording, folder: str | Path, formats: Sequence[str] = ("gif", "png"), **look: Any
 ) -> list[Path]:
     """Draw what has been recorded into a folder; as :func:`render_run`."""
+    _check_kind("recording", recording, Recording)
     options, files, folder = Look.of(**look), _files(formats), Path(folder)
     if "curve" in files:
         raise ValueError("render: a recording has no learning curve; got format='curve'. Leave it out, or name a run.")
@@ -228,9 +240,8 @@ def played_episode(
         If `decisions` is no whole number from 1, or `policy` another string than "random".
     """
     length = environment.episode_length if decisions is None else decisions
-    if isinstance(length, bool) or not isinstance(length, int) or length < 1:
-        raise ValueError(f"render: decisions is a whole number from 1; got decisions={length!r}. Raise it.")
-    sample = sample or isinstance(policy, str)
+    check_count("render", "decisions", length)
+    sample = check_flag("render", "sample", sample) or isinstance(policy, str)
     played = play(environment, _acting(policy, environment), key, length, sample)
     timestep = played.timestep
     ends = np.asarray(timestep.terminated | timestep.truncated)
@@ -245,7 +256,7 @@ def _acting(policy: Any, environment: Environment) -> Any:
     if isinstance(policy, nnx.Module):
         return Policy.of(policy, environment)
     if not isinstance(policy, str):
-        return policy
+        return acting("render", policy, environment)
     if policy != "random":
         raise ValueError(f"render: policy acts or is 'random'; got {policy!r}. Build one with make_model.")
 
@@ -255,10 +266,19 @@ def _acting(policy: Any, environment: Environment) -> Any:
     return anything
 
 
+def _check_kind(name: str, value: Any, kind: type) -> None:
+    if not isinstance(value, kind):
+        raise TypeError(
+            f"render: {name} is a {kind.__name__}; got {name}={value!r:.60}. Pass one, and render(environment) to play."
+        )
+
+
 def _files(formats: Sequence[str]) -> dict[str, str]:
     """Return the names of the files of formats, which are checked with what they need."""
+    if isinstance(formats, str) or not np.iterable(formats):
+        raise TypeError(f"render: formats are a sequence of names; got formats={formats!r:.60}. Pass ['gif'], say.")
     for name in formats:
-        if name not in FORMATS:
+        if not isinstance(name, str) or name not in FORMATS:
             raise ValueError(f"render: a format is one of {', '.join(FORMATS)}; got format={name!r}. Choose some.")
     if not formats:
         raise ValueError(f"render: something is drawn; got no format. Choose some of {', '.join(FORMATS)}.")

@@ -207,6 +207,70 @@ def test_what_is_returned_is_the_callers_own() -> None:
     assert env.state()[0] == 2.0
 
 
+def test_what_is_written_into_an_observation_an_action_or_a_picture_changes_nothing_else() -> None:
+    canvas = np.zeros((2, 2, 3), np.uint8)
+    env = ac.make_parallel_env(Walk(), action_space="Free", draw=lambda environment, state: canvas)
+    seen, infos = env.reset(seed=0)
+    state = env.state()
+    seen["particle_0"][:] = 99
+    infos["particle_0"]["mine"] = 1
+    np.testing.assert_array_equal(env.state(), state)
+    actions = moves(1, 2)
+    seen, _, _, _, infos = env.step(actions)
+    state = env.state()
+    seen["particle_1"][:] = 99
+    actions["particle_0"][:] = 99
+    infos["particle_0"]["success"] = 99.0
+    assert infos["particle_1"]["success"] < 1
+    np.testing.assert_array_equal(env.state(), state)
+    np.testing.assert_array_equal(np.asarray(env.swarms.state.observation)[0, :, 0], [1, 2])
+    env.render()[:] = 7  # type: ignore[index]
+    assert not canvas.any()
+    env.state()[:] = 99
+    np.testing.assert_array_equal(env.state(), state)
+
+
+@pytest.mark.parametrize("seed", ["1", 1.5, -1, True], ids=str)
+def test_a_seed_that_is_none(seed: Any) -> None:
+    for env in (walk(), ac.make_gym_env(Walk()), ac.make_vector_env(Walk())):
+        with pytest.raises(ValueError, match=r"reset: seed is a whole number from 0; got seed="):
+            env.reset(seed=seed)
+        env.reset(seed=0)
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("bad", ["0.5", True, 1j, None, 1e39, object()], ids=str)
+def test_what_is_no_number_is_no_action(bad: Any) -> None:
+    one, many, few = walk(), ac.make_gym_env(Walk(), action_space="Free"), ac.make_vector_env(Walk())
+    for env in (one, many, few):
+        env.reset(seed=0)
+    with pytest.raises(ValueError, match=r"got particle_0"):
+        one.step({**moves(1, 1), "particle_0": [bad]})
+    for env in (many, few):
+        with pytest.raises(ValueError, match=r"step: (actions are numbers|every action is finite)"):
+            env.step(np.full(env.action_space.shape, bad))  # type: ignore[arg-type]
+    with pytest.raises(TypeError, match=r"actions are a dict, one of each agent; got NoneType"):
+        one.step(None)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("keywords", "word"),
+    [
+        ({"advised": "no"}, "advised is true or false"),
+        ({"draw": 3}, "draw is a function"),
+        ({"draw": lambda state: state}, r"draw is a function \(environment, state\)"),
+        ({"action_space_kw": [1]}, "action_space_kw is a dict"),
+        ({"action_space": 3}, "an action space is Box, MaxNorm or Free here; got int"),
+    ],
+)
+def test_an_option_of_another_type(keywords: dict[str, Any], word: str) -> None:
+    with pytest.raises(TypeError, match=word):
+        ac.make_parallel_env(Walk(), **keywords)
+    for name in ("view", "autoreset_mode"):
+        with pytest.raises(ValueError, match=rf"{name} is '"):
+            ac.make_vector_env(Walk(), **{name: []})
+
+
 def test_a_picture_is_drawn_by_who_brings_a_brush() -> None:
     def draw(environment: Walk, state: Any) -> Any:
         return jnp.full((4, 5, 3), jnp.sum(state.observation[:, 0])).astype(int)

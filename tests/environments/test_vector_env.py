@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -187,3 +188,20 @@ def test_nothing_is_compiled_twice_and_all_is_the_callers_own() -> None:
     assert returned[3][4]["final_obs"][0][0] == 2.0
     for array in returned[0][:4]:
         assert array.flags.writeable
+
+
+@pytest.mark.parametrize("mode", ["SameStep", "NextStep"])
+def test_what_is_written_into_a_result_changes_nothing_that_comes(mode: str) -> None:
+    one, other = (ac.make_vector_env(Walk(limit=2), 2, autoreset_mode=mode, **BOX) for _ in range(2))
+    for env in (one, other):
+        env.reset(seed=0)[0][:] = 99 if env is one else 0
+    for _ in range(5):
+        actions = np.full((4, 1), 0.5, np.float32)
+        expected, found = other.step(actions), one.step(actions)
+        for mine, theirs in zip(jax.tree.leaves(found), jax.tree.leaves(expected), strict=True):
+            # An array of objects is compared one by one.
+            np.testing.assert_array_equal(np.array([*mine]), np.array([*theirs]))
+        actions[:] = 99
+        for array in jax.tree.leaves(found):
+            if isinstance(array, np.ndarray):
+                array[:] = ~array if array.dtype == bool else 99

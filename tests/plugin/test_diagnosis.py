@@ -12,6 +12,7 @@ from typing import Any
 import jax
 import pytest
 
+from jaxdem_ac import registry
 from jaxdem_ac.plugin import diagnosis, host
 
 COMMIT = "5d9c13a" + 33 * "0"
@@ -140,3 +141,37 @@ def test_extras_come_from_the_package_itself(monkeypatch: pytest.MonkeyPatch) ->
         "view": 'pillow not installed. To get it: pip install "jaxdem-ac[view]"',
         "wandb": 'wandb not installed. To get it: pip install "jaxdem-ac[wandb]"',
     }
+
+
+def test_two_broken_plugins_that_are_called_alike_are_both_told_and_write_nothing_to_a_terminal(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    broken = registry.Registry("model", "jaxdem.models")
+    broken.problems += [
+        registry.Problem("jaxdem.models", "entry_points.txt", origin, error)
+        for origin, error in (("one", "ValueError: \x1b[31m"), ("two", "TypeError: x"))
+    ]
+    monkeypatch.setattr(registry, "REGISTRIES", (broken,))
+    (told,) = diagnosis.diagnose()["broken plugins"].items()
+    assert told == (
+        "jaxdem.models:entry_points.txt",
+        "one: ValueError: \\x1b[31m. Update or uninstall it. two: TypeError: x. Update or uninstall it.",
+    )
+
+
+def test_a_list_of_which_jax_dies_is_a_fault_with_its_distribution(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    information = tmp_path / "bad-1.0.dist-info"
+    information.mkdir()
+    (information / "METADATA").write_text("Metadata-Version: 2.1\nName: bad\nVersion: 1.0\n")
+    (information / "entry_points.txt").write_text("[jax_plugins]\nno sign of equality\n")
+    monkeypatch.syspath_prepend(tmp_path)
+
+    def fail() -> Any:
+        return importlib.metadata.entry_points(group="jax_plugins")
+
+    monkeypatch.setattr(jax, "devices", fail)
+    faults: dict[str, str] = {}
+    assert diagnosis._devices(faults) == {}
+    assert "got one that it cannot, bad: TypeError: " in faults["devices"]

@@ -1,6 +1,7 @@
 """Discovery, over distributions made on disk: each test has a registry of its own."""
 
 import importlib
+import signal
 import subprocess
 import sys
 import warnings
@@ -12,6 +13,7 @@ import pytest
 from jaxdem_ac import registry as registries
 from jaxdem_ac.plugin import entry_points
 from jaxdem_ac.registry import Problem, Registry
+from jaxdem_ac.untrusted import class_name, one_line, printable, summary
 
 GROUP = "test.models"
 ROOT = Path(__file__).resolve().parents[2]
@@ -108,11 +110,109 @@ def test_a_broken_plugin_is_skipped_with_one_warning(
     assert registry.get("Builtin").__name__ == "OrderedDict"
 
 
-def test_an_interrupt_is_not_swallowed(install: Install, registry: Registry) -> None:
-    install("slow-plugin", "Slow = slow_plugin:Slow", "raise KeyboardInterrupt")
+def test_ctrl_c_is_not_swallowed_and_discovery_goes_on_afterwards(install: Install, registry: Registry) -> None:
+    press = "import os, signal\nos.kill(os.getpid(), signal.SIGINT)\nfor _ in range(10**6): pass"
+    install("a-plugin", "First = a_plugin:First", "class First: pass")
+    install("slow-plugin", "Slow = slow_plugin:Slow", press)
+    before = signal.getsignal(signal.SIGINT)
     with pytest.raises(KeyboardInterrupt):
         registry.names()
-    assert registry.names() == ["Builtin"]
+    assert signal.getsignal(signal.SIGINT) is before
+    assert registry.problems == []
+    (Path(sys.path[0]) / "slow_plugin.py").write_text("class Slow: pass")
+    importlib.invalidate_caches()
+    assert registry.names() == ["Builtin", "First", "Slow"]
+
+
+ESCAPES = "\\x1b[31mred\\u202e\\x07"
+STRANGE = {
+    "empty value": ("Bad =", "", "ValueError: an entry point is a reference, module:Class; got ''"),
+    "no reference": ("Bad = not a reference!", "", "ValueError: an entry point is a reference"),
+    "interrupt of its own": ("Bad = bad_plugin:Bad", "raise KeyboardInterrupt", "KeyboardInterrupt"),
+    "generator's end": ("Bad = bad_plugin:Bad", "raise GeneratorExit", "GeneratorExit"),
+    "base exception": ("Bad = bad_plugin:Bad", "class E(BaseException): pass\nraise E('x')", "E: x"),
+    "message that raises": (
+        "Bad = bad_plugin:Bad",
+        "class E(Exception):\n def __str__(self): raise E\nraise E",
+        "E: its message cannot be read",
+    ),
+    "escapes in a message": ("Bad = bad_plugin:Bad", f"raise ValueError('{ESCAPES}')", f"ValueError: {ESCAPES}"),
+    "escapes in a name": ("Bad\x1b[31m = bad_plugin:Bad", "class Bad: pass", "ValueError: Registry.add: a model needs"),
+    "instance without a class": (
+        "Bad = bad_plugin:Bad",
+        "class C:\n @property\n def __class__(self): raise SystemExit\nBad = C()",
+        "TypeError: a plugin is a class; got bad_plugin:Bad of type C",
+    ),
+}
+
+
+@pytest.mark.parametrize(("entry", "source", "error"), STRANGE.values(), ids=STRANGE.keys())
+def test_one_broken_plugin_breaks_no_other_whatever_it_does(
+    install: Install, registry: Registry, entry: str, source: str, error: str
+) -> None:
+    install("bad-plugin", entry, source)
+    install("good-plugin", "Good = good_plugin:Good", "class Good: pass")
+    with pytest.warns(RuntimeWarning) as record:
+        assert registry.names() == ["Builtin", "Good"]
+    (problem,) = registry.problems
+    assert problem.origin == "bad-plugin"
+    assert problem.error.startswith(error)
+    (message,) = [str(warning.message) for warning in record]
+    assert "bad-plugin" in message
+    assert message.isprintable()
+    assert problem.name.isprintable()
+
+
+METACLASSES = {
+    "unhashable": "__hash__ = None",
+    "unequal": "def __eq__(self, other): raise SystemExit\n __hash__ = type.__hash__",
+    "unnamed": "__name__ = property(lambda self: 1 / 0)",
+    "unshown": "def __repr__(self): raise GeneratorExit",
+    "closed": "def __getattribute__(self, name): raise RuntimeError(name)",
+    "docless": "__doc__ = property(lambda self: 1 / 0)",
+}
+
+
+@pytest.mark.parametrize("body", METACLASSES.values(), ids=METACLASSES.keys())
+def test_a_class_whose_metaclass_refuses_everything_stands_beside_the_others(
+    install: Install, registry: Registry, body: str
+) -> None:
+    source = f"class M(type):\n {body}\nclass Odd(metaclass=M): pass"
+    install("a-plugin", "Odd = a_plugin:Odd", source)
+    install("b-plugin", "Odd = b_plugin:Odd\nGood = b_plugin:Good", f"{source}\nclass Good: pass")
+    with pytest.warns(RuntimeWarning, match=r"of b-plugin: skipped; got .*taken by 'Odd' of a-plugin; got 'Odd' of b"):
+        assert registry.names() == ["Builtin", "Good", "Odd"]
+    entry_points.discover(registry)
+    assert registry.name_of(registry.get("Good")) == "Good"
+    assert registry.name_of(registry.get("Odd")) == "Odd"
+    assert summary(registry.get("Odd")) == ""
+    assert class_name(registry.get("Odd")) == "Odd"
+
+
+@pytest.mark.parametrize("text", ["3", "b'x'", "None", "'  \\n '", "property(lambda self: 1)"])
+def test_a_docstring_that_is_none(text: str) -> None:
+    assert summary(eval(f"type('C', (), {{'__doc__': {text}}})")) == ""
+
+
+def test_what_others_wrote_is_shown_without_what_a_terminal_acts_on() -> None:
+    class Plugin:
+        __doc__ = "  First \x1b]0;title\x07\u202eline.\r\nSecond."
+
+    assert summary(Plugin) == "First \\x1b]0;title\\x07\\u202eline."
+    assert printable("\u2066a\ud800\x9b1m\u2028 \u00e9") == "\\u2066a\\ud800\\x9b1m\\u2028 \u00e9"
+    assert one_line(ValueError("a\n\x1bb.")) == "ValueError: a \\x1bb"
+
+
+@pytest.mark.parametrize("content", [b"\xff\xfe[test.models]", b"[test.models]\nno sign of equality", b"\xff"])
+def test_a_list_that_cannot_be_read_is_told_with_its_distribution(
+    install: Install, registry: Registry, tmp_path: Path, content: bytes
+) -> None:
+    install("bad-list", "")
+    install("good-plugin", "Good = good_plugin:Good", "class Good: pass")
+    (tmp_path / "site" / "bad_list-1.0.dist-info" / "entry_points.txt").write_bytes(content)
+    with pytest.warns(RuntimeWarning, match=r"plugin 'entry_points.txt' \(test.models\) of bad-list: skipped"):
+        assert registry.names() == ["Builtin", "Good"]
+    assert list(entry_points.unreadable_lists()) == ["bad-list"]
 
 
 @pytest.mark.parametrize("first", ["a-plugin", "b-plugin"])

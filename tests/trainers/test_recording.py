@@ -1,5 +1,6 @@
 """Episodes on the disk."""
 
+import json
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -99,3 +100,109 @@ def test_a_file_that_is_there_survives_a_failed_write(
         recording.save(path)
     assert path.read_bytes() == before
     assert [entry.name for entry in tmp_path.iterdir()] == ["episode.npz"]
+
+
+def changed(path: Path, change: Any) -> None:
+    """Rewrite a file with what `change` makes of its text and its arrays."""
+    with np.load(path) as stored:
+        arrays: dict[str, Any] = {name: stored[name] for name in stored.files}
+    about = json.loads(str(arrays.pop("about")))
+    text = change(about, arrays)
+    np.savez(path, about=np.array(text if isinstance(text, str) else json.dumps(about)), **arrays)
+
+
+def put(name: str, make: Any) -> Any:
+    """Return a change of one array."""
+    return lambda about, arrays: arrays.update({name: make(arrays[name])})
+
+
+def say(name: str, value: Any) -> Any:
+    """Return a change of one entry of the text."""
+    return lambda about, arrays: about.update({name: value})
+
+
+def holed(array: np.ndarray) -> np.ndarray:
+    array = array.copy()
+    array.flat[0] = np.nan
+    return array
+
+
+DEEP = "[" * 200_000
+FRAMES = ("targets", "observation", "action", "reward", "value", "success")
+DAMAGED: dict[str, tuple[Any, str]] = {
+    "keywords in a list": (say("env_kw", [1]), "env_kw is a dict"),
+    "keywords in a text": (say("env_kw", "x"), "env_kw is a dict"),
+    "name that is none": (say("env", 3), "env is a name; got int"),
+    "seed": (say("seed", 1.5), "seed is a whole number; got seed=1.5"),
+    "seed of many bits": (say("seed", 2**70), "64 bits"),
+    "time in words": (say("decision_time", "x"), "decision_time is a number above 0; got decision_time='x'"),
+    "no time": (say("decision_time", 0), "decision_time is a number above 0"),
+    "time that is no number": (say("decision_time", float("nan")), "decision_time=nan"),
+    "flag for a time": (say("decision_time", True), "decision_time=True"),
+    "deep text": (lambda about, arrays: '{"format": 1, "env": ' + DEEP, "RecursionError"),
+    "list for a text": (lambda about, arrays: "[1]", "reads format 1, got list"),
+    "boundary": (
+        lambda about, arrays: about["world"].update(boundary="os.system"), "boundary is .*got boundary='os.system'"
+    ),
+    "world in a list": (say("world", [1]), "world holds its settings; got list"),
+    "unknown field of a world": (lambda about, arrays: about["world"].update(gate=1), "no such field; got 'gate'"),
+    "flag of a world": (lambda about, arrays: about["world"].update(damped="no"), "damped is true or false"),
+    "time step of a world": (put("world.dt", np.negative), "dt is in"),
+    "stiffness of a world": (put("world.stiffness", lambda each: each * np.nan), "stiffness"),
+    "world in space": (put("world.box_low", lambda each: np.zeros(3, np.float32)), "box_low and box_high"),
+    "scalar action": (put("action", lambda each: np.float32(1.0)), r"action has shape \(any, any, any\)"),
+    "complex actions": (put("action", lambda each: each + 0j), "action is an array of real numbers; got complex64"),
+    "actions of text": (put("action", lambda each: each.astype(str)), "action is an array of real numbers"),
+    "short actions": (put("action", lambda each: each[:-1]), r"particles.position has shape \(3, any, any\)"),
+    "no frames": (
+        lambda about, arrays: arrays.update({name: arrays[name][:0] for name in FRAMES}), "action has shape .*got"
+    ),
+    "flags for rewards": (put("reward", lambda each: each > 0), "reward is an array of real numbers; got bool"),
+    "whole rewards": (put("reward", lambda each: each.astype(int)), "reward is an array of real numbers; got int64"),
+    "hole in the rewards": (put("reward", holed), "every number of reward is finite"),
+    "hole in the actions": (put("action", holed), "every number of action is finite"),
+    "hole in what was seen": (put("observation", holed), "every number of observation is finite"),
+    "hole in a position": (put("particles.position", holed), "every number of particles.position is finite"),
+    "endless value": (put("value", lambda each: np.full_like(each, np.inf)), "every number of value is finite"),
+    "wide reward": (put("reward", lambda each: each[:, :, None]), r"reward has shape \(3, 4\)"),
+    "observation of others": (put("observation", lambda each: each[:, :2]), r"observation has shape \(3, 4, any\)"),
+    "negative radius": (put("particles.radius", np.negative), "every particles.radius is above 0; got"),
+    "no mass": (put("particles.mass", np.zeros_like), "every particles.mass is above 0; got"),
+    "whole fixed": (put("particles.fixed", lambda each: each.astype(int)), "particles.fixed is an array of bool"),
+    "four coordinates": (put("particles.position", lambda each: np.zeros((4, 4, 4))), "two or three coordinates"),
+    "spin": (put("particles.torque", lambda each: each[..., 0]), r"particles.torque has shape \(4, 28, 1\)"),
+    "near target": (put("target_radius", np.negative), "every target_radius is above 0"),
+    "no array": (lambda about, arrays: arrays.pop("reward"), "nothing under the name 'reward'"),
+    "no seed": (lambda about, arrays: about.pop("seed"), "nothing under the name 'seed'"),
+}  # fmt: skip
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("name", DAMAGED)
+def test_a_file_that_makes_no_sense_is_refused_in_one_line(name: str, recording: Recording, tmp_path: Path) -> None:
+    change, word = DAMAGED[name]
+    path = recording.save(tmp_path / "episode.npz")
+    changed(path, change)
+    with pytest.raises(ValueError, match=word) as raised:
+        Recording.load(path)
+    text = str(raised.value)
+    assert text.startswith(f"load: {str(path)!r} is not a recording of this version; got ")
+    assert text.endswith("Make it again: jaxdem-ac record.")
+    assert text.isprintable()
+
+
+def test_a_recording_that_is_made_is_checked_as_one_that_is_read(recording: Recording) -> None:
+    for name, bad, kind in (
+        ("env_kw", [1], TypeError),
+        ("decision_time", "x", ValueError),
+        ("action", recording.action + 0j, TypeError),
+        ("reward", recording.reward[:1], ValueError),
+        ("particles", None, TypeError),
+        ("world", "soft", ValueError),
+        ("target_radius", jnp.ones(99), ValueError),
+    ):
+        with pytest.raises(kind, match=rf"^recording: {name}"):
+            replace(recording, **{name: bad})
+    for number in ("0", 1.0, True, None):
+        with pytest.raises(TypeError, match="a frame is a whole number"):
+            recording.frame(number)  # type: ignore[arg-type]

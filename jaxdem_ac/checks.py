@@ -1,0 +1,108 @@
+"""Checks of single arguments, shared by all rooms: flags, whole numbers, real numbers, arrays of them."""
+
+import inspect
+import math
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from jax import Array
+
+
+def as_real(value: Any) -> float | None:
+    """Return a real number, of Python, NumPy or JAX, as a float; None for anything else, a flag too.
+
+    What no float holds is infinite.
+    """
+    if isinstance(value, bool | np.bool_):
+        return None
+    if not isinstance(value, int | float | np.integer | np.floating):
+        dtype, shape = getattr(value, "dtype", None), getattr(value, "shape", None)
+        if shape != () or not isinstance(dtype, np.dtype) or dtype.kind not in "iuf" or is_traced(value):
+            return None
+    try:
+        return float(value)
+    except OverflowError:
+        return math.inf
+
+
+def is_traced(value: Any) -> bool:
+    """Return whether an array is being traced, so that it has no values to look at."""
+    import jax
+
+    return isinstance(value, jax.core.Tracer)
+
+
+def fits(value: float, dtype: Any = None) -> bool:
+    """Return whether a number is finite in a dtype, and not 0 there unless it is 0; in that of JAX's floats by default.
+
+    Numbers below the smallest normal one count as 0, for that is what processors are told to take them for.
+    """
+    import jax.numpy as jnp
+
+    limits: Any = jnp.finfo(jnp.result_type(float) if dtype is None else dtype)  # type: ignore[no-untyped-call]
+    return abs(value) <= float(limits.max) and (value == 0 or abs(value) >= float(limits.tiny))
+
+
+def check_flag(where: str, name: str, flag: Any) -> bool:
+    """Return a flag as a bool, or raise TypeError."""
+    if not isinstance(flag, bool | np.bool_):
+        raise TypeError(f"{where}: {name} is true or false; got {name}={flag!r:.60}. Pass a bool.")
+    return bool(flag)
+
+
+def check_count(where: str, name: str, value: Any, least: int = 1) -> int:
+    """Return a whole number as an int, or raise ValueError."""
+    if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < least:
+        raise ValueError(f"{where}: {name} is a whole number from {least}; got {name}={value!r:.60}. Raise it.")
+    return int(value)
+
+
+def check_seed(where: str, seed: Any) -> int:
+    """Return the seed of a random key as an int, or raise TypeError or ValueError."""
+    if isinstance(seed, bool | np.bool_) or not isinstance(seed, int | np.integer):
+        raise TypeError(f"{where}: seed is a whole number; got seed={seed!r:.60}. Pass an int.")
+    if not -(2**63) <= seed < 2**63:
+        raise ValueError(f"{where}: seed has 64 bits at most; got seed={seed!r:.60}. Choose a smaller one.")
+    return int(seed)
+
+
+def check_numbers(where: str, name: str, value: Any) -> "Array":
+    """Return real numbers as an array of JAX, which may be traced; flags, complex numbers and text are none.
+
+    Raises
+    ------
+    TypeError
+        If it is something else.
+    """
+    import jax.numpy as jnp
+
+    try:
+        array = jnp.asarray(value)
+        kind = str(array.dtype)
+        good = jnp.issubdtype(array.dtype, jnp.floating) or jnp.issubdtype(array.dtype, jnp.integer)
+    except (TypeError, ValueError, OverflowError):
+        kind, good = type(value).__name__, False
+        if getattr(value, "dtype", None) is not None:
+            kind = f"{kind} of {value.dtype}"
+    if not good:
+        raise TypeError(f"{where}: {name} is an array of real numbers; got {kind}. Pass jnp.asarray({name}, float).")
+    return array
+
+
+def check_function(where: str, name: str, function: Any, *arguments: str) -> None:
+    """Raise TypeError unless a function takes so many arguments by position; what has no signature passes."""
+    if not callable(function):
+        raise TypeError(f"{where}: {name} is a function; got {name}={function!r:.60}. Pass one.")
+    try:
+        signature = inspect.signature(function)
+    except (TypeError, ValueError):
+        return
+    try:
+        signature.bind(*arguments)
+    except TypeError:
+        raise TypeError(
+            f"{where}: {name} is a function ({', '.join(arguments)}); got one that takes {signature!s:.60}. Let it "
+            "take those."
+        ) from None
