@@ -1,8 +1,9 @@
 """An episode on the disk: every frame of it, and what was seen, done and gained."""
 
 import json
-import os
+import struct
 import zipfile
+import zlib
 from dataclasses import dataclass, fields
 from functools import partial
 from pathlib import Path
@@ -13,11 +14,13 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
+from jaxdem_ac._files import as_path, parse_json, written
 from jaxdem_ac.dem.particles import Particles
 from jaxdem_ac.dem.world import World
 from jaxdem_ac.environments import make_environment
 from jaxdem_ac.environments.base import Environment, Timestep, play_with_room
 from jaxdem_ac.trainers.checkpoint import build_environment, load_policy
+from jaxdem_ac.trainers.digest import digest_of, digest_of_text
 from jaxdem_ac.trainers.folder import single
 from jaxdem_ac.trainers.policy import act, acting, begin
 
@@ -28,6 +31,13 @@ EPISODE = "episode.npz"
 _ARRAYS = ("targets", "observation", "action", "reward", "value", "success")
 # Only where a task has one, and not in files that were written before there was one.
 _TARGET_RADIUS = "target_radius"
+
+
+# What zipfile, zlib and numpy raise of a file with flipped bits; NotImplementedError is a RuntimeError.
+_DAMAGES = (
+    ValueError, KeyError, TypeError, IndexError, AttributeError, EOFError, OSError, RuntimeError, MemoryError,
+    OverflowError, SyntaxError, zipfile.BadZipFile, zlib.error, struct.error,
+)  # fmt: skip
 
 
 @jax.tree_util.register_dataclass
@@ -149,7 +159,7 @@ class Recording:
 
         The file is NumPy's ``.npz``: arrays by name, and ``about``, a JSON text.
         """
-        path = Path(path)
+        path = as_path("Recording.save", "path", path)
         about: dict[str, Any] = {
             "format": FORMAT,
             **{name: getattr(self, name) for name in ("env", "env_kw", "seed", "decision_time")},
@@ -167,13 +177,9 @@ class Recording:
                 for item in fields(World)
                 if not _is_static(item)
             }
-        draft = path.with_name(f".{path.name}.{os.getpid()}.part")
-        try:
-            with draft.open("wb") as file:
-                np.savez_compressed(file, about=np.array(json.dumps(about)), **arrays)
-            draft.replace(path)
-        finally:
-            draft.unlink(missing_ok=True)
+        about["digest"] = _digest(about, arrays)
+        with written(path) as draft, draft.open("wb") as file:
+            np.savez_compressed(file, about=np.array(json.dumps(about)), **arrays)
         return path
 
     @classmethod
@@ -187,15 +193,18 @@ class Recording:
         ValueError
             If it is not a recording, is damaged, or of another version.
         """
-        path = Path(path)
+        path = as_path("Recording.load", "path", path)
         if not path.is_file():
             raise FileNotFoundError(f"load: a recording is a file; got {str(path)!r}. Make one: jaxdem-ac record RUN.")
         try:
             with np.load(path, allow_pickle=False) as stored:
                 arrays = {name: stored[name] for name in stored.files}
-            about = json.loads(str(arrays.pop("about")))
+            about = parse_json(str(arrays.pop("about")))
             if about["format"] != FORMAT:
                 raise ValueError(f"this version reads format {FORMAT}, got {about['format']}")
+            # Files of before have none.
+            if about.pop("digest", None) not in (None, _digest(about, arrays)):
+                raise ValueError("damaged: other numbers than were written")
             particles = Particles(**{item.name: arrays[f"particles.{item.name}"] for item in fields(Particles)})
             world = None
             if "world" in about:
@@ -216,10 +225,17 @@ class Recording:
                 world,
                 **kept,
             )
-        except (ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile) as error:
+        except _DAMAGES as error:
+            reason = " ".join(str(error).split())[:200] or type(error).__name__
             raise ValueError(
-                f"load: {str(path)!r} is not a recording of this version; got {error}. Make it again: jaxdem-ac record."
+                f"load: {str(path)!r} is not a recording of this version; got {reason}. "
+                "Make it again: jaxdem-ac record."
             ) from error
+
+
+def _digest(about: dict[str, Any], arrays: dict[str, Any]) -> str:
+    """Return the digest of all that a recording says."""
+    return digest_of_text([about, {name: digest_of(array) for name, array in sorted(arrays.items())}])
 
 
 def _is_static(item: Any) -> bool:
