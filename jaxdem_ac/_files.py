@@ -47,6 +47,8 @@ def as_path(where: str, name: str, value: Any) -> Path:
         )
     try:
         os.fsencode(text)
+        # TensorStore takes no other: in a locale of ASCII alone other letters come here as halves of pairs.
+        text.encode("utf-8")
     except UnicodeEncodeError:
         raise ValueError(
             f"{where}: {name} is a path in the letters of this locale ({sys.getfilesystemencoding()}); got "

@@ -22,9 +22,28 @@ def test_what_is_no_path_is_one_line(value: Any, error: type[Exception]) -> None
         as_path("resume", "run_dir", value)
 
 
-def test_letters_that_a_locale_has_not(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("text", ["run-\ud800", os.fsdecode(b"run-\xe9")])
+def test_letters_that_a_locale_has_not(text: str) -> None:
     with pytest.raises(ValueError, match=r"letters of this locale .*PYTHONUTF8=1"):
-        as_path("train", "out", "run-\ud800")
+        as_path("train", "out", text)
+
+
+def test_a_text_file_is_utf_8_in_a_locale_of_ascii(tmp_path: Path) -> None:
+    code = (
+        "import sys; from pathlib import Path\n"
+        "from jaxdem_ac._files import as_path, write_text; from jaxdem_ac.trainers.config import TrainConfig\n"
+        "write_text(Path('there.yaml'), 'env_kw: {a: \\u00e9}')\n"
+        "assert TrainConfig.from_file('there.yaml').env_kw == {'a': '\\u00e9'}\n"
+        "try: as_path('train', 'out', sys.argv[1])\n"
+        "except ValueError as error: print(error)\n"
+    )
+    ascii_only = {**os.environ, "LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
+    said = subprocess.run(
+        [sys.executable, "-c", code, "é"], env=ascii_only, cwd=tmp_path, capture_output=True, check=True
+    )
+    assert b"locale (ascii)" in said.stdout
+    assert said.stdout.count(b"\n") == 1
+    assert (tmp_path / "there.yaml").read_bytes() == "env_kw: {a: é}".encode()
 
 
 def test_a_tilde_is_the_home_folder(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -4,7 +4,7 @@ import json
 import struct
 import zipfile
 import zlib
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -77,7 +77,12 @@ def play(environment: Environment, policy: Any, key: Array, num_steps: int, samp
     def overflow(played: Played) -> Any:
         return jnp.max(played.timestep.info.get("overflow", jnp.zeros(())))
 
-    return play_with_room(environment, lambda roomy: _play(roomy, policy, key, num_steps, sample), overflow)[1]
+    played: Played = play_with_room(environment, lambda roomy: _play(roomy, policy, key, num_steps, sample), overflow)[
+        1
+    ]
+    # Not a number in a compiled program would stop it under JAX_DEBUG_NANS.
+    unknown: Any = np.full(played.value.shape, np.nan, played.value.dtype)
+    return played if hasattr(policy, "value") else replace(played, value=unknown)
 
 
 @partial(jax.jit, static_argnames=("environment", "num_steps", "sample"))
@@ -87,7 +92,7 @@ def _play(environment: Environment, policy: Any, key: Array, num_steps: int, sam
     def body(now: tuple[Any, Any], key_action: Array) -> tuple[Any, tuple[Any, Array, Array, Timestep]]:
         state, carry = now
         seen = state.observation
-        value = policy.value(seen, carry) if hasattr(policy, "value") else jnp.full(seen.shape[:-1], jnp.nan)
+        value = policy.value(seen, carry) if hasattr(policy, "value") else jnp.zeros(seen.shape[:-1])
         action, carry = act(policy, seen, carry, key_action if sample else None)
         state, timestep = environment.step(state, action)
         return (state, carry), (state, action, value, timestep)
@@ -214,7 +219,9 @@ class Recording:
                     if name.startswith("world.")
                 }
                 world = World(**box, **about["world"])
-            kept = {name: jnp.asarray(arrays[name]) for name in _ARRAYS}
+            # NaN stands there for what a task or a policy has not.
+            with jax.debug_nans(False):
+                kept = {name: jnp.asarray(arrays[name]) for name in _ARRAYS}
             kept |= {name: jnp.asarray(arrays[name]) for name in (_TARGET_RADIUS,) if name in arrays}
             return cls(
                 about["env"],
@@ -293,7 +300,7 @@ def record_episode(
         "action": played.action,
         "reward": timestep.reward,
         "value": played.value,
-        "success": timestep.info.get("success", jnp.full(len(ends), jnp.nan)),
+        "success": timestep.info.get("success", np.full(len(ends), np.nan, np.float32)),
     }
     return Recording(
         env,
