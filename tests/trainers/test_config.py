@@ -147,7 +147,8 @@ def test_yaml_is_read_as_its_version_1_2_says(tmp_path: Path) -> None:
     path = tmp_path / "mine.yaml"
     path.write_text(
         "seed: 010\nsteps: 4_000_000\nout: ~/run\nenv_kw: {a: 0o10, b: 1:30:00, c: yes, d: 1e-3, e: 0x1F, f: ~,\n"
-        " g: on, h: 2001-01-01, i: .inf, j: +5, k: 1., l: .5e3, m: True, n: null, o: '010', p: 1_000.5, q: -0, r: 1e5}\n",
+        " g: on, h: 2001-01-01, i: .inf, j: +5, k: 1., l: .5e3, m: True, n: null, o: '010', p: 1_000.5,\n"
+        " q: -0, r: 1e5}\n",
         encoding="utf-8",
     )
     config = ac.TrainConfig.from_file(path)
