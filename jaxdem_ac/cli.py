@@ -19,11 +19,13 @@ import click
 
 import jaxdem_ac as ac
 from jaxdem_ac.cli_bench import bench
+from jaxdem_ac.cli_options import PATH
 from jaxdem_ac.cli_options import RUN as _RUN
 from jaxdem_ac.cli_replay import record, replay
 from jaxdem_ac.cli_report import report
 from jaxdem_ac.cli_train import train
 from jaxdem_ac.cli_view import plot, render
+from jaxdem_ac.plugin.diagnosis import about_backend, is_of_backend
 from jaxdem_ac.plugin.entry_points import unreadable_lists
 from jaxdem_ac.registry import suggest
 from jaxdem_ac.untrusted import printable, summary
@@ -63,8 +65,12 @@ class _OneLineGroup(click.Group):
             if os.environ.get("JAXDEM_AC_DEBUG"):
                 raise
             _fail(_about(error))
-        except RuntimeError as error:
-            if os.environ.get("JAXDEM_AC_DEBUG") or "RESOURCE_EXHAUSTED" not in str(error):
+        except (RuntimeError, AssertionError) as error:
+            if os.environ.get("JAXDEM_AC_DEBUG"):
+                raise
+            if is_of_backend():
+                _fail(about_backend(error))
+            if "RESOURCE_EXHAUSTED" not in str(error):
                 raise
             reason = str(error).splitlines()[0].rstrip(".")
             _fail(f"memory: a device holds all of a run; got {reason}. Lower ppo.num_envs or env_kw.num_particles.")
@@ -190,7 +196,7 @@ def evaluate(run: Path, episodes: int, seed: int, sample: bool, no_baseline: boo
 
 @main.command()
 @_RUN
-@click.argument("path", type=click.Path(path_type=Path))
+@click.argument("path", type=PATH)
 @click.option("--sample", is_flag=True, help="Actions are sampled, with the data of a random key as second argument.")
 @click.option("--jaxdem", is_flag=True, help="PATH is a new folder, for JaxDEM's CheckpointModelLoader.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")

@@ -9,6 +9,8 @@ from typing import Any
 
 import click
 
+from jaxdem_ac.cli_options import FILE, FOLDER, PATH
+
 
 def _split(kind: Callable[[str], Any]) -> Callable[..., Any]:
     """Return a callback that takes lists with commas, repeated or not; None where nothing was given."""
@@ -44,12 +46,10 @@ def _axis(name: str, variable: str, kind: Callable[[str], Any], text: str) -> Ca
 @click.option("--set", "assignments", multiple=True, metavar="FIELD=VALUE",
     help="Set any field, as for train: ppo.num_epochs=1, env_kw.physics_steps=10. Repeatable.")  # fmt: skip
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-@click.option(
-    "--out", type=click.Path(path_type=Path, dir_okay=False), metavar="FILE", help="Write the JSON there too."
-)
-@click.option("--compare", "compared", nargs=2, type=click.Path(path_type=Path), metavar="OLD NEW",
+@click.option("--out", type=FILE, metavar="FILE", help="Write the JSON there too.")
+@click.option("--compare", "compared", nargs=2, type=PATH, metavar="OLD NEW",
     help="Measure nothing: say what got slower between two files; exit 1 if something did.")  # fmt: skip
-@click.option("--profile", type=click.Path(path_type=Path, file_okay=False), metavar="DIR",
+@click.option("--profile", type=FOLDER, metavar="DIR",
     help="Write a trace of each row there, for Perfetto or TensorBoard.")  # fmt: skip
 def bench(
     short: bool | None,

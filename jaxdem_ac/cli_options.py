@@ -2,10 +2,12 @@
 
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
+from typing import Any
 
 import click
 from click.shell_completion import CompletionItem
 
+from jaxdem_ac._files import as_path
 from jaxdem_ac.plugin.entry_points import known_names
 from jaxdem_ac.registry import Registry
 
@@ -70,4 +72,24 @@ def _items(words: Iterable[str], incomplete: str) -> list[CompletionItem]:
     return [CompletionItem(word) for word in words if word.lower().startswith(incomplete.lower())]
 
 
-RUN = click.argument("run", type=click.Path(path_type=Path), shell_complete=complete_run)
+class PathType(click.Path):
+    """A path of a command line, with ``~`` as the home folder; an option as ``--out=~/run`` no shell expands."""
+
+    def __init__(self, *, dir_okay: bool = True, file_okay: bool = True) -> None:
+        super().__init__(path_type=Path, dir_okay=dir_okay, file_okay=file_okay)
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """Return a path."""
+        try:
+            value = as_path("jaxdem-ac", (param and param.name) or "path", value)
+        except (TypeError, ValueError) as error:
+            raise click.UsageError(str(error), ctx) from None
+        return super().convert(value, param, ctx)
+
+
+PATH = PathType()
+"""A file or a folder."""
+FILE = PathType(dir_okay=False)
+FOLDER = PathType(file_okay=False)
+
+RUN = click.argument("run", type=PATH, shell_complete=complete_run)

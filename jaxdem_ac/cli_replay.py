@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from jaxdem_ac.cli_options import RUN, complete_run
+from jaxdem_ac.cli_options import FILE, PATH, RUN, complete_run
 
 
 @click.command()
@@ -14,7 +14,7 @@ from jaxdem_ac.cli_options import RUN, complete_run
 @click.option("--seed", default=1_000, show_default=True, help="Of the episode.")
 @click.option("--decisions", default=None, type=int, help="How many at most.  [default: one episode]")
 @click.option("--sample", is_flag=True, help="Sample actions; else the policy's mode is played.")
-@click.option("--out", type=click.Path(path_type=Path, dir_okay=False), help="The file.  [default: RUN/episode.npz]")
+@click.option("--out", type=FILE, help="The file.  [default: RUN/episode.npz]")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def record(run: Path, seed: int, decisions: int | None, sample: bool, out: Path | None, as_json: bool) -> None:
     """Record an episode of a run's policy: every frame, what was seen, done and gained.
@@ -32,7 +32,7 @@ def record(run: Path, seed: int, decisions: int | None, sample: bool, out: Path 
 
 
 @click.command()
-@click.argument("source", type=click.Path(path_type=Path), metavar="RUN_OR_RECORDING", shell_complete=complete_run)
+@click.argument("source", type=PATH, metavar="RUN_OR_RECORDING", shell_complete=complete_run)
 @click.option("--engine", default="jaxdem", show_default=True, help="What moves the particles the second time.")
 @click.option("--decisions", default=50, show_default=True, help="How many to play action by action.")
 @click.option("--episodes", default=64, show_default=True, help="Whole ones that a run's policy plays; 0 for none.")

@@ -5,15 +5,17 @@ from pathlib import Path
 
 import click
 
+from jaxdem_ac.cli_options import PATH
+
 
 @click.command()
-@click.argument("run", type=click.Path(path_type=Path), required=False)
-@click.option("--out", type=click.Path(path_type=Path), help="The file.  [default: RUN/report.html]")
+@click.argument("run", type=PATH, required=False)
+@click.option("--out", type=PATH, help="The file.  [default: RUN/report.html]")
 @click.option("--episodes", default=3, show_default=True, help="Whole ones that the run's policy plays; 0 for none.")
 @click.option("--seed", default=1_000, show_default=True, help="Of the first one; the next seeds are the others'.")
 @click.option("--decisions", default=None, type=int, help="How many at most in each.  [default: whole episodes]")
 @click.option("--sample", is_flag=True, help="Sample actions; else the policy's mode is played.")
-@click.option("--recording", "recordings", multiple=True, type=click.Path(path_type=Path), metavar="FILE",
+@click.option("--recording", "recordings", multiple=True, type=PATH, metavar="FILE",
     help="Show this instead, from `record`; may be given again. Needs no RUN where --out is given.")  # fmt: skip
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def report(

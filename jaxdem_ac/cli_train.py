@@ -5,7 +5,7 @@ import inspect
 import json
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import MISSING, fields, replace
 from pathlib import Path
 from typing import Any, NamedTuple, get_args
@@ -13,9 +13,11 @@ from typing import Any, NamedTuple, get_args
 import click
 
 import jaxdem_ac as ac
-from jaxdem_ac.cli_options import Completion, complete_configuration, complete_names, complete_run, complete_words
+from jaxdem_ac.cli_options import PATH, Completion, complete_configuration, complete_names, complete_run, complete_words
 from jaxdem_ac.registry import action_spaces, environments, models
+from jaxdem_ac.trainers import claim
 from jaxdem_ac.trainers.config import Log, TrainConfig, parse_assignments
+from jaxdem_ac.trainers.folder import read_config
 
 # A training from the command line is always kept, though one from Python need not be.
 _DEFAULT_OUT = "runs/ENV-SEED"
@@ -100,7 +102,7 @@ def _field_documentation(cls: type[Any]) -> dict[str, str]:
     help="Set any field, as ppo.learning_rate=3e-4, env_kw.num_particles=32, action_space_kw.max_norm=2. Repeatable.",
 )  # fmt: skip
 @click.option("--overwrite", is_flag=True, help="Delete the run that the folder already holds.")
-@click.option("--resume", "resumed", type=click.Path(path_type=Path), metavar="RUN", shell_complete=complete_run,
+@click.option("--resume", "resumed", type=PATH, metavar="RUN", shell_complete=complete_run,
     help="Go on with the run in that folder, as it was configured; only --devices may change.")  # fmt: skip
 @click.option("--distributed", is_flag=True, help="One of several processes, which the scheduler has started.")
 @click.option("--coordinator", metavar="HOST:PORT", help="Where there is no scheduler: where process 0 is reached.")
@@ -133,22 +135,45 @@ def train(
         first = connect(coordinator, num_processes, process_id)
     show = {"silent": as_json or not first, "plain": quiet}
     chosen = {name: value for name, value in options.items() if value not in (None, ())}
+    alone = not (distributed or coordinator)
+    already = False
     if resumed is not None:
         if chosen.keys() - {"devices"} or assignments or overwrite or file:
             raise ValueError(
                 "train: --resume goes on with a run as it was configured; got other options. "
                 "Leave out all but --devices."
             )
-        from jaxdem_ac.trainers.folder import read_config
-
-        with _stoppable(resumed, first), _progress(read_config(resumed).steps, **show) as report:
-            result = ac.resume(resumed, report, devices=chosen.get("devices"))
+        with _stoppable(resumed, first), _progress(_stored(resumed, alone).steps, **show) as report:
+            made = _Counted(report)
+            result = ac.resume(resumed, made, devices=chosen.get("devices"))
+        already = made.count == 0
     else:
         config = _configuration(file, chosen, assignments)
+        if alone:
+            # Before JAX is imported. Of several processes the first may be in the folder already.
+            claim.check(Path(config.out or ""), overwrite, [".", *(config.members() if config.is_many else [])])
         with _stoppable(config.out, first), _progress(config.steps, **show) as report:
             result = ac.train(config, report, overwrite=overwrite)
     if first:
-        _say_end(result, as_json)
+        _say_end(result, as_json, already)
+
+
+class _Counted:
+    """A function that shows reports, and how many it has been told."""
+
+    def __init__(self, report: Callable[[dict[str, Any]], None]) -> None:
+        self._report = report
+        self.count = 0
+
+    def __call__(self, metrics: dict[str, Any]) -> None:
+        self.count += 1
+        self._report(metrics)
+
+
+def _stored(run: Path, alone: bool) -> TrainConfig:
+    """Return the configuration of a run that goes on; before JAX is imported, if that is in this process alone."""
+    with claim.reopened(run) if alone else nullcontext():
+        return read_config(run)
 
 
 def _configuration(file: str | None, chosen: dict[str, Any], assignments: Sequence[str]) -> TrainConfig:
@@ -158,14 +183,20 @@ def _configuration(file: str | None, chosen: dict[str, Any], assignments: Sequen
     return config if config.out is not None else replace(config, out=f"runs/{config.env}-{config.seed}")
 
 
-def _say_end(result: Any, as_json: bool) -> None:
-    """Say how a training ended."""
+def _say_end(result: Any, as_json: bool, already: bool) -> None:
+    """Say how a training ended, or that it had ended already."""
     # Somebody may have removed metrics.jsonl of a run that had ended.
     last = result.metrics[-1] if result.metrics else None
     if as_json:
         click.echo(json.dumps(last))
     elif last is None:
         click.echo(f"nothing was left to train; kept in {result.run_dir}")
+    elif already:
+        click.echo(
+            f"nothing was trained: the run had ended already, at {last['steps']:,} agent-steps; kept in "
+            f"{result.run_dir}. For a longer one: jaxdem-ac train --config {result.run_dir}/config.json --steps "
+            f"{2 * last['steps']} --out ANOTHER"
+        )
     else:
         click.echo(f"trained {last['steps']:,} agent-steps in {last['seconds']:.1f} s; kept in {result.run_dir}")
 

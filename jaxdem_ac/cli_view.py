@@ -7,7 +7,7 @@ from typing import Any
 import click
 from click.core import ParameterSource
 
-_PATH = click.Path(path_type=Path)
+from jaxdem_ac.cli_options import FILE, PATH
 
 
 def _rays(_: click.Context, __: click.Parameter, text: str | None) -> int | str | None:
@@ -21,11 +21,11 @@ def _rays(_: click.Context, __: click.Parameter, text: str | None) -> int | str 
 
 
 @click.command()
-@click.argument("run", type=_PATH, required=False)
-@click.option("--recording", type=_PATH, metavar="FILE", help="Draw what `record` has written instead.")
+@click.argument("run", type=PATH, required=False)
+@click.option("--recording", type=PATH, metavar="FILE", help="Draw what `record` has written instead.")
 @click.option("--format", "formats", metavar="LIST", help="Of gif, mp4, png (moments side by side) and curve, with "
     "commas.  [default: gif,png,curve; of a recording gif,png]")  # fmt: skip
-@click.option("--out", type=_PATH, metavar="FOLDER", help="Where pictures go.  [default: RUN]")
+@click.option("--out", type=PATH, metavar="FOLDER", help="Where pictures go.  [default: RUN]")
 @click.option("--forces", is_flag=True, help="Show contact forces, as wide as they are large.")
 @click.option("--rays", metavar="PARTICLE", callback=_rays, help="Show what a particle's lidars sense, by its number "
     "from 0, or of 'all'.")  # fmt: skip
@@ -39,7 +39,7 @@ def _rays(_: click.Context, __: click.Parameter, text: str | None) -> int | str 
 @click.option("--frames", default=3, show_default=True, help="Moments side by side in the PNG.")
 @click.option("--elevation", default=35.0, show_default=True, help="Of the camera in space, degrees; 90 looks down.")
 @click.option("--azimuth", default=-60.0, show_default=True, help="Of the camera in space, degrees.")
-@click.option("--vtk", type=_PATH, metavar="FOLDER",
+@click.option("--vtk", type=PATH, metavar="FOLDER",
     help="Write frames for ParaView there instead, by JaxDEM's own writer.")  # fmt: skip
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @click.pass_context
@@ -110,8 +110,8 @@ def _only(context: click.Context, option: str, names: set[str]) -> None:
 
 
 @click.command()
-@click.argument("runs", type=_PATH, nargs=-1, required=True, metavar="RUN...")
-@click.option("--out", type=click.Path(path_type=Path, dir_okay=False), metavar="FILE",
+@click.argument("runs", type=PATH, nargs=-1, required=True, metavar="RUN...")
+@click.option("--out", type=FILE, metavar="FILE",
     help="The picture.  [default: RUN/learning_curve.png; of several runs ./learning_curves.png]")  # fmt: skip
 @click.option("--x", type=click.Choice(["steps", "seconds"]), default="steps", show_default=True,
     help="What stands along it: agent-steps, or wall-clock time.")  # fmt: skip

@@ -18,12 +18,13 @@ import jax
 import numpy as np
 
 import jaxdem_ac as ac
+from jaxdem_ac._files import write_text
 from jaxdem_ac.bench.machine import machine
 from jaxdem_ac.trainers.checkpoint import build_environment
 from jaxdem_ac.trainers.config import TrainConfig
 from jaxdem_ac.trainers.config_file import reference_names
 from jaxdem_ac.trainers.evaluate import estimate
-from jaxdem_ac.trainers.folder import read_config, read_metrics, write_text
+from jaxdem_ac.trainers.folder import read_config, read_metrics
 from jaxdem_ac.trainers.run import resolve
 from jaxdem_ac.view.style import BLUE, new_figure, save_figure
 

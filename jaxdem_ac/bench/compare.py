@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from jaxdem_ac._files import parse_json, write_text
 from jaxdem_ac.bench.suite import FORMAT, Report, Row
 
 # Between two runs of the same program, on a quiet machine.
@@ -39,12 +40,7 @@ def write(report: Report, path: Path) -> None:
     OSError
         If that is not possible.
     """
-    draft = path.with_name(f".{path.name}.part")
-    try:
-        draft.write_text(json.dumps(report, indent=1) + "\n")
-        draft.replace(path)
-    finally:
-        draft.unlink(missing_ok=True)
+    write_text(path, json.dumps(report, indent=1) + "\n")
 
 
 def read(path: Path) -> Report:
@@ -60,7 +56,7 @@ def read(path: Path) -> Report:
     if not path.is_file():
         raise FileNotFoundError(f"bench: a report is a file; got {str(path)!r}, which is none. Write one with --out.")
     try:
-        found = json.loads(path.read_text())
+        found = parse_json(path.read_text(encoding="utf-8"))
         # Reports of several suites lie in one file in benchmarks/results.
         found = found["suites"]["stages"] if "suites" in found else found
         number, rows = found["format"], found["rows"]

@@ -11,6 +11,7 @@ from typing import Any
 import jax
 from jax import Array
 
+from jaxdem_ac._files import make_folder, write_text
 from jaxdem_ac.bench.measure import wait
 
 SCOPES = (
@@ -45,8 +46,8 @@ def profile_call(folder: Path, call: Callable[[Array], Any], program: str) -> di
     program : str
         The compiled program, which says what scope each kernel belongs to.
     """
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder / "program.txt").write_text(program)
+    make_folder(folder)
+    write_text(folder / "program.txt", program)
     key = wait(jax.random.key(2**20))
     with jax.profiler.trace(str(folder)):
         wait(call(key))
@@ -80,6 +81,6 @@ def _events(folder: Path) -> list[dict[str, Any]]:
     newest = sorted(folder.glob("plugins/profile/*/*.trace.json.gz"))[-1:]
     events: list[dict[str, Any]] = []
     for path in newest:
-        with gzip.open(path, "rt") as file:
+        with gzip.open(path, "rt", encoding="utf-8") as file:
             events += [event for event in json.load(file)["traceEvents"] if event.get("ph") == "X"]
     return events

@@ -5,11 +5,12 @@ It is a file of one line in the environment's ``site-packages``, which Python ru
 that is still there.
 """
 
-import contextlib
 import os
 import sysconfig
 from dataclasses import dataclass
 from pathlib import Path
+
+from jaxdem_ac._files import as_path, write_text
 
 FILE = "jaxdem_ac_autoload.pth"
 
@@ -58,15 +59,12 @@ def enable(directory: str | os.PathLike[str] | None = None) -> Path:
         If the file cannot be written; PermissionError if that is for lack of permission.
     """
     path = _path(directory)
-    # Not named `*.pth`: Python must not run half a line.
-    draft = path.with_name(f"{FILE}.{os.getpid()}.tmp")
     try:
-        draft.write_text(LINE, encoding="utf-8")
-        os.replace(draft, path)
+        # Its draft is not named `*.pth`: Python does not run half a line.
+        write_text(path, LINE)
     except OSError as error:
-        with contextlib.suppress(OSError):
-            draft.unlink()
-        raise _explained("enable", path, error) from error
+        cause = error.__cause__
+        raise _explained("enable", path, cause if isinstance(cause, OSError) else error) from error
     return path
 
 
@@ -95,7 +93,8 @@ def status(directory: str | os.PathLike[str] | None = None) -> AutoloadStatus:
 
 
 def _path(directory: str | os.PathLike[str] | None) -> Path:
-    return Path(directory or sysconfig.get_path("purelib")) / FILE
+    folder = sysconfig.get_path("purelib") if directory is None else directory
+    return as_path("autoload", "directory", folder) / FILE
 
 
 def _explained(where: str, path: Path, error: OSError) -> OSError:

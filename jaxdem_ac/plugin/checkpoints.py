@@ -3,6 +3,7 @@
 import importlib
 from pathlib import Path
 
+from jaxdem_ac._files import as_path
 from jaxdem_ac.plugin.register import register
 from jaxdem_ac.trainers.policy import Policy
 
@@ -30,7 +31,7 @@ def export_to_jaxdem(policy: Policy, directory: str | Path, step: int = 0) -> Pa
     ImportError
         If JaxDEM cannot be imported.
     """
-    directory = Path(directory)
+    directory = as_path("export", "directory", directory)
     for name in ("normalizer", "return_normalizer"):
         if getattr(policy, name) is not None:
             raise ValueError(

@@ -6,6 +6,7 @@ import json
 import os
 import platform
 import re
+import sys
 import warnings
 from collections.abc import Mapping
 from pathlib import Path
@@ -41,12 +42,14 @@ def diagnose() -> dict[str, dict[str, Any]]:
     Sections ``broken plugins`` and ``faults`` are empty where all is well; each line of theirs says what to do.
     """
     faults: dict[str, str] = {}
+    devices = _devices(faults)
     found: dict[str, dict[str, Any]] = {
         "versions": {"python": platform.python_version(), **{name: _version(name) for name in _PACKAGES}},
-        "devices": _devices(faults),
+        "devices": devices,
         "jaxdem": _jaxdem(),
         "registered": {f"{each.kind}s": ", ".join(each.names()) for each in registry.REGISTRIES},
-        "registered in jaxdem": _registered_in_jaxdem(faults),
+        # Without a device JaxDEM cannot be imported: that is no fault of its own.
+        "registered in jaxdem": _registered_in_jaxdem(faults) if devices else {},
         "extras": _extras(),
     }
     broken: dict[str, str] = {}
@@ -85,18 +88,33 @@ def _devices(faults: dict[str, str]) -> dict[str, str]:
         )
         return {}
     if error is not None:
-        asked = os.environ.get("JAX_PLATFORMS")
-        faults["devices"] = (
-            f"JAX finds no device; got {one_line(error)}. "
-            f"{f'Unset JAX_PLATFORMS, which is {asked!r}, or install' if asked else 'Install'} jax for your hardware: "
-            'pip install "jaxdem-ac[cuda13]", say.'
-        )
+        faults["devices"] = about_backend(error)
         return {}
     if Path("/dev/nvidiactl").exists() and all(device.platform == "cpu" for device in devices):
         faults["devices"] = (
             'an NVIDIA GPU is there that JAX does not use. pip install "jaxdem-ac[cuda13]", or [cuda12].'
         )
     return {f"{device.platform}:{device.id}": f"{device.device_kind}, {_memory(device)}" for device in devices}
+
+
+def is_of_backend() -> bool:
+    """Return whether JAX cannot start on any device: what it has raised then may be of any kind, and without words."""
+    jax = sys.modules.get("jax")
+    try:
+        return jax is not None and not jax.devices()
+    except (RuntimeError, AssertionError):
+        return True
+
+
+def about_backend(error: BaseException) -> str:
+    """Return what is said where JAX cannot start on the devices that it is told to use."""
+    asked = os.environ.get("JAX_PLATFORMS")
+    reason = str(error).splitlines()[0].rstrip(".") if str(error) else "none of that kind"
+    return (
+        f"devices: JAX finds no device to start on; got {reason}. "
+        f"{f'Unset JAX_PLATFORMS, which is {asked!r}, or install' if asked else 'Install'} jax for your hardware: "
+        'pip install "jaxdem-ac[cuda13]", say.'
+    )
 
 
 def _memory(device: Any) -> str:
@@ -200,16 +218,20 @@ def _head(clone: Path) -> str | None:
     git = clone / ".git"
     try:
         if git.is_file():
-            git = clone / git.read_text().removeprefix("gitdir:").strip()
-        head = (git / "HEAD").read_text().strip()
+            git = clone / git.read_text(encoding="utf-8", errors="replace").removeprefix("gitdir:").strip()
+        head = (git / "HEAD").read_text(encoding="utf-8", errors="replace").strip()
         if not head.startswith("ref:"):
             return head
         name = head.removeprefix("ref:").strip()
-        common = git / (git / "commondir").read_text().strip() if (git / "commondir").is_file() else git
+        common = (
+            git / (git / "commondir").read_text(encoding="utf-8", errors="replace").strip()
+            if (git / "commondir").is_file()
+            else git
+        )
         for folder in (git, common):
             if (folder / name).is_file():
-                return (folder / name).read_text().strip()
-        packed = (common / "packed-refs").read_text().splitlines()
+                return (folder / name).read_text(encoding="utf-8", errors="replace").strip()
+        packed = (common / "packed-refs").read_text(encoding="utf-8", errors="replace").splitlines()
         return next((line.split()[0] for line in packed if line.endswith(f" {name}")), None)
     except OSError:
         return None

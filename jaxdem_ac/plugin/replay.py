@@ -10,6 +10,7 @@ import jax
 import numpy as np
 from jax import Array
 
+from jaxdem_ac._files import as_path
 from jaxdem_ac.environments import make_environment
 from jaxdem_ac.environments.base import Environment
 from jaxdem_ac.environments.multi_navigator import MultiNavigator
@@ -98,7 +99,7 @@ def replay(
     ImportError
         If the engine is not installed.
     """
-    source = Path(source)
+    source = as_path("replay", "source", source)
     recording = record_run(source, seed=seed, decisions=decisions) if source.is_dir() else Recording.load(source)
     here: Any = recording.environment()
     if not hasattr(here, "engine"):

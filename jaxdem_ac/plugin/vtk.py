@@ -7,6 +7,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
+from jaxdem_ac._files import as_path, make_folder
 from jaxdem_ac.plugin.host import import_host
 from jaxdem_ac.plugin.physics import as_state, as_system
 from jaxdem_ac.trainers.recording import Recording, record_run
@@ -17,7 +18,7 @@ def render_vtk(run_dir: str | Path, directory: str | Path, **options: Any) -> Pa
 
     Options are those of :func:`~jaxdem_ac.trainers.recording.record_episode`.
     """
-    check_empty(Path(directory))
+    check_empty(as_path("render", "directory", directory))
     import_host("render")
     return write_vtk(record_run(run_dir, **options), directory)
 
@@ -76,7 +77,7 @@ def write_vtk(recording: Recording, directory: str | Path) -> Path:
     ImportError
         If JaxDEM cannot be imported.
     """
-    directory = Path(directory)
+    directory = as_path("render", "directory", directory)
     check_empty(directory)
     import_host("render")
     writers = importlib.import_module("jaxdem.writers")
@@ -94,7 +95,7 @@ def write_vtk(recording: Recording, directory: str | Path) -> Path:
 
 
 def _write(writers: Any, state: Any, system: Any, directory: Path) -> None:
-    directory.mkdir(parents=True, exist_ok=True)
+    make_folder(directory)
     writer = writers.VTKWriter(directory=directory, clean=False)
     writer.save(state, system, trajectory=True)
     writer.close()

@@ -1,8 +1,10 @@
 """A run's checkpoints. Loading one reads data and runs nothing that it names."""
 
-import logging
+import os
+import shutil
+import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import fields, replace
 from functools import partial
 from pathlib import Path
@@ -13,11 +15,13 @@ import jax.numpy as jnp
 from flax import nnx
 from jax.sharding import SingleDeviceSharding
 
+from jaxdem_ac._files import as_path
 from jaxdem_ac.environments import make_environment
 from jaxdem_ac.environments.base import Environment
 from jaxdem_ac.models import make_model
-from jaxdem_ac.trainers import foreign, processes
+from jaxdem_ac.trainers import foreign, orbax, processes
 from jaxdem_ac.trainers.config import TrainConfig
+from jaxdem_ac.trainers.digest import check_digests, digest_of_text, digests_of
 from jaxdem_ac.trainers.folder import CHECKPOINTS, CONFIG, single
 from jaxdem_ac.trainers.normalizer import Normalizer
 from jaxdem_ac.trainers.policy import Policy
@@ -75,10 +79,9 @@ class Writer:
     """
 
     def __init__(self, run_dir: Path) -> None:
-        import orbax.checkpoint as ocp
         from orbax.checkpoint import checkpoint_managers as policies
 
-        logging.getLogger("absl").setLevel(logging.ERROR)
+        ocp = orbax.quiet()
 
         def score(metrics: dict[str, float]) -> float:
             return metrics[SCORE]
@@ -86,7 +89,10 @@ class Writer:
         keep = policies.AnyPreservationPolicy([policies.LatestN(2), policies.BestN(get_metric_fn=score, n=1)])
         # With best_fn scores are kept on the disk too: a run that is resumed knows which of the old ones was best.
         options = ocp.CheckpointManagerOptions(preservation_policy=keep, best_fn=score, enable_async_checkpointing=True)
-        self._manager = ocp.CheckpointManager((run_dir / CHECKPOINTS).resolve(), options=options)
+        self._run_dir = run_dir
+        self._folder = run_dir.stat()
+        with self._explained():
+            self._manager = ocp.CheckpointManager((run_dir / CHECKPOINTS).resolve(), options=options)
 
     def __enter__(self) -> Self:
         """Return itself."""
@@ -94,8 +100,60 @@ class Writer:
 
     def __exit__(self, _: object, error: BaseException | None, __: object) -> None:
         """Wait for the last checkpoint, unless a process that it waits for is gone."""
-        if not processes.lost(error):
-            self._manager.close()
+        if processes.lost(error):
+            return
+        try:
+            with self._explained():
+                self._manager.close()
+        except OSError:
+            # Of a disk that is full, or a folder that is gone, one error is enough.
+            if not isinstance(error, OSError):
+                raise
+        finally:
+            self._clear_ghost()
+
+    @contextmanager
+    def _explained(self) -> Iterator[None]:
+        """Turn what orbax raises, of whatever kind, into an OSError of one line that names the folder."""
+        try:
+            yield
+        except Exception as error:
+            if processes.lost(error):
+                raise
+            self.check_there()
+            raise OSError(
+                f"train: a checkpoint is written to {str(self._run_dir / CHECKPOINTS)!r}; got "
+                f"{orbax.reason(error)}. Mend that, then go on with --resume."
+            ) from error
+
+    def check_there(self) -> None:
+        """Raise FileNotFoundError if the run's folder has been moved or deleted since this began."""
+        if not self._is_there():
+            raise FileNotFoundError(
+                f"train: a run's folder stays where it is while it is trained; got {str(self._run_dir)!r}, which is "
+                "gone, or another. Go on from where it is now with --resume, or train it again."
+            )
+
+    def _is_there(self) -> bool:
+        try:
+            return os.path.samestat(self._folder, self._run_dir.stat())
+        except OSError:
+            return False
+
+    def _clear_ghost(self) -> None:
+        """Remove the folder that a checkpoint on its way has made where the run's was before somebody moved it."""
+        if self._is_there():
+            return
+        orbax.join_threads()
+        # TensorStore's own threads go on for a moment: until nothing has come for half a second.
+        calm = 0
+        while calm < 10:
+            calm += 1
+            with suppress(OSError):
+                if [path.name for path in self._run_dir.iterdir()] == [CHECKPOINTS]:
+                    calm = 0
+                    shutil.rmtree(self._run_dir)
+            time.sleep(0.05)
 
     def save(
         self, num_updates: int, policy: Policy, learner: Any, environment_kw: dict[str, Any], score: float
@@ -120,23 +178,22 @@ class Writer:
         OSError
             If this checkpoint or the one before cannot be written.
         """
-        import orbax.checkpoint as ocp
-
+        ocp = orbax.quiet()
+        self.check_there()
         if num_updates in self._manager.all_steps():
             return
-        items = ocp.args.Composite(
-            policy=ocp.args.StandardSave(_as_tree(policy)),
-            learner=ocp.args.StandardSave(_numbered(learner)),
-            about=ocp.args.JsonSave({"environment_kw": environment_kw}),
-        )
-        self._manager.save(num_updates, args=items, metrics={SCORE: float(score)}, force=True)
+        trees = {"policy": _as_tree(policy), "learner": _numbered(learner)}
+        about: dict[str, Any] = {"environment_kw": environment_kw}
+        about["digests"] = {**{name: digests_of(tree) for name, tree in trees.items()}, "about": digest_of_text(about)}
+        items = {name: ocp.args.StandardSave(tree) for name, tree in trees.items()}
+        args = ocp.args.Composite(**items, about=ocp.args.JsonSave(about))
+        with self._explained():
+            self._manager.save(num_updates, args=args, metrics={SCORE: float(score)}, force=True)
 
 
 def _reader(run_dir: Path) -> Any:
     """Return an orbax manager of the run's checkpoints that changes nothing; each process reads for itself."""
-    import orbax.checkpoint as ocp
-
-    logging.getLogger("absl").setLevel(logging.ERROR)
+    ocp = orbax.quiet()
     process = jax.process_index()
     alone = ocp.options.MultiprocessingOptions(
         primary_host=process, active_processes={process}, barrier_sync_key_prefix=f"reader-{process}"
@@ -197,12 +254,13 @@ def _newest(run_dir: Path, chosen: int | None = None) -> Iterator[tuple[Any, int
             raise FileNotFoundError(missing)
         try:
             yield manager, newest
-        except (ValueError, KeyError, TypeError, OSError) as error:
-            reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        except (jax.errors.JaxRuntimeError, MemoryError):
+            raise
+        except Exception as error:
             raise ValueError(
                 f"load: the checkpoint {newest} in {str(run_dir)!r} is damaged, or not of the model in {CONFIG}; got: "
-                f"{reason} Restore both as the run left them, remove that checkpoint for the one before it, or train "
-                "it again."
+                f"{orbax.reason(error)}. Restore both as the run left them, remove that checkpoint for the one before "
+                "it, or train it again."
             ) from error
 
 
@@ -233,14 +291,10 @@ def load_learner(
     FileNotFoundError, ValueError
         As :func:`load_policy`.
     """
-    import orbax.checkpoint as ocp
-
     with _newest(run_dir, chosen) as (manager, newest):
-        about = manager.restore(newest, args=ocp.args.Composite(about=ocp.args.JsonRestore()))
-        environment_kw = dict(about["about"]["environment_kw"])
+        environment_kw, digests = _about(manager, newest)
         like = template(environment_kw)
-        shapes = _numbered_shapes(like)
-        stored = manager.restore(newest, args=ocp.args.Composite(learner=ocp.args.StandardRestore(shapes)))["learner"]
+        stored = _restored(manager, newest, "learner", _numbered_shapes(like), digests)
         leaves, structure = jax.tree.flatten(like)
         restored = [
             jax.random.wrap_key_data(stored[str(number)])
@@ -249,6 +303,25 @@ def load_learner(
             for number, leaf in enumerate(leaves)
         ]
         return newest, jax.tree.unflatten(structure, restored), environment_kw
+
+
+def _about(manager: Any, number: int) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Return the changed fields of the environment, and the digests of arrays; none of what was written before 0.1."""
+    ocp = orbax.quiet()
+    about = dict(manager.restore(number, args=ocp.args.Composite(about=ocp.args.JsonRestore()))["about"])
+    digests = dict(about.pop("digests", {}))
+    if about.keys() != {"environment_kw"} or digests.pop("about", digest_of_text(about)) != digest_of_text(about):
+        raise ValueError("another note of the environment than was written.")
+    return dict(about["environment_kw"]), digests
+
+
+def _restored(manager: Any, number: int, name: str, like: Any, digests: dict[str, Any]) -> Any:
+    """Return an item of a checkpoint, checked against what was written."""
+    ocp = orbax.quiet()
+    tree = manager.restore(number, args=ocp.args.Composite(**{name: ocp.args.StandardRestore(like)}))[name]
+    if digests:
+        check_digests(tree, digests[name])
+    return tree
 
 
 def _numbered_shapes(like: Any) -> dict[str, Any]:
@@ -280,15 +353,12 @@ def load_policy(run_dir: str | Path) -> Policy:
     ValueError
         If the run is of another version, or its checkpoint does not fit its configuration.
     """
-    import orbax.checkpoint as ocp
-
-    run_dir = Path(run_dir)
+    run_dir = as_path("load_policy", "run_dir", run_dir)
     if not (run_dir / CONFIG).is_file() and foreign.holds_checkpoint(run_dir):
         return foreign.load(run_dir)
     fresh = initial_policy(single(run_dir))
     with _newest(run_dir) as (manager, newest):
-        template = _as_tree(fresh)
-        tree = manager.restore(newest, args=ocp.args.Composite(policy=ocp.args.StandardRestore(template)))["policy"]
+        tree = _restored(manager, newest, "policy", _as_tree(fresh), _about(manager, newest)[1])
     state = fresh.model_state
     nnx.replace_by_pure_dict(state, tree["model"])
     normalizer, returns = (

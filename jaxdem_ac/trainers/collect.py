@@ -17,6 +17,9 @@ from jaxdem_ac.trainers.loss import Batch
 from jaxdem_ac.trainers.normalizer import update_normalizer
 from jaxdem_ac.trainers.rollout import play_step
 
+ENDED = "episodes_ended"
+"""A figure of a rollout that no report has: how many episodes ended in it."""
+
 
 def see(learner: Learner, state: LearnerState, observation: Array) -> Array:
     """Return observations as the model sees them; ``(..., O)``."""
@@ -104,13 +107,15 @@ def collect(learner: Learner, state: LearnerState) -> tuple[LearnerState, Batch,
 
 
 def figures_of(reward: Array, done: Array, info: dict[str, Array]) -> dict[str, Array]:
-    """Return means of the rewards ``(T, E, N)`` and of the figures ``(T, E)`` of a rollout."""
-    figures = {"reward": jnp.mean(reward)}
+    """Return means of the rewards ``(T, E, N)`` and of the figures ``(T, E)`` of a rollout.
+
+    Figures ``final_<name>`` are those at the end of episodes, and 0 if :data:`ENDED`, the number of ends, is 0.
+    """
+    figures = {"reward": jnp.mean(reward), ENDED: jnp.sum(done)}
     for name, figure in info.items():
         if name == "overflow":
             figures[name] = jnp.max(figure)
             continue
         figures[name] = jnp.mean(figure)
-        # At the end of episodes; not a number in a rollout in which none ended.
-        figures[f"final_{name}"] = jnp.sum(jnp.where(done, figure, 0.0)) / jnp.sum(done)
+        figures[f"final_{name}"] = jnp.sum(jnp.where(done, figure, 0.0)) / jnp.maximum(jnp.sum(done), 1)
     return figures

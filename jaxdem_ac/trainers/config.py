@@ -3,16 +3,23 @@
 import itertools
 import json
 import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any, Literal, Self, get_args
 
+from jaxdem_ac._files import as_path, parse_json
 from jaxdem_ac.registry import suggest
+from jaxdem_ac.trainers.numbers import COUNT, WHOLE, check_number, shown
 
 Schedule = Literal["constant", "linear", "cosine"]
 Optimizer = Literal["adam", "muon"]
 Log = Literal["tensorboard", "wandb"]
+
+MOST_STEPS = 2**53
+"""Longest run, agent-steps: larger numbers are not exact in reports and figures."""
+MOST_RUNS = 1_024
+"""Runs that are made side by side."""
 
 # As Python spells them, and JSON does not.
 _PYTHON_WORDS = {"True": "true", "False": "false", "None": "null"}
@@ -65,26 +72,31 @@ class PPOConfig:
     def __post_init__(self) -> None:
         """Check every field, once."""
         for name in ("num_envs", "num_steps", "num_epochs", "num_minibatches"):
-            _check("PPOConfig", name, getattr(self, name), int, lambda x: x >= 1, "a whole number from 1")
+            check_number("PPOConfig", name, getattr(self, name), int, lambda x: 1 <= x < COUNT, WHOLE)
         for name in ("learning_rate", "max_grad_norm"):
-            _check("PPOConfig", name, getattr(self, name), float, lambda x: x > 0, "above 0")
+            check_number("PPOConfig", name, getattr(self, name), float, lambda x: x > 0, "above 0")
         for name in ("gamma", "gae_lambda"):
-            _check("PPOConfig", name, getattr(self, name), float, lambda x: 0 <= x <= 1, "in [0, 1]")
-        _check("PPOConfig", "clip_eps", self.clip_eps, float, lambda x: 0 < x < 1, "in (0, 1)")
+            check_number("PPOConfig", name, getattr(self, name), float, lambda x: 0 <= x <= 1, "in [0, 1]")
+        check_number("PPOConfig", "clip_eps", self.clip_eps, float, lambda x: 0 < x < 1, "in (0, 1)")
         for name in ("clip_value", "target_kl"):
             if getattr(self, name) is not None:
-                _check("PPOConfig", name, getattr(self, name), float, lambda x: x > 0, "above 0, or null")
+                check_number("PPOConfig", name, getattr(self, name), float, lambda x: x > 0, "above 0, or null")
         for name in ("normalize_advantage", "normalize_observation", "normalize_return"):
             if not isinstance(getattr(self, name), bool):
                 raise TypeError(f"PPOConfig: {name} is true or false; got {name}={getattr(self, name)!r}. Pass a bool.")
         for name in ("value_coef", "entropy_coef"):
-            _check("PPOConfig", name, getattr(self, name), float, lambda x: x >= 0, "at least 0")
+            check_number("PPOConfig", name, getattr(self, name), float, lambda x: x >= 0, "at least 0")
         for name, choices in (("schedule", get_args(Schedule)), ("optimizer", get_args(Optimizer))):
             if getattr(self, name) not in choices:
                 raise ValueError(
                     f"PPOConfig: {name} is one of a few; got {name}={getattr(self, name)!r}. "
                     f"{suggest(str(getattr(self, name)), choices)}"
                 )
+        if self.num_envs * self.num_steps >= COUNT:
+            raise ValueError(
+                "PPOConfig: a rollout has fewer than 2**31 decisions of a swarm, num_envs * num_steps; got "
+                f"num_envs={self.num_envs} and num_steps={self.num_steps}. Lower them."
+            )
         if self.num_envs * self.num_steps % self.num_minibatches:
             raise ValueError(
                 "PPOConfig: num_minibatches divides num_envs * num_steps; got "
@@ -109,20 +121,6 @@ GRID_FIELDS = (
     "target_kl",
     "value_coef",
 )
-
-
-@dataclass(frozen=True)
-class Varied:
-    """A configuration with some of its numbers replaced by arrays, as a compiled program of many runs sees it."""
-
-    config: PPOConfig
-    """All others; where a term is switched on by a number, this one's says whether."""
-    values: Mapping[str, Any]
-    """By field."""
-
-    def __getattr__(self, name: str) -> Any:
-        """Return the value of a field."""
-        return self.values[name] if name in self.values else getattr(self.config, name)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -163,26 +161,36 @@ class TrainConfig:
     def __post_init__(self) -> None:
         """Check every field, once."""
         self._check_log()
-        _check("TrainConfig", "steps", self.steps, int, lambda x: x >= 1, "a whole number from 1")
-        _check("TrainConfig", "seed", self.seed, int, lambda x: 0 <= x < 2**32, "a whole number in [0, 2**32)")
-        _check("TrainConfig", "num_seeds", self.num_seeds, int, lambda x: x >= 1, "a whole number from 1")
+        check_number(
+            "TrainConfig", "steps", self.steps, int, lambda x: 1 <= x <= MOST_STEPS, "a whole number from 1 to 2**53"
+        )
+        check_number("TrainConfig", "seed", self.seed, int, lambda x: 0 <= x < 2**32, "a whole number in [0, 2**32)")
+        check_number("TrainConfig", "num_seeds", self.num_seeds, int, lambda x: 1 <= x < COUNT, WHOLE)
         self._check_grid()
-        _check("TrainConfig", "report_every", self.report_every, int, lambda x: x >= 1, "a whole number from 1")
+        check_number("TrainConfig", "report_every", self.report_every, int, lambda x: 1 <= x < COUNT, WHOLE)
         if self.devices != "all":
-            _check("TrainConfig", "devices", self.devices, int, lambda x: x >= 1, "a whole number from 1, or 'all'")
+            check_number(
+                "TrainConfig", "devices", self.devices, int, lambda x: x >= 1, "a whole number from 1, or 'all'"
+            )
         for name in ("env", "model", "action_space"):
             if not isinstance(getattr(self, name), str):
                 raise TypeError(
                     f"TrainConfig: {name} is a name; got {type(getattr(self, name)).__name__}. Pass a string."
                 )
-        if self.out is not None and not (isinstance(self.out, str) and self.out):
-            raise TypeError(f"TrainConfig: out is the path of a folder; got out={self.out!r}. Pass a string, or None.")
+        if self.out is not None:
+            object.__setattr__(self, "out", str(as_path("TrainConfig", "out", self.out)))
         for name in ("env_kw", "model_kw", "action_space_kw"):
             if not isinstance(getattr(self, name), Mapping):
                 raise TypeError(
                     f"TrainConfig: {name} is a mapping of keywords; got {type(getattr(self, name)).__name__}. "
                     "Pass a dict."
                 )
+            for keyword, value in getattr(self, name).items():
+                if isinstance(value, int) and abs(value) >= COUNT:
+                    raise ValueError(
+                        f"TrainConfig: whole numbers of {name} are below 2**31; got {name}.{keyword}={shown(value)}. "
+                        "Lower it."
+                    )
         if not isinstance(self.ppo, PPOConfig):
             raise TypeError(
                 f"TrainConfig: ppo is a PPOConfig, in a file a mapping; got {type(self.ppo).__name__}. Build one."
@@ -217,8 +225,14 @@ class TrainConfig:
                     f"Pass grid.{name}=[...], or set ppo.{name} if there is one."
                 )
             for value in values:
-                _check("TrainConfig", f"grid.{name}", value, float, lambda _: True, "a list of numbers")
+                check_number("TrainConfig", f"grid.{name}", value, float, lambda _: True, "a list of numbers")
                 replace(self.ppo, **{name: value})
+        number = self.num_seeds * math.prod(len(values) for values in self.grid.values())
+        if number > MOST_RUNS:
+            raise ValueError(
+                f"TrainConfig: at most {MOST_RUNS:,} runs are made side by side, num_seeds for each point of a grid; "
+                f"got {number:,}. Make several folders of fewer."
+            )
 
     @property
     def is_many(self) -> bool:
@@ -283,6 +297,10 @@ class TrainConfig:
         ValueError
             If it has a field that this version does not know, or a value out of its range.
         """
+        if not isinstance(values, Mapping):
+            raise TypeError(
+                f"TrainConfig.from_dict: values are a mapping of fields; got {type(values).__name__}. Pass a dict."
+            )
         values = dict(values)
         _check_known("TrainConfig", values, cls)
         if isinstance(values.get("ppo"), Mapping):
@@ -298,10 +316,15 @@ class TrainConfig:
         ValueError
             If there is no such field; the message gives the nearest.
         """
+        if not isinstance(assignments, Mapping) or not all(isinstance(path, str) for path in assignments):
+            raise TypeError(
+                f"TrainConfig.with_values: assignments are a mapping of dotted fields; got {assignments!r:.100}. "
+                'Pass {"ppo.gamma": 0.9}, say.'
+            )
         values = self.to_dict()
         for path, value in assignments.items():
             head, _, tail = path.partition(".")
-            if tail and (head in _MAPPINGS or head == "ppo"):
+            if tail and (head in _MAPPINGS or head == "ppo") and isinstance(values[head], Mapping):
                 values[head][tail] = value
             elif tail or head == "ppo":
                 raise ValueError(f"TrainConfig: no such field; got {path!r}. {suggest(path, _paths())}")
@@ -324,8 +347,15 @@ def parse_assignments(assignments: Iterable[str]) -> dict[str, Any]:
         if not equals or not path:
             raise ValueError(f"--set: an assignment is field=value; got {assignment!r}. Write ppo.gamma=0.99, say.")
         try:
-            values[path] = json.loads(_PYTHON_WORDS.get(text, text))
-        except json.JSONDecodeError:
+            values[path] = parse_json(_PYTHON_WORDS.get(text, text))
+        except ValueError as error:
+            reason = f"{error.msg} at letter {error.pos + 1}" if isinstance(error, json.JSONDecodeError) else str(error)
+            # What begins so is meant as JSON; a number of too many digits is no text either.
+            if text.lstrip()[:1] in ("[", "{", '"') or not isinstance(error, json.JSONDecodeError):
+                raise ValueError(
+                    f"--set: a list, a mapping or a quoted text is JSON; got {path}={text[:60]}, which is malformed: "
+                    f"{reason}. Mend it, and keep it in quotes from the shell."
+                ) from None
             values[path] = text
     return values
 
@@ -360,12 +390,6 @@ def _whole(cls: type[Any], values: Mapping[str, Any]) -> dict[str, Any]:
         name: int(value) if name in counts and isinstance(value, float) and value.is_integer() else value
         for name, value in values.items()
     }
-
-
-def _check(where: str, name: str, value: Any, kind: type, valid: Callable[[Any], bool], rule: str) -> None:
-    numeric = isinstance(value, int) if kind is int else isinstance(value, int | float)
-    if isinstance(value, bool) or not numeric or not math.isfinite(value) or not valid(value):
-        raise ValueError(f"{where}: {name} is {rule}; got {name}={value!r}. Set it so.")
 
 
 def run_path(config: TrainConfig) -> Path | None:

@@ -5,10 +5,11 @@ import re
 from collections.abc import Mapping
 from importlib import resources
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import yaml
 
+from jaxdem_ac._files import DEEPEST, as_path, is_deep, parse_json
 from jaxdem_ac.registry import suggest
 
 REFERENCE = "reference"
@@ -36,6 +37,7 @@ def read_values(path: str | Path) -> Mapping[str, Any]:
     ValueError
         If it is not YAML or JSON, with the line; sets a field twice; or is no mapping.
     """
+    path = as_path("config", "path", path)
     text = _text(path)
     values = _from_json(path, text) if str(path).endswith(".json") else _from_yaml(path, text)
     if not isinstance(values, dict):
@@ -47,12 +49,12 @@ def read_values(path: str | Path) -> Mapping[str, Any]:
     return values
 
 
-def _text(path: str | Path) -> str:
+def _text(path: Path) -> str:
     names = reference_names()
-    if not Path(path).exists() and str(path) in names:
+    if not path.exists() and str(path) in names:
         return resources.files("jaxdem_ac.trainers").joinpath(f"{path}.yaml").read_text(encoding="utf-8")
     try:
-        return Path(path).read_text(encoding="utf-8")
+        return path.read_text(encoding="utf-8")
     except FileNotFoundError:
         raise FileNotFoundError(
             f"config: a configuration is a file, or comes with the package; got {str(path)!r}, which is neither. "
@@ -66,7 +68,7 @@ def _text(path: str | Path) -> str:
         raise type(error)(f"config: {path} is a file that can be read; got {error.strerror}. Give another.") from None
 
 
-def _from_json(path: str | Path, text: str) -> Any:
+def _from_json(path: Path, text: str) -> Any:
     def once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         values = dict(pairs)
         if len(values) < len(pairs):
@@ -75,15 +77,22 @@ def _from_json(path: str | Path, text: str) -> Any:
         return values
 
     try:
-        return json.loads(text, object_pairs_hook=once)
+        return parse_json(text, once)
     except json.JSONDecodeError as error:
         raise ValueError(f"config: {path} is JSON; got {error.msg!r} at line {error.lineno}. Mend it.") from None
+    except ValueError as error:
+        raise error if str(error).startswith("config: ") else _unread(path, "JSON", error) from None
 
 
-def _from_yaml(path: str | Path, text: str) -> Any:
+def _from_yaml(path: Path, text: str) -> Any:
     try:
         # A subclass of the safe loader: it makes numbers, strings, lists and mappings, and nothing else.
-        return yaml.load(text, _Loader)
+        values = yaml.load(text, _Loader)
+        if is_deep(values):
+            raise RecursionError
+        return values
+    except RecursionError:
+        raise _unread(path, "YAML", f"nested deeper than {DEEPEST} lists and mappings") from None
     except _TwiceError as error:
         raise ValueError(
             f"config: {path} sets a field once; got {error.problem} twice, again at line {_line(error)}. Leave one out."
@@ -91,8 +100,11 @@ def _from_yaml(path: str | Path, text: str) -> Any:
     except yaml.MarkedYAMLError as error:
         raise ValueError(f"config: {path} is YAML; got {error.problem!r} at line {_line(error)}. Mend it.") from None
     except (yaml.YAMLError, ValueError) as error:
-        reason = str(error).splitlines()[0]
-        raise ValueError(f"config: {path} is YAML; got {reason!r}. Mend it.") from None
+        raise _unread(path, "YAML", error) from None
+
+
+def _unread(path: Path, kind: str, reason: Any) -> ValueError:
+    return ValueError(f"config: {path} is {kind}; got {str(reason).splitlines()[0]!r}. Mend it.")
 
 
 def _line(error: yaml.MarkedYAMLError) -> int | str:
@@ -105,7 +117,12 @@ class _TwiceError(yaml.constructor.ConstructorError):
 
 
 class _Loader(yaml.SafeLoader):
-    """The safe loader, with numbers as ``1e-3``, and without mappings that say two things of one key."""
+    """The safe loader for the core schema of YAML 1.2, without mappings that say two things of one key.
+
+    PyYAML reads YAML 1.1, where 010 is 8, 1:30 is 90, 1e-3 is a string, and `no` is false.
+    """
+
+    yaml_implicit_resolvers: ClassVar[dict[str, list[tuple[str, re.Pattern[str]]]]] = {}
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
         """Return a mapping of different keys."""
@@ -116,7 +133,30 @@ class _Loader(yaml.SafeLoader):
             seen.add(key.value)
         return super().construct_mapping(node, deep)
 
+    def construct_int(self, node: yaml.ScalarNode) -> int:
+        """Return a whole number: 0o10 and 0x10 are octal and hexadecimal, 010 is ten."""
+        text = self.construct_scalar(node)
+        base = {"0o": 8, "0x": 16}.get(text[:2], 10)
+        return int(text if base == 10 else text[2:], base)
 
-# In YAML 1.1, which PyYAML reads, a number with an exponent needs a point and a sign: 1e-3 would be a string.
-_EXPONENT = re.compile(r"[-+]?(\d[\d_]*(\.\d*)?|\.\d+)[eE][-+]?\d+$")
-_Loader.add_implicit_resolver("tag:yaml.org,2002:float", _EXPONENT, list("-+.0123456789"))
+    def construct_float(self, node: yaml.ScalarNode) -> float:
+        """Return a number."""
+        return float(self.construct_scalar(node).lower().replace(".inf", "inf").replace(".nan", "nan"))
+
+
+# YAML 1.2.2, section 10.3.2; and of 1.1 `<<`, which merges mappings, and 4_000_000, in our own files too.
+_DIGITS = "[0-9](_?[0-9])*"
+_CORE = {
+    "null": (r"~|null|Null|NULL|", ["~", "n", "N", ""]),
+    "bool": (r"true|True|TRUE|false|False|FALSE", list("tTfF")),
+    "int": (rf"[-+]?{_DIGITS}|0o[0-7]+|0x[0-9a-fA-F]+", list("-+0123456789")),
+    "float": (
+        rf"[-+]?(\.{_DIGITS}|{_DIGITS}(\.({_DIGITS})?)?)([eE][-+]?[0-9]+)?|[-+]?\.(inf|Inf|INF)|\.(nan|NaN|NAN)",
+        list("-+.0123456789"),
+    ),
+    "merge": (r"<<", ["<"]),
+}
+for _name, (_pattern, _first) in _CORE.items():
+    _Loader.add_implicit_resolver(f"tag:yaml.org,2002:{_name}", re.compile(rf"(?:{_pattern})\Z"), _first)
+_Loader.add_constructor("tag:yaml.org,2002:int", _Loader.construct_int)
+_Loader.add_constructor("tag:yaml.org,2002:float", _Loader.construct_float)

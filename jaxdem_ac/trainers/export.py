@@ -1,5 +1,6 @@
 """A policy as one file that needs only jax, and flatbuffers to read it."""
 
+import hashlib
 import importlib.util
 from collections.abc import Callable
 from pathlib import Path
@@ -9,8 +10,11 @@ import jax
 import jax.numpy as jnp
 from jax import Array
 
+from jaxdem_ac._files import as_path, write_bytes
 from jaxdem_ac.trainers.policy import Policy
 
+# Stands between a policy and the digest that ends its file: jax reads the policy, and does not look at what follows.
+_SEAL = b"\njaxdem-ac sha256:"
 # What jax can compile for without having one.
 PLATFORMS = ("cpu", "cuda", "rocm", "tpu")
 
@@ -52,16 +56,36 @@ def export_policy(policy: Policy, path: str | Path, *, sample: bool = False) -> 
         raise ImportError(
             "export: jax writes such a file with flatbuffers, which is not there: pip install flatbuffers."
         )
-    path = Path(path)
+    path = as_path("export", "path", path)
     act, arguments = _function_of(policy, sample)
     exported = jax.export.export(jax.jit(act), platforms=PLATFORMS)(*arguments)
-    draft = path.with_name(f".{path.name}.part")
-    try:
-        draft.write_bytes(exported.serialize())
-        draft.replace(path)
-    finally:
-        draft.unlink(missing_ok=True)
+    data = bytes(exported.serialize())
+    write_bytes(path, data + _SEAL + hashlib.sha256(data).hexdigest().encode())
     return path
+
+
+def load_exported(path: str | Path) -> Any:
+    """Return what :func:`export_policy` has written, a `jax.export.Exported`, checked against its digest.
+
+    Raises
+    ------
+    FileNotFoundError
+        If there is no such file.
+    ValueError
+        If it is damaged, or another kind of file.
+    """
+    path = as_path("load_exported", "path", path)
+    if not path.is_file():
+        raise FileNotFoundError(
+            f"load: an exported policy is a file; got {str(path)!r}. Make one: jaxdem-ac export RUN PATH."
+        )
+    data, _, digest = path.read_bytes().rpartition(_SEAL)
+    if hashlib.sha256(data).hexdigest().encode() != digest:
+        raise ValueError(
+            f"load: {str(path)!r} ends with the SHA-256 of what stands before it; got another, or none: it is damaged. "
+            "Export the policy again."
+        )
+    return jax.export.deserialize(bytearray(data))
 
 
 def _function_of(policy: Policy, sample: bool) -> tuple[Callable[..., Any], list[Any]]:

@@ -1,12 +1,10 @@
 """The folder of a run, and its files that people read: config.json and metrics.jsonl."""
 
 import json
-import shutil
-from collections.abc import Mapping
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from jaxdem_ac._files import as_path, parse_json, unwritable, write_text
 from jaxdem_ac.trainers.config import TrainConfig
 
 Metrics = dict[str, Any]
@@ -16,40 +14,15 @@ CONFIG, METRICS, CHECKPOINTS = "config.json", "metrics.jsonl", "checkpoints"
 PICTURES = ("episode.gif", "episode.mp4", "episode.png", "learning_curve.png")
 LOGS = ("tensorboard", "wandb")
 REPORT = "report.html"
+# Where an overwriting keeps the old run until the new one is there.
+REPLACED = ".replaced-run"
 OWN_FILES = (CONFIG, METRICS, CHECKPOINTS, *LOGS, *PICTURES, REPORT)
-
-
-def write_text(path: Path, text: str) -> None:
-    """Write `text` to `path` whole or not at all.
-
-    Raises
-    ------
-    OSError
-        If it cannot be written.
-    """
-    draft = path.with_name(f".{path.name}.part")
-    try:
-        draft.write_text(text)
-        draft.replace(path)
-    except OSError as error:
-        raise unwritable(path, error) from error
-    finally:
-        with suppress(OSError):
-            draft.unlink(missing_ok=True)
-
-
-def unwritable(path: Path, error: OSError) -> OSError:
-    """Return an error of the same kind that says what to do."""
-    kind = PermissionError if isinstance(error, PermissionError) else OSError
-    return kind(
-        f"write: {str(path)!r} has to be writable; got {error.strerror or error}. Choose another folder, or make room."
-    )
 
 
 def holds_run(run_dir: Path) -> bool:
     """Return whether the folder's config.json is a run's."""
     try:
-        stored = json.loads((run_dir / CONFIG).read_text())
+        stored = parse_json((run_dir / CONFIG).read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return False
     return isinstance(stored, dict) and stored.keys() == {"format", "config"}
@@ -65,21 +38,34 @@ def read_config(run_dir: str | Path) -> TrainConfig:
     ValueError
         If its config.json cannot be read, or is of another version.
     """
-    path = Path(run_dir) / CONFIG
+    run_dir = as_path("load", "run_dir", run_dir)
+    path = run_dir / CONFIG
     if not path.is_file():
-        raise FileNotFoundError(
-            f"load: a run folder holds {CONFIG}; got {str(run_dir)!r}, which does not. Give the --out of a training."
-        )
+        advice = "Give the --out of a training."
+        if (run_dir / REPLACED).is_dir():
+            advice = f"An overwriting was cut off there: jaxdem-ac train --resume {run_dir} brings the old run back."
+        raise FileNotFoundError(f"load: a run folder holds {CONFIG}; got {str(run_dir)!r}, which does not. {advice}")
     try:
-        stored = json.loads(path.read_text())
+        stored = _parsed(path)
         if stored["format"] != FORMAT:
             raise ValueError(
                 f"load: this version reads runs of format {FORMAT}; got format={stored['format']} in {path}. "
                 "Use the version of jaxdem-ac that wrote it."
             )
         return TrainConfig.from_dict(stored["config"])
-    except (json.JSONDecodeError, UnicodeDecodeError, KeyError, TypeError) as error:
+    except (_UnreadableError, KeyError, TypeError) as error:
         raise ValueError(f"load: {path} is not a run's configuration; got {error!r}. Train it again.") from error
+
+
+class _UnreadableError(ValueError):
+    """A file that is no JSON."""
+
+
+def _parsed(path: Path) -> Any:
+    try:
+        return parse_json(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise _UnreadableError(str(error)) from error
 
 
 def single(run_dir: str | Path) -> TrainConfig:
@@ -125,15 +111,16 @@ def read_metrics(run_dir: str | Path) -> list[dict[str, Any]]:
     ValueError
         If another line is damaged.
     """
-    path = Path(run_dir) / METRICS
+    path = as_path("load", "run_dir", run_dir) / METRICS
     if not path.is_file():
         return []
-    texts = path.read_text().splitlines()
+    # What is no UTF-8 is no JSON either.
+    texts = path.read_text(encoding="utf-8", errors="replace").splitlines()
     lines = []
     for number, text in enumerate(texts, start=1):
         try:
-            line = json.loads(text)
-        except json.JSONDecodeError:
+            line = parse_json(text)
+        except ValueError:
             if number == len(texts):
                 break
             line = None
@@ -144,9 +131,13 @@ def read_metrics(run_dir: str | Path) -> list[dict[str, Any]]:
 
 
 def append_line(run_dir: Path, metrics: Metrics) -> None:
-    """Add a report to a run's metrics.jsonl."""
-    with (run_dir / METRICS).open("a") as file:
-        file.write(json.dumps(metrics) + "\n")
+    """Add a report to a run's metrics.jsonl; raises OSError if it cannot be written."""
+    path = run_dir / METRICS
+    try:
+        with path.open("a", encoding="utf-8") as file:
+            file.write(json.dumps(metrics) + "\n")
+    except OSError as error:
+        raise unwritable(path, error) from error
 
 
 def lines_until(run_dir: Path, done: int) -> list[Metrics]:
@@ -157,60 +148,3 @@ def lines_until(run_dir: Path, done: int) -> list[Metrics]:
 def rewrite_lines(run_dir: Path, lines: list[Metrics]) -> None:
     """Write a run's reports anew, whole or not at all."""
     write_text(run_dir / METRICS, "".join(json.dumps(line) + "\n" for line in lines))
-
-
-def prepare(run_dir: Path, overwrite: bool, configs: Mapping[str, str]) -> None:
-    """Make the folder of a run, or of many, each with its configuration.
-
-    Runs that are there already are removed if they may be; never anything else. Nothing is touched if one may not.
-
-    Parameters
-    ----------
-    run_dir : Path
-    overwrite : bool
-        Whether runs that are there may be removed.
-    configs : mapping
-        What config.json says, by folder below `run_dir`: ``"."`` for its own.
-    """
-    there = {run_dir / name: None for name in [*_members_of(run_dir), *configs]}
-    held = {folder: _held(folder, overwrite) for folder in there}
-    for folder, names in held.items():
-        for name in names:
-            path = folder / name
-            shutil.rmtree(path) if path.is_dir() else path.unlink()
-        if names and folder.name not in configs and folder != run_dir and not any(folder.iterdir()):
-            folder.rmdir()
-    for name, config in configs.items():
-        folder = run_dir / name
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise unwritable(folder, error) from error
-        write_text(folder / CONFIG, config)
-
-
-def _held(run_dir: Path, overwrite: bool) -> list[str]:
-    """Return the names of a run's files that a folder holds, or raise FileExistsError if they have to stay."""
-    if run_dir.exists() and not run_dir.is_dir():
-        raise FileExistsError(f"train: out is a folder; got out={str(run_dir)!r}, a file. Choose another --out.")
-    held = [name for name in OWN_FILES if (run_dir / name).exists()]
-    if held and not holds_run(run_dir):
-        raise FileExistsError(
-            f"train: out is a new folder; got out={str(run_dir)!r}, which holds {', '.join(held)} of something else. "
-            "Choose another --out."
-        )
-    if held and not overwrite:
-        raise FileExistsError(
-            f"train: out is a new folder; got out={str(run_dir)!r}, which holds a run. "
-            "Choose another --out, or pass --overwrite to delete that run."
-        )
-    return held
-
-
-def _members_of(run_dir: Path) -> list[str]:
-    """Return the names of the runs that a folder of many holds."""
-    try:
-        config = read_config(run_dir)
-    except (OSError, ValueError):
-        return []
-    return [name for name in config.members() if config.is_many and holds_run(run_dir / name)]

@@ -1,6 +1,5 @@
 """Policies from checkpoints that JaxDEM wrote, of its models and of ours; without JaxDEM where the model is ours."""
 
-import logging
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +10,7 @@ from jaxdem_ac import registry
 from jaxdem_ac.models import make_model, recurrent
 from jaxdem_ac.models.heads import resolve_activation
 from jaxdem_ac.registry import Registry
+from jaxdem_ac.trainers import orbax
 from jaxdem_ac.trainers.policy import Policy
 
 METADATA, STATE = "model_metadata", "model_state"
@@ -41,9 +41,7 @@ def load(directory: Path) -> Policy:
     ImportError
         If its model is one of JaxDEM's, which cannot be imported.
     """
-    import orbax.checkpoint as ocp
-
-    logging.getLogger("absl").setLevel(logging.ERROR)
+    ocp = orbax.quiet()
     options = ocp.CheckpointManagerOptions(create=False, read_only=True, enable_async_checkpointing=False)
     with ocp.CheckpointManager(directory.resolve(), options=options) as manager:
         newest = manager.latest_step()
@@ -53,8 +51,9 @@ def load(directory: Path) -> Policy:
         try:
             stored = manager.restore(newest, args=ocp.args.Composite(**{STATE: ocp.args.StandardRestore()}))[STATE]
             _fill(state, stored)
-        except (ValueError, KeyError, TypeError, OSError) as error:
-            reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        except Exception as error:
+            # Orbax raises a plain Exception, too.
+            reason = orbax.reason(error)
             raise ValueError(
                 f"load: the checkpoint {newest} in {str(directory)!r} holds its model; got: {reason}. "
                 "Remove it for the one before, or write it again."

@@ -1,5 +1,6 @@
 """What a run of PPO is made of: what stays the same, what changes, and the model's answer."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -10,7 +11,7 @@ from jax import Array
 
 from jaxdem_ac.environments.base import Environment
 from jaxdem_ac.models import recurrent
-from jaxdem_ac.trainers.config import PPOConfig, Varied
+from jaxdem_ac.trainers.config import PPOConfig
 from jaxdem_ac.trainers.normalizer import Normalizer
 
 # In the order in which a bad number travels: the first of these that is not finite is the one to name.
@@ -26,6 +27,20 @@ TERMS = (
     "grad_norm",
     "parameters",
 )
+
+
+@dataclass(frozen=True)
+class Varied:
+    """A configuration with some of its numbers replaced by arrays, as a compiled program of many runs sees it."""
+
+    config: PPOConfig
+    """All others; where a term is switched on by a number, this one's says whether."""
+    values: Mapping[str, Any]
+    """By field."""
+
+    def __getattr__(self, name: str) -> Any:
+        """Return the value of a field."""
+        return self.values[name] if name in self.values else getattr(self.config, name)
 
 
 @dataclass(frozen=True)

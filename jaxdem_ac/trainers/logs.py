@@ -10,8 +10,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Protocol
 
+from jaxdem_ac._files import write_text
 from jaxdem_ac.trainers.config import TrainConfig
-from jaxdem_ac.trainers.folder import Metrics, write_text
+from jaxdem_ac.trainers.folder import Metrics
 
 _PACKAGES = {"tensorboard": "tensorboardX", "wandb": "wandb"}
 """What writes each log; the extra that brings it has the log's own name."""
@@ -182,7 +183,7 @@ class _WeightsAndBiases:
 
         note = run_dir / "wandb" / "run_id"
         note.parent.mkdir(exist_ok=True)
-        known = note.read_text().strip() if after is not None and note.is_file() else None
+        known = note.read_text(encoding="utf-8").strip() if after is not None and note.is_file() else None
         self._run: Any = wandb.init(
             project=os.environ.get("WANDB_PROJECT", "jaxdem-ac"),
             dir=str(run_dir),

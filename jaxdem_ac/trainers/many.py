@@ -16,7 +16,7 @@ import numpy as np
 from jaxdem_ac.environments.base import Environment, resized, worst_overflow
 from jaxdem_ac.environments.contract import check_shapes
 from jaxdem_ac.models.structure import split_model
-from jaxdem_ac.trainers import checkpoint, folder, logs, ppo, run
+from jaxdem_ac.trainers import checkpoint, claim, folder, logs, ppo, processes, run
 from jaxdem_ac.trainers.config import TrainConfig
 from jaxdem_ac.trainers.devices import choose_devices, spread_runs
 from jaxdem_ac.trainers.folder import Metrics
@@ -46,10 +46,12 @@ def train(config: TrainConfig, report: Report | None, *, overwrite: bool) -> Tra
     states = _placed(config, states)
     jax.eval_shape(partial(update_side_by_side, learner, num_updates=1), states)
     run_dir = None if config.out is None else Path(config.out)
-    if run_dir is not None:
-        texts = {name: folder.config_text(each) for name, each in runs.items()}
-        folder.prepare(run_dir, overwrite, {".": folder.config_text(config), **texts})
-    return _run(config, _Many(config, runs, learner, states, [], {name: [] for name in runs}), report)
+    many = _Many(config, runs, learner, states, [], {name: [] for name in runs})
+    if run_dir is None:
+        return _run(config, many, report)
+    texts = {name: folder.config_text(each) for name, each in runs.items()}
+    with claim.claimed(run_dir, overwrite, {".": folder.config_text(config), **texts}):
+        return _run(config, many, report)
 
 
 def resume(config: TrainConfig, report: Report | None) -> TrainResult:
@@ -225,7 +227,7 @@ def _goodness(lines: list[Metrics]) -> tuple[float, float]:
 def _run(config: TrainConfig, many: _Many, report: Report | None) -> TrainResult:
     """Make the updates that are left; whatever stops them, what has been learnt is kept."""
     opened = logs.opened(config, many.run_dir, many.runs, many.together)
-    with many.writing(), run.leaving_on_sigterm(), opened as log:
+    with many.writing(), processes.leaving_on_sigterm(), opened as log:
         try:
             _loop(config, many, report, log)
         except (KeyboardInterrupt, SystemExit):
@@ -259,7 +261,8 @@ def _loop(config: TrainConfig, many: _Many, report: Report | None, log: logs.Log
         metrics = {**about, "agent_steps_per_second": round(num * rate, 1), **counts, **_together(going or figures)}
         many.together.append(metrics)
         if many.run_dir is not None:
-            for name in many.runs:
+            for name, writer in many.writers.items():
+                writer.check_there()
                 folder.append_line(many.run_dir / name, many.lines[name][-1])
             folder.append_line(many.run_dir, metrics)
         for name in many.runs:

@@ -19,11 +19,11 @@ from jaxdem_ac.environments.base import reset_batch
 from jaxdem_ac.models import recurrent
 from jaxdem_ac.models.policy import entropy_to_report
 from jaxdem_ac.trainers.collect import collect, see
-from jaxdem_ac.trainers.config import PPOConfig, Varied
+from jaxdem_ac.trainers.config import PPOConfig
 from jaxdem_ac.trainers.learner import TERMS as TERMS
 from jaxdem_ac.trainers.learner import Learner as Learner
 from jaxdem_ac.trainers.learner import LearnerState as LearnerState
-from jaxdem_ac.trainers.learner import apply_model, first_bad
+from jaxdem_ac.trainers.learner import Varied, apply_model, first_bad
 from jaxdem_ac.trainers.loss import Batch, differentiate, rows_of
 from jaxdem_ac.trainers.normalizer import Normalizer
 from jaxdem_ac.trainers.shuffle import shuffled

@@ -168,6 +168,23 @@ def noting_signals() -> Iterator[Signals]:
             signal.signal(number, handler)
 
 
+@contextmanager
+def leaving_on_sigterm() -> Iterator[None]:
+    """Turn SIGTERM, by which schedulers announce an end, into an exit that can be answered; main thread only."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def leave(*_: Any) -> None:
+        raise SystemExit(128 + signal.SIGTERM)
+
+    before = signal.signal(signal.SIGTERM, leave)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
 def leave(number: int) -> None:
     """Raise what a signal means to a run.
 

@@ -1,7 +1,6 @@
 """An episode on the disk: every frame of it, and what was seen, done and gained."""
 
 import json
-import os
 from dataclasses import dataclass, fields, replace
 from functools import partial
 from pathlib import Path
@@ -12,6 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
+from jaxdem_ac._files import as_path, parse_json, written
 from jaxdem_ac.checks import check_count, check_flag, check_seed
 from jaxdem_ac.dem.particles import Particles
 from jaxdem_ac.dem.world import World
@@ -19,6 +19,7 @@ from jaxdem_ac.environments import make_environment
 from jaxdem_ac.environments.base import Environment, Timestep, check_is_environment, play_with_room
 from jaxdem_ac.models.checks import check_key
 from jaxdem_ac.trainers.checkpoint import build_environment, load_policy
+from jaxdem_ac.trainers.digest import digest_of, digest_of_text
 from jaxdem_ac.trainers.folder import single
 from jaxdem_ac.trainers.policy import act, acting, begin
 from jaxdem_ac.trainers.recording_checks import check_recording, read_world
@@ -75,7 +76,12 @@ def play(environment: Environment, policy: Any, key: Array, num_steps: int, samp
     def overflow(played: Played) -> Any:
         return jnp.max(played.timestep.info.get("overflow", jnp.zeros(())))
 
-    return play_with_room(environment, lambda roomy: _play(roomy, policy, key, num_steps, sample), overflow)[1]
+    played: Played = play_with_room(environment, lambda roomy: _play(roomy, policy, key, num_steps, sample), overflow)[
+        1
+    ]
+    # Not a number in a compiled program would stop it under JAX_DEBUG_NANS.
+    unknown: Any = np.full(played.value.shape, np.nan, played.value.dtype)
+    return played if hasattr(policy, "value") else replace(played, value=unknown)
 
 
 @partial(jax.jit, static_argnames=("environment", "num_steps", "sample"))
@@ -85,7 +91,7 @@ def _play(environment: Environment, policy: Any, key: Array, num_steps: int, sam
     def body(now: tuple[Any, Any], key_action: Array) -> tuple[Any, tuple[Any, Array, Array, Timestep]]:
         state, carry = now
         seen = state.observation
-        value = policy.value(seen, carry) if hasattr(policy, "value") else jnp.full(seen.shape[:-1], jnp.nan)
+        value = policy.value(seen, carry) if hasattr(policy, "value") else jnp.zeros(seen.shape[:-1])
         action, carry = act("record", policy, seen, carry, key_action if sample else None, environment.action_size)
         state, timestep = environment.step(state, action)
         return (state, carry), (state, action, value, timestep)
@@ -165,7 +171,7 @@ class Recording:
 
         The file is NumPy's ``.npz``: arrays by name, and ``about``, a JSON text.
         """
-        path = Path(path)
+        path = as_path("Recording.save", "path", path)
         about: dict[str, Any] = {
             "format": FORMAT,
             **{name: getattr(self, name) for name in _TEXTS},
@@ -183,13 +189,9 @@ class Recording:
                 for item in fields(World)
                 if not _is_static(item)
             }
-        draft = path.with_name(f".{path.name}.{os.getpid()}.part")
-        try:
-            with draft.open("wb") as file:
-                np.savez_compressed(file, about=np.array(json.dumps(about)), **arrays)
-            draft.replace(path)
-        finally:
-            draft.unlink(missing_ok=True)
+        about["digest"] = _digest(about, arrays)
+        with written(path) as draft, draft.open("wb") as file:
+            np.savez_compressed(file, about=np.array(json.dumps(about)), **arrays)
         return path
 
     @classmethod
@@ -203,19 +205,20 @@ class Recording:
         ValueError
             If it is not a recording, is damaged, or of another version.
         """
-        path = Path(path)
+        path = as_path("Recording.load", "path", path)
         if not path.is_file():
             raise FileNotFoundError(f"load: a recording is a file; got {str(path)!r}. Make one: jaxdem-ac record RUN.")
         try:
             with path.open("rb") as file, np.load(file, allow_pickle=False) as stored:
                 arrays = {name: stored[name] for name in stored.files}
-            about = json.loads(str(arrays.pop("about")))
+            about = parse_json(str(arrays.pop("about")))
             if not isinstance(about, dict) or about.get("format") != FORMAT:
                 got = about.get("format") if isinstance(about, dict) else type(about).__name__
                 raise ValueError(f"this version reads format {FORMAT}, got {got}")
+            # Files of before have none.
+            if about.pop("digest", None) not in (None, _digest(about, arrays)):
+                raise ValueError("damaged: other numbers than were written")
             return _recording_of(about, arrays)
-        except OSError:
-            raise
         except KeyError as error:
             got = f"nothing under the name {error.args[0]!r}" if error.args else "no such name"
         except Exception as error:
@@ -234,8 +237,15 @@ def _recording_of(about: dict[str, Any], arrays: dict[str, Any]) -> Recording:
     world = read_world(about["world"], arrays) if "world" in about else None
     # Checked as they stand in the file, before JAX makes its own types of them.
     made = Recording(**found, particles=particles, world=world, **kept)
-    ours: dict[str, Any] = {name: jnp.asarray(array) for name, array in kept.items()}
+    # NaN stands there for what a task or a policy has not.
+    with jax.debug_nans(False):
+        ours: dict[str, Any] = {name: jnp.asarray(array) for name, array in kept.items()}
     return replace(made, particles=jax.tree.map(jnp.asarray, particles), **ours)
+
+
+def _digest(about: dict[str, Any], arrays: dict[str, Any]) -> str:
+    """Return the digest of all that a recording says."""
+    return digest_of_text([about, {name: digest_of(array) for name, array in sorted(arrays.items())}])
 
 
 def _is_static(item: Any) -> bool:
@@ -294,7 +304,7 @@ def record_episode(
         "action": played.action,
         "reward": timestep.reward,
         "value": played.value,
-        "success": timestep.info.get("success", jnp.full(len(ends), jnp.nan)),
+        "success": timestep.info.get("success", np.full(len(ends), np.nan, np.float32)),
     }
     return Recording(
         env,

@@ -1,11 +1,9 @@
 """One training from configuration to policy, in memory or in a folder."""
 
 import math
-import signal
-import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable
+from contextlib import ExitStack
 from dataclasses import dataclass, field, fields, replace
 from functools import partial
 from pathlib import Path
@@ -17,10 +15,12 @@ import numpy as np
 from flax import nnx
 
 from jaxdem_ac import registry
+from jaxdem_ac._files import as_path
 from jaxdem_ac.environments.base import Environment, play_with_room, resized, worst_overflow
 from jaxdem_ac.environments.contract import check_shapes
 from jaxdem_ac.models.structure import split_model
-from jaxdem_ac.trainers import checkpoint, logs, ppo, processes
+from jaxdem_ac.trainers import checkpoint, claim, logs, ppo, processes
+from jaxdem_ac.trainers.collect import ENDED
 from jaxdem_ac.trainers.config import TrainConfig, run_path
 from jaxdem_ac.trainers.devices import Devices, choose_devices, spread
 from jaxdem_ac.trainers.folder import (
@@ -28,7 +28,6 @@ from jaxdem_ac.trainers.folder import (
     append_line,
     config_text,
     lines_until,
-    prepare,
     read_config,
     rewrite_lines,
 )
@@ -72,12 +71,25 @@ def resolve(config: TrainConfig) -> TrainConfig:
 
 
 def num_updates(config: TrainConfig, environment: Environment) -> int:
-    """Return how many updates `steps` come to, rounded up to whole reports: each report is one compiled call."""
+    """Return how many updates `steps` come to, rounded up to whole reports: each report is one compiled call.
+
+    Raises
+    ------
+    ValueError
+        If a rollout or the run is longer than 32 bits count.
+    """
     per_update = config.ppo.num_envs * config.ppo.num_steps * environment.num_particles
     updates = -(-config.steps // per_update)
-    if updates <= config.report_every:
-        return updates
-    return -(-updates // config.report_every) * config.report_every
+    if updates > config.report_every:
+        updates = -(-updates // config.report_every) * config.report_every
+    optimizer_updates = updates * config.ppo.num_epochs * config.ppo.num_minibatches
+    for what, number, advice in (
+        ("agent-steps of a rollout", per_update, "Lower ppo.num_envs, ppo.num_steps or the number of particles"),
+        ("updates of the optimizer", optimizer_updates, "Lower steps"),
+    ):
+        if number >= 2**31:
+            raise ValueError(f"train: {what} are fewer than 2**31; got {number:,}. {advice}.")
+    return updates
 
 
 def train(config: TrainConfig, report: Report | None = None, *, overwrite: bool = False) -> TrainResult:
@@ -98,6 +110,8 @@ def train(config: TrainConfig, report: Report | None = None, *, overwrite: bool 
 
     Raises
     ------
+    BlockingIOError
+        If another process trains in the folder.
     FileExistsError
         If the folder holds a run, or files of a run's names that are something else's.
     FloatingPointError
@@ -116,6 +130,10 @@ def train(config: TrainConfig, report: Report | None = None, *, overwrite: bool 
     _check_report(report)
     config = resolve(config)
     logs.check(config)
+    run_dir = run_path(config)
+    if run_dir is not None and not jax.distributed.is_initialized():
+        # Before anything is built. Of several processes the first may be here already.
+        claim.check(run_dir, overwrite, [".", *(config.members() if config.is_many else [])])
     if config.is_many:
         from jaxdem_ac.trainers import many
 
@@ -129,10 +147,11 @@ def train(config: TrainConfig, report: Report | None = None, *, overwrite: bool 
     devices = choose_devices(config.devices, config.ppo.num_envs)
     jax.eval_shape(partial(ppo.update, learner), state)
     processes.check_alike(config, state)
-    run_dir = run_path(config)
-    if run_dir is not None:
-        processes.in_first(partial(prepare, run_dir, overwrite, {".": config_text(config)}))
-    return _run(config, learner, _placed(state, devices), run_dir, [], report)
+    with ExitStack() as stack:
+        if run_dir is not None:
+            claimed = claim.claimed(run_dir, overwrite, {".": config_text(config)})
+            processes.in_first(partial(stack.enter_context, claimed))
+        return _run(config, learner, _placed(state, devices), run_dir, [], report)
 
 
 def begin(
@@ -185,13 +204,21 @@ def resume(run_dir: str | Path, report: Report | None = None, *, devices: Device
 
     Raises
     ------
+    BlockingIOError
+        If another process trains it.
     FileNotFoundError
         If the folder holds no run, or no checkpoint.
     ValueError
         If the run is of another version, or its checkpoint does not fit its configuration.
     """
     _check_report(report)
-    run_dir = Path(run_dir)
+    run_dir = as_path("resume", "run_dir", run_dir)
+    with ExitStack() as stack:
+        processes.in_first(partial(stack.enter_context, claim.reopened(run_dir)))
+        return _resume(run_dir, report, devices)
+
+
+def _resume(run_dir: Path, report: Report | None, devices: Devices | None) -> TrainResult:
     config = replace(read_config(run_dir), out=str(run_dir))
     if devices is not None:
         config = replace(config, devices=devices)
@@ -235,7 +262,7 @@ def _run(
     with ExitStack() as stack:
         stack.enter_context(processes.explaining(run_dir))
         writer = None if run_dir is None else stack.enter_context(checkpoint.Writer(run_dir))
-        stack.enter_context(leaving_on_sigterm())
+        stack.enter_context(processes.leaving_on_sigterm())
         signals = stack.enter_context(processes.noting_signals())
         keeper = _Keeper(config, learner, state, run_dir, writer)
         first = jax.process_index() == 0
@@ -249,23 +276,6 @@ def _run(
             raise
     policy = processes.local(policy_of(keeper.learner, keeper.state))
     return TrainResult(config, run_dir, policy, keeper.learner.environment, lines)
-
-
-@contextmanager
-def leaving_on_sigterm() -> Iterator[None]:
-    """Turn SIGTERM, by which schedulers announce an end, into an exit that can be answered; main thread only."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-
-    def leave(*_: Any) -> None:
-        raise SystemExit(128 + signal.SIGTERM)
-
-    before = signal.signal(signal.SIGTERM, leave)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)
 
 
 def policy_of(learner: ppo.Learner, state: ppo.LearnerState) -> Policy:
@@ -313,6 +323,11 @@ class _Keeper:
             env_state = resized(environment, self.state.env_state, self.learner.config.num_envs)
             self.state = _placed(replace(self.state, env_state=env_state), self._devices)
 
+    def check_there(self) -> None:
+        """Raise FileNotFoundError if the run's folder, if it has one, is gone."""
+        if self._writer is not None:
+            self._writer.check_there()
+
     def save(self, lines: list[Metrics]) -> None:
         """Write a checkpoint, if the run has a folder."""
         if self._writer is None:
@@ -350,6 +365,7 @@ def _loop(
             **metrics,
         }
         lines.append(metrics)
+        keeper.check_there()
         if run_dir is not None and jax.process_index() == 0:
             append_line(run_dir, metrics)
         log.write(metrics)
@@ -378,9 +394,13 @@ def first_bad_number(term: str, before: int, after: int, run_dir: Path | None) -
 def summarise(history: dict[str, np.ndarray]) -> Metrics:
     """Return the means over the updates of one report as numbers, and None for what no update had."""
     summary: Metrics = {}
+    ended = np.asarray(history.get(ENDED, 1)) > 0
     for name, values in sorted(history.items()):
+        if name == ENDED:
+            continue
         values = np.asarray(values, np.float64)
-        values = values[np.isfinite(values)]
+        # Figures of ends are 0 in a rollout without one: not a number would stop a run under JAX_DEBUG_NANS.
+        values = values[np.isfinite(values) & (ended | (not name.startswith("final_")))]
         summary[name] = float(values.mean()) if values.size else None
     return summary
 

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from jaxdem_ac._files import as_path
 from jaxdem_ac.trainers.evaluate import student_t
 from jaxdem_ac.trainers.folder import METRICS, read_metrics
 from jaxdem_ac.view.style import LINES, color_of, new_figure, save_figure
@@ -58,7 +59,7 @@ def read_runs(folders: Sequence[str | Path]) -> list[Run]:
     ValueError
         If a run has no reports yet, or a report is damaged.
     """
-    paths = [Path(folder) for folder in folders]
+    paths = [as_path("plot", "folders", folder) for folder in folders]
     names = [path.resolve().name for path in paths]
     if len(set(names)) < len(names):
         names = [str(path) for path in paths]

@@ -8,10 +8,11 @@ from typing import Any
 
 import numpy as np
 
+from jaxdem_ac._files import written
 from jaxdem_ac.view.episode import Episode
 from jaxdem_ac.view.look import LONGEST_FILM, Look
 from jaxdem_ac.view.scene import Scene, Stage, add_legend
-from jaxdem_ac.view.style import new_figure, save_figure, whole
+from jaxdem_ac.view.style import new_figure, save_figure
 
 DPI = 100
 COLORS = 96
@@ -106,7 +107,7 @@ def _gif(path: Path, film: Film, fps: float) -> Iterator[Sink]:
     yield add
     # The format counts in hundredths of a second, and what is shorter than two many viewers slow down.
     pause = 10 * max(2, round(100 / fps))
-    with whole(path) as draft:
+    with written(path) as draft:
         frames[0].save(
             draft,
             format="GIF",
@@ -127,7 +128,7 @@ def _mp4(path: Path, film: Film, fps: float) -> Iterator[Sink]:
     given = ["-an", "-c:v", "libx264", "-pix_fmt", "yuv420p", "-crf", "20", "-movflags", "+faststart", "-f", "mp4"]
     last: list[bytes] = []
 
-    with whole(path) as draft:
+    with written(path) as draft:
         command = [program, "-y", "-loglevel", "error", *taken, *given, str(draft)]
         # Spawned and not forked, for which Python asks that files stay open: JAX has threads.
         with subprocess.Popen(command, stdin=subprocess.PIPE, stderr=subprocess.PIPE, close_fds=False) as process:

@@ -3,7 +3,6 @@
 import base64
 import hashlib
 import json
-import os
 from collections.abc import Iterator, Mapping, Sequence
 from html import escape
 from importlib.resources import files
@@ -13,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from jaxdem_ac._files import as_path, write_bytes
 from jaxdem_ac.trainers.checkpoint import build_environment, load_policy
 from jaxdem_ac.trainers.config import TrainConfig
 from jaxdem_ac.trainers.folder import REPORT, read_metrics, single
@@ -98,7 +98,7 @@ def write_report(
         room -= len(json.dumps(packed[-1]))
     page = _encoded(_page(config, metrics, packed))
     assert len(page) <= LIMIT
-    _write(path, page)
+    write_bytes(path, page)
     return path
 
 
@@ -106,7 +106,7 @@ def _target(run_dir: str | Path | None, out: str | Path | None) -> Path:
     """Return the file to write, or raise ValueError if it cannot be one."""
     if run_dir is None and out is None:
         raise ValueError("report: without a run the file has no place; got no out. Give --out FILE.")
-    path = Path(out) if out is not None else Path(str(run_dir)) / REPORT
+    path = as_path("report", "run_dir", run_dir) / REPORT if out is None else as_path("report", "out", out)
     if path.is_dir() or not path.parent.is_dir():
         raise ValueError(f"report: out is a file in a folder that is there; got out={str(path)!r}. Choose another.")
     return path
@@ -303,12 +303,3 @@ def _kept_of(episode: Episode) -> str:
 def _encoded(page: str) -> bytes:
     # A name out of JSON may hold half a surrogate pair, which UTF-8 cannot.
     return page.encode("utf-8", "xmlcharrefreplace")
-
-
-def _write(path: Path, page: bytes) -> None:
-    draft = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
-        draft.write_bytes(page)
-        draft.replace(path)
-    finally:
-        draft.unlink(missing_ok=True)

@@ -12,6 +12,7 @@ import numpy as np
 from flax import nnx
 from jax import Array
 
+from jaxdem_ac._files import as_path, make_folder
 from jaxdem_ac.checks import as_real, check_count, check_flag, check_seed
 from jaxdem_ac.dem.particles import Particles
 from jaxdem_ac.dem.world import World
@@ -181,9 +182,9 @@ def render_run(
         If the extra ``view`` is not installed.
     """
     options, files, seed = Look.of(**look), _files(formats), check_seed("render", seed)
-    run_dir = Path(run_dir)
+    run_dir = as_path("render", "run_dir", run_dir)
+    folder = run_dir if out is None else as_path("render", "out", out)
     config = single(run_dir)
-    folder = run_dir if out is None else Path(out)
     reports = read_metrics(run_dir)
     episode = None
     if files.keys() - {"curve"}:
@@ -192,7 +193,7 @@ def render_run(
         species = getattr(environment, "species", None) or species
         key = jax.random.key(seed)
         episode = played_episode(environment, policy, key, decisions, sample=sample, species=species)
-    folder.mkdir(parents=True, exist_ok=True)
+    make_folder(folder)
     if episode is not None:
         draw_all(episode, folder, files, options)
     if "curve" in files:
@@ -205,11 +206,11 @@ def render_recorded(
 ) -> list[Path]:
     """Draw what has been recorded into a folder; as :func:`render_run`."""
     _check_kind("recording", recording, Recording)
-    options, files, folder = Look.of(**look), _files(formats), Path(folder)
+    options, files, folder = Look.of(**look), _files(formats), as_path("render", "folder", folder)
     if "curve" in files:
         raise ValueError("render: a recording has no learning curve; got format='curve'. Leave it out, or name a run.")
     episode = Episode.of_recording(recording)
-    folder.mkdir(parents=True, exist_ok=True)
+    make_folder(folder)
     draw_all(episode, folder, files, options)
     return [folder / name for name in files.values()]
 
@@ -290,7 +291,7 @@ def _files(formats: Sequence[str]) -> dict[str, str]:
 
 def _checked_path(path: str | Path) -> Path:
     """Return a path whose ending says what is drawn."""
-    path = Path(path)
+    path = as_path("render", "path", path)
     if path.suffix not in (".gif", ".mp4", ".png"):
         raise ValueError(f"render: path ends with .gif, .mp4 or .png; got path={str(path)!r}. Name such a file.")
     _files([path.suffix[1:]])

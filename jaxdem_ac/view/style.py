@@ -1,11 +1,12 @@
-"""Colours, and files that are written whole or not at all."""
+"""Colours, figures, and how they are written."""
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
+
+from jaxdem_ac._files import written
 
 # Okabe and Ito's palette, told apart by every common kind of colour vision ("Color Universal Design", 2008).
 BLUE, ORANGE, GREEN, GREY = "#0072B2", "#D55E00", "#009E73", "#5A5A5A"
@@ -68,18 +69,7 @@ def new_figure(
     return figure
 
 
-@contextmanager
-def whole(path: Path) -> Iterator[Path]:
-    """Give a draft to write, which takes the place of `path` once it is done; after an error nothing is left."""
-    draft = path.with_name(f".{path.name}.part")
-    try:
-        yield draft
-        draft.replace(path)
-    finally:
-        draft.unlink(missing_ok=True)
-
-
 def save_figure(figure: Any, path: Path, dpi: int = 120) -> None:
     """Write a PNG whole or not at all."""
-    with whole(path) as draft:
+    with written(path) as draft:
         figure.savefig(draft, dpi=dpi, format="png")

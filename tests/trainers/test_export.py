@@ -11,7 +11,8 @@ import pytest
 
 import jaxdem_ac as ac
 from jaxdem_ac.trainers.checkpoint import initial_policy
-from jaxdem_ac.trainers.export import export_policy
+from jaxdem_ac.trainers.export import export_policy, load_exported
+from jaxdem_ac.trainers.policy import Policy
 
 ALONE = """
 import sys
@@ -56,3 +57,24 @@ def test_the_same_actions_with_jax_alone(way: str, sample: bool, tmp_path: Path)
     expected = policy(rows, key) if sample else policy(rows)
     np.testing.assert_allclose(np.load(tmp_path / "out.npy"), expected, atol=1e-6)
     assert [path.name for path in tmp_path.glob(".*")] == []
+
+
+def test_a_flipped_bit_is_damage(tmp_path: Path) -> None:
+    environment = ac.make_environment("multi_navigator", num_particles=2)
+    model = ac.make_model(
+        "SharedActorCritic", observation_space_size=environment.observation_size, action_space_size=2,
+        key=jax.random.key(0), architecture=[4],
+    )  # fmt: skip
+    path = export_policy(Policy.of(model, environment), tmp_path / "policy")
+    x = np.ones((3, environment.observation_size), np.float32)
+    bare = jax.export.deserialize(bytearray(path.read_bytes()))
+    np.testing.assert_array_equal(load_exported(path).call(x), bare.call(x))
+    whole, generator = path.read_bytes(), np.random.default_rng(0)
+    for at in [*generator.integers(len(whole), size=50), len(whole) - 1, len(whole) - 70]:
+        data = bytearray(whole)
+        data[at] ^= 1 << generator.integers(8)
+        path.write_bytes(data)
+        with pytest.raises(ValueError, match=r"load: '.*policy' ends with .* damaged"):
+            load_exported(path)
+    with pytest.raises(FileNotFoundError, match="an exported policy is a file"):
+        load_exported(tmp_path / "none")

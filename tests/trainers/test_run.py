@@ -16,6 +16,7 @@ import jaxdem_ac as ac
 from jaxdem_ac import registry
 from jaxdem_ac.trainers.checkpoint import initial_policy
 from jaxdem_ac.trainers.folder import read_config, read_metrics
+from jaxdem_ac.trainers.recording import record_episode
 from jaxdem_ac.trainers.run import resolve
 
 ENV_KW = {"num_particles": 4, "physics_steps": 1, "max_steps": 8, "n_lidar_rays": 5}
@@ -327,3 +328,28 @@ def test_only_a_last_report_may_be_cut_short(tmp_path: Path) -> None:
     path.write_text(first + '{"st\n' + third)
     with pytest.raises(ValueError, match="got line 2"):
         read_metrics(tmp_path)
+
+
+def test_nothing_is_divided_by_nothing(tmp_path: Path) -> None:
+    """A rollout without the end of an episode has figures of none, and no 0 / 0 that JAX would stop at."""
+
+    def ahead(observation: Any, key: Any = None) -> Any:
+        return jnp.ones((*observation.shape[:-1], 2))
+
+    with jax.debug_nans(True):
+        run = ac.train(tiny(steps=2 * PER_UPDATE, ppo=replace(PPO, target_kl=0.01, normalize_return=True)))
+        recording = record_episode("swarm_navigator", ENV_KW, ahead, decisions=2)
+        back = ac.Recording.load(recording.save(tmp_path / "episode.npz"))
+    assert [line["final_success"] for line in run.metrics] == [None, run.metrics[1]["final_success"]]
+    assert run.metrics[1]["final_success"] is not None
+    assert not any("ended" in name for name in run.metrics[0])
+    assert np.isnan(back.value).all()
+
+
+@pytest.mark.parametrize(
+    ("keywords", "word"), [({"num_envs": 2**15, "num_steps": 2**15}, "rollout"), ({}, "optimizer")]
+)
+def test_what_32_bits_do_not_count_is_refused_before_anything_is_made(keywords: dict[str, int], word: str) -> None:
+    ppo = replace(PPO, **keywords)
+    with pytest.raises(ValueError, match=rf"train: .*{word} are fewer than 2\*\*31; got [\d,]+\. Lower"):
+        ac.train(tiny(steps=2**45, ppo=ppo))

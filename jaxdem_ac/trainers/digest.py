@@ -1,0 +1,62 @@
+"""Digests of arrays: what is read from a file is what was written, or a ValueError."""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from typing import Any
+
+import jax
+import numpy as np
+from jax.experimental import multihost_utils
+
+# Digits of a SHA-256 that are kept: 128 bits.
+_DIGITS = 32
+
+
+def digest_of(array: Any) -> str:
+    """Return type and SHA-256 of an array's shape and bytes, ``float32:1f3c...``."""
+    array = np.asarray(array)
+    found = hashlib.sha256(f"{array.dtype}{array.shape}".encode())
+    found.update(np.ascontiguousarray(array).reshape(-1).view(np.uint8).data)
+    return f"{array.dtype}:{found.hexdigest()[:_DIGITS]}"
+
+
+def digests_of(tree: Any) -> dict[str, str]:
+    """Return the digest of every array of a tree, by its path in it.
+
+    Several processes have to call it together: of an array that is spread over them each gets the whole.
+    """
+    leaves, _ = jax.tree_util.tree_flatten_with_path(tree)
+    return {jax.tree_util.keystr(path): digest_of(_whole(leaf)) for path, leaf in leaves}
+
+
+def _whole(leaf: Any) -> Any:
+    if isinstance(leaf, jax.Array) and not leaf.is_fully_addressable:
+        if leaf.is_fully_replicated:
+            return leaf.addressable_data(0)
+        return multihost_utils.process_allgather(leaf, tiled=True)
+    return leaf
+
+
+def digest_of_text(value: Any) -> str:
+    """Return the SHA-256 of what JSON says of a value."""
+    return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()[:_DIGITS]
+
+
+def check_digests(tree: Any, digests: Mapping[str, str]) -> None:
+    """Check that arrays are those that have been written.
+
+    One that is read in another type, as float64 is where JAX has only float32, cannot be checked.
+
+    Raises
+    ------
+    ValueError
+        If one is not.
+    """
+    found = digests_of(tree)
+    if found.keys() != digests.keys():
+        raise ValueError("other arrays than were written.")
+    for name, digest in found.items():
+        same_type = digest.partition(":")[0] == digests[name].partition(":")[0]
+        if same_type and digest != digests[name]:
+            raise ValueError(f"other numbers in {name} than were written.")
