@@ -239,7 +239,7 @@ def test_a_seed_that_is_none(seed: Any) -> None:
 
 
 @pytest.mark.filterwarnings("error")
-@pytest.mark.parametrize("bad", ["0.5", True, 1j, None, 1e39, object()], ids=str)
+@pytest.mark.parametrize("bad", ["0.5", True, 1j, None, 1e39, object()], ids=lambda bad: type(bad).__name__)
 def test_what_is_no_number_is_no_action(bad: Any) -> None:
     one, many, few = walk(), ac.make_gym_env(Walk(), action_space="Free"), ac.make_vector_env(Walk())
     for env in (one, many, few):
