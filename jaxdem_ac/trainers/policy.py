@@ -8,6 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 from flax import nnx
 from jax import Array
+from jax.export import is_symbolic_dim
 from jax.typing import ArrayLike
 
 from jaxdem_ac.checks import check_function, check_numbers
@@ -113,7 +114,11 @@ class Policy:
         TypeError
             If the shape is no tuple of whole numbers.
         """
-        if not isinstance(leading_shape, tuple) or not all(isinstance(size, int) for size in leading_shape):
+        # An exported policy does not know its sizes.
+        whole = isinstance(leading_shape, tuple) and all(
+            (isinstance(size, int) and not isinstance(size, bool)) or is_symbolic_dim(size) for size in leading_shape
+        )
+        if not whole:
             raise TypeError(
                 f"policy.initial_carry: leading_shape is a tuple of whole numbers; got {leading_shape!r:.60}. Pass "
                 "observation.shape[:-1]."

@@ -213,6 +213,12 @@ def test_a_policy_acts_with_what_it_remembers(trained: ac.TrainResult) -> None:
     assert_equal(jax.tree.map(lambda leaf: leaf[0], restarted), policy.initial_carry())
     assert_equal(jax.tree.map(lambda leaf: leaf[1], restarted), jax.tree.map(lambda leaf: leaf[1], carry))
     assert policy.value(cues, policy.initial_carry((2,))).shape == (2,)
+    for done in (None, "x", [0, 1], [True], jnp.ones(3, bool), jnp.ones(2)):
+        with pytest.raises(ValueError, match=r"policy\.restart: done is an array of flags"):
+            policy.restart(carry, done)
+    for shape in (3, [2], (2.0,), (True,), ("2",), None):
+        with pytest.raises(TypeError, match=r"policy\.initial_carry: leading_shape is a tuple of whole numbers"):
+            policy.initial_carry(shape)  # type: ignore[arg-type]
     sampled, _ = policy.step(cues, carry, jax.random.key(0))
     assert (sampled != policy.step(cues, carry)[0]).all()
     with pytest.raises(TypeError, match=r"got an observation alone\. Call policy\.step\(observation, carry\)"):
