@@ -73,10 +73,7 @@ def resolve(config: TrainConfig) -> TrainConfig:
 def num_updates(config: TrainConfig, environment: Environment) -> int:
     """Return how many updates `steps` come to, rounded up to whole reports: each report is one compiled call.
 
-    Raises
-    ------
-    ValueError
-        If a rollout or the run is longer than 32 bits count.
+    Raises ValueError if a rollout or the run is longer than 32 bits count.
     """
     per_update = config.ppo.num_envs * config.ppo.num_steps * environment.num_particles
     updates = -(-config.steps // per_update)
