@@ -1,5 +1,7 @@
 """Lists of neighbours that start too short: what is trained, evaluated and played equals what long ones give."""
 
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import jax
@@ -11,6 +13,7 @@ from hypothesis import strategies as st
 
 import jaxdem_ac as ac
 from jaxdem_ac.environments.base import worst_overflow
+from jaxdem_ac.environments.task import SwarmTask
 from jaxdem_ac.trainers.evaluate import evaluate
 
 # Short episodes that begin in different places: resets fall into the last decision of a report too.
@@ -108,3 +111,23 @@ def test_all_of_it(name: str, room: float, seed: int) -> None:
     check_rollout(name, room, seed)
     check_evaluation(name, room, seed)
     check_training(name, room, seed)
+
+
+@pytest.mark.slow
+def test_a_training_that_is_stopped_while_its_lists_grow(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It goes on from the state before, and ends as one that was never stopped."""
+    whole = ac.train(config("multi_navigator", 0.3, 1))
+
+    def stopped(self: Any, overflow: float) -> Any:
+        if (tmp_path / "run" / "config.json").exists():
+            raise KeyboardInterrupt
+        # No more than the episodes to begin with need: later ones need more.
+        return replace(self, neighbor_room=1.0001 * overflow * self.neighbor_room)
+
+    monkeypatch.setattr(SwarmTask, "grown", stopped)
+    with pytest.raises(KeyboardInterrupt):
+        ac.train(config("multi_navigator", 0.3, 1, out=str(tmp_path / "run")))
+    monkeypatch.undo()
+    resumed = ac.resume(tmp_path / "run")
+    assert figures(resumed) == figures(whole)
+    assert_same(resumed.policy.model_state, whole.policy.model_state)
