@@ -141,7 +141,7 @@ DAMAGED: dict[str, tuple[Any, str]] = {
     "no time": (say("decision_time", 0), "decision_time is a number above 0"),
     "time that is no number": (say("decision_time", float("nan")), "decision_time=nan"),
     "flag for a time": (say("decision_time", True), "decision_time=True"),
-    "deep text": (lambda about, arrays: '{"format": 1, "env": ' + DEEP, "RecursionError"),
+    "deep text": (lambda about, arrays: '{"format": 1, "env": ' + DEEP, "nested deeper than 100"),
     "list for a text": (lambda about, arrays: "[1]", "reads format 1, got list"),
     "boundary": (
         lambda about, arrays: about["world"].update(boundary="os.system"), "boundary is .*got boundary='os.system'"
