@@ -44,7 +44,8 @@ class Box(ActionSpace):
         self.x_min, self.x_max = _bounds(x_min, x_max)
         self.width = float(width)
         self.eps = float(eps)
-        if not is_traced(self.x_min) and not all(fits(float(slope)) for slope in np.ravel(self._slope())):
+        traced = is_traced(self.x_min) or is_traced(self.x_max)
+        if not traced and not all(fits(float(slope)) for slope in np.ravel(self._slope())):
             raise ValueError(
                 f"Box: the slope of the map, half a range over width, is in single precision; got width={width!r:.60} "
                 f"for x_min={self.x_min.tolist()}, x_max={self.x_max.tolist()}. Choose a width of the order of 1."
@@ -126,7 +127,10 @@ def _bounds(x_min: ArrayLike, x_max: ArrayLike) -> tuple[Any, Any]:
             f"Box: every x_max > x_min; got x_min={low.tolist()}, x_max={high.tolist()}. Swap or move them."
         )
     half = (high - low) / 2
-    if not all(fits(float(number), np.float32) for number in (*low.ravel(), *high.ravel(), *half.ravel())):
+    # A bound that single precision takes for 0 is one; what lies between the bounds is not.
+    largest = float(np.finfo(np.float32).max)
+    outside = any(abs(float(number)) > largest for number in (*low.ravel(), *high.ravel()))
+    if outside or not all(fits(float(number), np.float32) for number in half.ravel()):
         raise ValueError(
             f"Box: single precision holds the bounds, and what is between them; got x_min={low.tolist()}, "
             f"x_max={high.tolist()}. Scale the action."

@@ -56,10 +56,11 @@ def register(*, replace: bool = False) -> None:
     RuntimeWarning
         Once, if this JaxDEM lacks what is needed or refuses a class; everything else is registered.
     """
-    # Not above: NumPy is not imported with this package.
-    from jaxdem_ac.checks import check_flag
+    if not isinstance(replace, bool):
+        # Not above: JaxDEM may be imported where there is no NumPy yet, and this package with it.
+        from jaxdem_ac.checks import check_flag
 
-    check_flag("register", "replace", replace)
+        check_flag("register", "replace", replace)
     _remove_hook()
     rl, error = attempt(partial(importlib.import_module, HOST))
     if error is not None:

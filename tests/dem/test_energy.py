@@ -74,7 +74,7 @@ def check(boundary: str, dim: int, restitution: float, friction: float, drag: fl
     drag=st.sampled_from([0.0, 0.3]),
     seed=st.integers(0, 10_000),
 )
-@settings(max_examples=6)
+@settings(max_examples=4)
 def test_never_grows(boundary: str, dim: int, restitution: float, friction: float, drag: float, seed: int) -> None:
     check(boundary, dim, restitution, friction, drag, seed, 3_000)
 

@@ -111,7 +111,8 @@ def test_a_broken_plugin_is_skipped_with_one_warning(
 
 
 def test_ctrl_c_is_not_swallowed_and_discovery_goes_on_afterwards(install: Install, registry: Registry) -> None:
-    press = "import os, signal\nos.kill(os.getpid(), signal.SIGINT)\nfor _ in range(10**6): pass"
+    # The signal may reach another thread first, and this one a little later.
+    press = "import os, signal, time\nos.kill(os.getpid(), signal.SIGINT)\nfor _ in range(200): time.sleep(0.05)"
     install("a-plugin", "First = a_plugin:First", "class First: pass")
     install("slow-plugin", "Slow = slow_plugin:Slow", press)
     before = signal.getsignal(signal.SIGINT)

@@ -24,8 +24,8 @@ TASKS: dict[str, dict[str, Any]] = {
     "evacuation": {"room_size": 12.0, "forecourt": 8.0, "lidar_range": 3.0},
     "swarm_roller": {"min_box_size": 16.0, "max_box_size": 24.0, "box_padding": 16.0, "lidar_range": 5.0},
 }
-# Of each kind one, whose programs compile quickly; the slow test has all.
-QUICK = ["multi_navigator", "evacuation"]
+# Its programs compile quickly; the slow tests have all.
+QUICK = "multi_navigator"
 MODEL = {"architecture": (8,)}
 
 
@@ -80,7 +80,7 @@ def check_evaluation(name: str, room: float, seed: int) -> None:
     assert short == long
 
 
-@pytest.mark.parametrize("name", QUICK)
+@pytest.mark.parametrize("name", [QUICK, pytest.param("evacuation", marks=pytest.mark.slow)])
 def test_a_state_says_that_its_lists_are_too_short(name: str) -> None:
     """From the reset on, when there is no timestep yet that could."""
     keys = jax.random.split(jax.random.key(0), 3)
@@ -89,11 +89,12 @@ def test_a_state_says_that_its_lists_are_too_short(name: str) -> None:
     assert float(worst_overflow(long, jax.vmap(long.reset)(keys))) == 0
 
 
-@pytest.mark.parametrize("name", QUICK)
+@pytest.mark.parametrize("name", [QUICK, pytest.param("evacuation", marks=pytest.mark.slow)])
 def test_a_rollout(name: str) -> None:
     check_rollout(name, 0.3, 3)
 
 
+@pytest.mark.slow
 def test_a_training() -> None:
     check_training("swarm_navigator", 0.3, 1)
 
