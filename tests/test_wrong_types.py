@@ -144,7 +144,7 @@ CALLS: dict[str, tuple[Callable[..., Any], dict[str, list[Any]]]] = {
     "make_environment": (lambda **keywords: ac.make_environment(keywords["name"]), {"name": NAME}),
     "Box": (
         space("Box", x_min=-1.0, x_max=1.0),
-        {"x_min": BOUND, "x_max": BOUND, "width": POSITIVE, "eps": [*POSITIVE, 1, 2.0]},
+        {"x_min": [each for each in BOUND if each is not SMALL], "x_max": [each for each in BOUND if each is not SMALL], "width": POSITIVE, "eps": [*POSITIVE, 1, 2.0]},
     ),
     "MaxNorm": (space("MaxNorm"), {"max_norm": POSITIVE, "eps": [*POSITIVE, 1, 2.0]}),
     "rollout": (

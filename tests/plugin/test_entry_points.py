@@ -110,6 +110,7 @@ def test_a_broken_plugin_is_skipped_with_one_warning(
     assert registry.get("Builtin").__name__ == "OrderedDict"
 
 
+@pytest.mark.slow  # Where pytest spreads tests over processes, an interrupt does not reach them.
 def test_ctrl_c_is_not_swallowed_and_discovery_goes_on_afterwards(install: Install, registry: Registry) -> None:
     # The signal may reach another thread first, and this one a little later.
     press = "import os, signal, time\nos.kill(os.getpid(), signal.SIGINT)\nfor _ in range(200): time.sleep(0.05)"
