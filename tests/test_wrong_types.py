@@ -124,6 +124,8 @@ DOOR: dict[str, list[Any]] = {
 }
 PICTURE = {"heading": FLAG, "forces": FLAG, "size": WHOLE, "fps": [*NOTHING, True, 0], "rays": [1j, 1.5, True, "x", []]}
 
+# A bound that single precision takes for 0 is one.
+WIDE = [each for each in BOUND if each is not SMALL]
 CALLS: dict[str, tuple[Callable[..., Any], dict[str, list[Any]]]] = {
     "SharedActorCritic": (model("SharedActorCritic"), {**SHARED, "architecture": WIDTHS}),
     "ActorCritic": (
@@ -144,7 +146,7 @@ CALLS: dict[str, tuple[Callable[..., Any], dict[str, list[Any]]]] = {
     "make_environment": (lambda **keywords: ac.make_environment(keywords["name"]), {"name": NAME}),
     "Box": (
         space("Box", x_min=-1.0, x_max=1.0),
-        {"x_min": [each for each in BOUND if each is not SMALL], "x_max": [each for each in BOUND if each is not SMALL], "width": POSITIVE, "eps": [*POSITIVE, 1, 2.0]},
+        {"x_min": WIDE, "x_max": WIDE, "width": POSITIVE, "eps": [*POSITIVE, 1, 2.0]},
     ),
     "MaxNorm": (space("MaxNorm"), {"max_norm": POSITIVE, "eps": [*POSITIVE, 1, 2.0]}),
     "rollout": (
