@@ -1,4 +1,4 @@
-"""What commands share: what a shell completes, without anything heavy being imported."""
+"""Options that commands share, and their shell completion, without a heavy import."""
 
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path

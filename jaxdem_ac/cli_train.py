@@ -263,7 +263,7 @@ class _Part(NamedTuple):
     """A figure of a report."""
 
     rank: int
-    """Those of the largest go first where room is short."""
+    """Rank of the figure; where room is short, the largest rank is left out first."""
     wide: str
     short: str
 

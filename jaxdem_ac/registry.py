@@ -64,7 +64,7 @@ class Problem:
     origin: str
     """The distribution that brings it."""
     error: str
-    """What went wrong, in one line."""
+    """The error, in one line."""
 
 
 Discover = Callable[["Registry"], None]

@@ -1,4 +1,4 @@
-"""What the action spaces share: checks of parameters and metadata."""
+"""The base class of action spaces, with its metadata, and checks of their parameters."""
 
 import inspect
 from typing import Any

@@ -1,4 +1,4 @@
-"""What every action space keeps to, and which point one does not: for who writes an action space."""
+"""Conformance checks for action spaces, to be called from a plugin's tests."""
 
 import json
 from typing import Any

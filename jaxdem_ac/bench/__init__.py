@@ -1,1 +1,1 @@
-"""How many agent-steps per second: what is timed, how, and what a machine could do at most."""
+"""Benchmarks of agent-steps per second: cases, timing, and the limits of the machine."""

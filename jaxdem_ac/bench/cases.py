@@ -1,4 +1,4 @@
-"""What is measured: stages, and grids of cases."""
+"""Benchmark cases: stages of a training, and grids of sizes, models and types."""
 
 import inspect
 import itertools

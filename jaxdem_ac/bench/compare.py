@@ -17,7 +17,7 @@ _NAMES = ("suite", "stage", "env", "model", "sharing", "dtype", "N", "E", "T", "
 
 @dataclass(frozen=True)
 class Comparison:
-    """What two reports say of each other."""
+    """The comparison of two benchmark reports."""
 
     rows: list[Row]
     """For each row of either: its name, ``verdict``, both speeds and their ratio."""

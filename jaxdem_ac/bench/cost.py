@@ -1,4 +1,4 @@
-"""How much a program computes and moves, as XLA counts it, with loops counted as often as they run."""
+"""Floating-point operations and bytes of a program, as XLA counts them, loops as often as they run."""
 
 import math
 from collections.abc import Callable, Iterator, Sequence
@@ -27,7 +27,7 @@ QUICKLY: dict[str, Any] = {"xla_backend_optimization_level": 0}
 
 @dataclass(frozen=True)
 class Work:
-    """What one call of a program does."""
+    """The work of one call of a program."""
 
     flops: float
     """Operations on floating-point numbers; transcendental functions are not among them."""

@@ -1,4 +1,4 @@
-"""What figures depend on: the machine, its limits, the versions and the commit."""
+"""The conditions of a measurement: machine, limits, versions and commit."""
 
 import importlib.metadata
 import json
@@ -26,7 +26,7 @@ _TIMES = 4
 
 @dataclass(frozen=True)
 class Limits:
-    """What the machine does at most, measured."""
+    """Measured limits of the machine."""
 
     flops: dict[str, float]
     """Operations per second in products of large square matrices, by dtype."""

@@ -1,4 +1,4 @@
-"""How things are timed: warm, waited for, on inputs that change, in turns."""
+"""Timing of compiled calls: warm, waited for, on inputs that change, several candidates in turns."""
 
 import gc
 import math
@@ -45,7 +45,7 @@ class Side:
 
 @dataclass(frozen=True)
 class Timing:
-    """What one side took."""
+    """The times of one candidate."""
 
     seconds: tuple[float, ...]
     """Of one call, once for each repeat; in the order of the other sides' repeats."""

@@ -13,7 +13,7 @@ from jaxdem_ac.environments.base import Environment, Timestep
 @jax.tree_util.register_dataclass
 @dataclass(frozen=True)
 class NoiseState:
-    """What is seen now."""
+    """The current observation."""
 
     observation: Array
     """``(N, O)``."""

@@ -26,7 +26,7 @@ SCOPES = (
     "update",
     "optimizer",
 )
-"""What `jax.named_scope` names in this package."""
+"""The names that `jax.named_scope` gives in this package."""
 
 # Their time is that of what they hold.
 _CONTAINERS = ("while", "conditional", "call", "cond", "async")

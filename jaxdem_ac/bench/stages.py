@@ -32,12 +32,12 @@ _MOST_TRIES = 4
 
 @dataclass(frozen=True)
 class Program:
-    """What one call computes."""
+    """The function of one call."""
 
     function: Callable[[Any, Any, Array], tuple[Any, Any]]
     """From what the last call left, what stays, and a random key; to what it leaves, and figures with whatever else."""
     held: Any
-    """What the first call begins with."""
+    """Its first argument in the first call."""
     stays: Any = None
     """The same for every call."""
     parts: tuple[str, ...] = ()

@@ -1,4 +1,4 @@
-"""Who is near whom: one flat list of pairs, built in O(N) and built again only when somebody has moved far enough.
+"""Neighbour lists: one flat list of pairs, built in O(N), and again only when a particle has moved far enough.
 
 A list has room for a fixed number of pairs, so that a compiled loop can carry it. It is flat, and not a row of
 neighbours for each particle: a row is as long as the fullest one, a few times the mean; all of them together are hardly
@@ -29,12 +29,12 @@ _MOST_PAIRS = 2**31 - 1
 
 @dataclass(frozen=True)
 class NeighborSpec:
-    """What a list is made for; hashable, static under `jax.jit`."""
+    """The specification of a neighbour list; hashable, static under `jax.jit`."""
 
     cutoff: float
     """Pairs nearer than this are always in the list, length."""
     skin: float
-    """How much farther than `cutoff` the list reaches, so that it lasts, length."""
+    """Distance by which the list reaches beyond `cutoff`, so that it lasts, length."""
     capacity: int
     """P, pairs at most."""
     candidates: int

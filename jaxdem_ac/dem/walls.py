@@ -1,4 +1,4 @@
-"""What the sides of the box do to particles."""
+"""Boundaries of the box: reflection, periodic images, and soft walls."""
 
 import jax.numpy as jnp
 from jax import Array

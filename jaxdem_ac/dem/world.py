@@ -40,7 +40,7 @@ class World:
     tangential_damping: Array
     """Of a contact that slips slowly, ``()``, mass / time."""
     boundary: Boundary = field(metadata={"static": True})
-    """What the box does with a particle that reaches its side."""
+    """The rule for a particle that reaches a side of the box."""
     damped: bool = field(metadata={"static": True})
     """Whether restitution is below 1, so that contacts need a dashpot."""
     rough: bool = field(metadata={"static": True})

@@ -1,4 +1,4 @@
-"""What an environment is, and how a batch of them is stepped and reset."""
+"""The interface of environments, and functions that step and reset a batch of them."""
 
 import abc
 from collections.abc import Callable, Mapping
@@ -20,7 +20,7 @@ Played = TypeVar("Played")
 @jax.tree_util.register_dataclass
 @dataclass(frozen=True)
 class Timestep:
-    """What one decision of a swarm leads to."""
+    """The outcome of one decision of a swarm."""
 
     observation: Array
     """After the decision, ``(N, O)``. At the end of an episode still that episode's: a reset comes later."""
@@ -51,7 +51,7 @@ class Environment(abc.ABC):
     """The same for action spaces, by name: how large an action the task needs."""
 
     success_name: ClassVar[str] = "success"
-    """What the task calls ``info["success"]``."""
+    """Name of ``info["success"]`` in this task."""
 
     room_lengths: ClassVar[tuple[str, ...]] = ()
     """Fields that grow with the root of N where a swarm of another size is to have the same density: the room's."""

@@ -32,7 +32,7 @@ class CollectiveTransportState:
     targets: Array
     """Goals of the load, in order, ``(G, 2)``, length."""
     target_radius: Array
-    """How near the load's centre has to come, ``(G,)``, length."""
+    """Distance from a goal within which the load's centre has reached it, ``(G,)``, length."""
     box_low: Array
     """Lower corner of the box, ``(2,)``, length."""
     box_high: Array
@@ -95,11 +95,11 @@ class CollectiveTransport(task.SwarmTask):
     arena_size: task.Sizes = 14.0
     """Side of the square in which the load and its goals lie, or a range to draw it from, length."""
     box_padding: float = 6.0
-    """How far the box reaches beyond it on each side: the ring in which the swarm starts, length."""
+    """Width of the ring around it, within the box, in which the swarm starts, length."""
     goal_distance: float = 6.0
     """Least distance from one goal, at first the load, to the next, length; as far as the arena allows."""
     tolerance: float = 1.0
-    """How near the load's centre has to come to its goal, length."""
+    """Distance from its goal within which the load's centre has reached it, length."""
     radius: task.Sizes = 1.0
     """Of the particles, or a range to draw each from, length."""
     mass: task.Sizes = 1.0
@@ -345,7 +345,7 @@ class CollectiveTransport(task.SwarmTask):
 
     @cached_property
     def _surroundings(self) -> Surroundings:
-        """What lists of neighbours the swarm needs."""
+        """Specifications of the neighbour lists."""
         side = task.largest(self.arena_size) + 2 * self.box_padding
         large = task.largest(self.radius)
         return Surroundings.create(

@@ -1,4 +1,4 @@
-"""What every environment keeps to, and which point one does not: for who writes an environment."""
+"""Conformance checks for environments, to be called from a plugin's tests."""
 
 import dataclasses
 from collections.abc import Mapping

@@ -83,7 +83,7 @@ class Evacuation(task.SwarmTask):
     room_size: float = 12.0
     """Side of the square room, length."""
     forecourt: float = 8.0
-    """How far the box reaches beyond the wall, length."""
+    """Depth of the box beyond the wall, length."""
     gap: float = 2.5
     """Width of the gap, in diameters of the largest particle."""
     radius: task.Sizes = 0.5
@@ -111,7 +111,7 @@ class Evacuation(task.SwarmTask):
     exit_bonus: float = 1.0
     """For a particle that has passed the wall; taken back if it returns."""
     clearing: float = 4.0
-    """How far beyond the wall a particle is still rewarded for going on, length."""
+    """Depth beyond the wall up to which a particle is rewarded for going on, length."""
     lidar_range: float = 5.0
     """Length."""
     n_lidar_rays: int = 16
@@ -337,7 +337,7 @@ class Evacuation(task.SwarmTask):
 
     @cached_property
     def _surroundings(self) -> Surroundings:
-        """What lists of neighbours the crowd needs."""
+        """Specifications of the neighbour lists."""
         large = task.largest(self.radius)
         return Surroundings.create(
             num_particles=self.num_particles,

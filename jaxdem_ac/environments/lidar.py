@@ -30,7 +30,7 @@ class Channel:
     """Where the readings of one lidar in the plane stand in an observation."""
 
     senses: str
-    """What, in words."""
+    """The sensed things, in words."""
     start: int
     """Of its readings on the last axis of an observation, one for each sector, divided by `lidar_range`."""
     num_bins: int
@@ -41,7 +41,7 @@ class Channel:
 
 @dataclass(frozen=True)
 class Sight:
-    """Who may sense what: pairs of a sensor and a source, ``(N, M)`` of all, or ``(P,)`` of a list."""
+    """Pairs of a sensor and a source that it may sense, ``(N, M)`` of all, or ``(P,)`` of a list."""
 
     vector: tuple[Array, ...]
     """Components of the vector from sensor to source, length."""

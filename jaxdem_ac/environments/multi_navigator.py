@@ -44,7 +44,7 @@ class MultiNavigator(Navigator):
     """
 
     box_padding: float = 5.0
-    """How much larger the box is than the region of the targets, length."""
+    """Difference between the side of the box and that of the region of the targets, length."""
     lidar_range: float = 6.0
     """Length."""
     n_lidar_rays: int = 16

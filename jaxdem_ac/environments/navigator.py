@@ -1,4 +1,4 @@
-"""What the navigators share: discs in a reflecting box, moved by force, on their way to targets."""
+"""The base of the navigators: discs in a reflecting box, moved by force, on their way to targets."""
 
 import abc
 from dataclasses import dataclass, replace
@@ -34,7 +34,7 @@ class NavigatorState:
     observation: Array
     """``(N, O)``."""
     potential: Array
-    """Whose change is a particle's progress, ``(N,)``."""
+    """Potential of each particle, ``(N,)``; its change is the particle's progress."""
     distance: Array
     """To a particle's own target, or to the nearest one, at most `lidar_range`; ``(N,)``, length."""
     reached: Array
@@ -58,7 +58,7 @@ class Navigator(task.SwarmTask):
     max_box_size: float = 20.0
     """Largest side of that region, length."""
     box_padding: float = 20.0
-    """How much larger the box is than that region, length."""
+    """Difference between the side of the box and that of the region, length."""
     max_steps: int = 100_000
     """Length of an episode, in physics steps."""
     physics_steps: int = 1
@@ -259,7 +259,7 @@ class Navigator(task.SwarmTask):
 
     @cached_property
     def _surroundings(self) -> Surroundings:
-        """What lists of neighbours the swarm needs."""
+        """Specifications of the neighbour lists."""
         size, largest = self.max_box_size + self.box_padding, task.largest(self.radius)
         return Surroundings.create(
             num_particles=self.num_particles,

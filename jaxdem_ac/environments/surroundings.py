@@ -19,16 +19,16 @@ class Vicinity:
     """The lists themselves; None where a swarm is so small that all pairs are faster."""
 
     contacts: Neighbors | None
-    """Who may touch whom."""
+    """Pairs of bodies that may touch."""
     swarm: Neighbors | None
-    """Who may sense whom."""
+    """Pairs of particles that may sense each other."""
     targets: Neighbors | None
-    """Who may sense which target, or what else does not move."""
+    """Pairs of a particle and a target, or another thing that does not move, that it may sense."""
 
 
 @dataclass(frozen=True)
 class Surroundings:
-    """What the lists are made for; hashable, static under `jax.jit`."""
+    """Specifications of the neighbour lists; hashable, static under `jax.jit`."""
 
     contacts: NeighborSpec | None
     """Of contacts."""

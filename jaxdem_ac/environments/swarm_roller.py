@@ -85,7 +85,7 @@ class SwarmRoller(task.SwarmTask):
     max_box_size: float = 16.0
     """Largest side of that region, length."""
     box_padding: float = 8.0
-    """How much larger the floor is than that region, length; most of the swarm starts in the ring between."""
+    """Difference between the sides of floor and region, length; most of the swarm starts in the ring between."""
     radius: task.Sizes = 1.0
     """Of the spheres, or a range to draw each from, length."""
     mass: task.Sizes = 1.0
@@ -184,7 +184,7 @@ class SwarmRoller(task.SwarmTask):
 
     @property
     def _num_inside(self) -> int:
-        """How many start among the targets."""
+        """Number of spheres that start among the targets."""
         return max(1, self.num_particles // 6)
 
     @partial(jax.jit, static_argnums=0)
@@ -314,7 +314,7 @@ class SwarmRoller(task.SwarmTask):
 
     @cached_property
     def _surroundings(self) -> Surroundings:
-        """What lists of neighbours the swarm needs."""
+        """Specifications of the neighbour lists."""
         side, large = self.max_box_size + self.box_padding, task.largest(self.radius)
         return Surroundings.create(
             num_particles=self.num_particles,

@@ -1,4 +1,4 @@
-"""What stands behind every door: swarms that are stepped with numpy arrays, and the actions that they may be given."""
+"""A batch of environments stepped from NumPy, and bounds of actions, for the Gymnasium and PettingZoo wrappers."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -41,7 +41,7 @@ class Allowed:
 
 
 class Played(NamedTuple):
-    """What one step of E swarms leads to; numpy arrays of their own, floats in float32."""
+    """The outcome of one step of E swarms; NumPy arrays of their own, floats in float32."""
 
     observation: np.ndarray
     """To decide from next, ``(E, N, O)``: of a fresh episode where one has begun."""
@@ -54,9 +54,9 @@ class Played(NamedTuple):
     info: dict[str, np.ndarray]
     """``(E,)`` each."""
     began: np.ndarray
-    """Whose step was a reset, ``(E,)`` of bool: its reward is 0, and it has no info."""
+    """Swarms whose step was a reset, ``(E,)`` of bool: its reward is 0, and it has no info."""
     led_to: Any
-    """What the step itself led to, before any reset, ``(E, N, O)``; still on its device."""
+    """Observation after the step itself, before any reset, ``(E, N, O)``; still on its device."""
 
 
 class Swarms:

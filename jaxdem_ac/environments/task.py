@@ -1,4 +1,4 @@
-"""What the tasks of this package share: actions that are held, sizes that differ, lists that can grow."""
+"""The base of the tasks of this package: actions that are held, sizes that differ, lists that can grow."""
 
 import abc
 import math
@@ -42,7 +42,7 @@ class SwarmTask(Environment):
     """Room in the lists of neighbours of a large swarm, relative to what is usually enough. Where it is not, a run
     makes it larger and repeats what has been lost."""
     engine: str = EMBEDDED
-    """What moves the particles: the embedded engine, or ``"jaxdem"``, JaxDEM's own under the same law of contact."""
+    """Engine of the particles: the embedded one, or ``"jaxdem"``, JaxDEM's own under the same law of contact."""
     radius: Sizes
     """Of the particles, or a range to draw each from, length."""
     mass: Sizes
@@ -57,7 +57,7 @@ class SwarmTask(Environment):
     """Of contacts, force / length."""
 
     lidar_senses: ClassVar[tuple[str, ...]] = ()
-    """What each lidar senses, in the order of their readings, with which an observation ends but for own sizes."""
+    """Sensed things of each lidar, in the order of their readings, with which an observation ends but for own sizes."""
 
     @abc.abstractmethod
     def world(self, state: Any) -> World:
@@ -114,7 +114,7 @@ class SwarmTask(Environment):
 
     @property
     def sizes_observed(self) -> int:
-        """How many of the numbers that a particle observes are its own sizes: 0 or 2."""
+        """Count of its own sizes among the numbers that a particle observes: 0 or 2."""
         return 2 * self.observe_sizes
 
     def own_sizes(self, particles: Particles) -> list[Array]:

@@ -1,4 +1,4 @@
-"""What both actor-critics share: checks, heads, metadata and the host's interface."""
+"""The base of both actor-critics: checks, heads, metadata and the host's interface."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""What actor-critics are built from: torsos, heads, activations by name."""
+"""Parts of actor-critics: torsos, heads, activations by name."""
 
 import math
 from collections.abc import Callable, Sequence

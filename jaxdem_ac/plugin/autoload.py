@@ -32,7 +32,7 @@ if JaxdemAcAutoload.__name__ not in [getattr(finder, "__name__", "") for finder 
 """
 
 LINE = f"import sys; exec({_FINDER!r}, {{'sys': sys}})\n"
-"""What the file says."""
+"""Text of the file."""
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""What a function looks at, read from its jaxpr."""
+"""The inputs that the result of a function depends on, read from its jaxpr."""
 
 from collections.abc import Callable
 from typing import Any

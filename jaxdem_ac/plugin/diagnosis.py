@@ -1,4 +1,4 @@
-"""What `jaxdem-ac doctor` finds."""
+"""The diagnosis that `jaxdem-ac doctor` shows."""
 
 import importlib.metadata
 import importlib.util

@@ -236,7 +236,7 @@ class _Hook:
 
     def __init__(self) -> None:
         self._threads: set[int] = set()
-        """Those that are in :meth:`_ask_the_others`."""
+        """Threads that are in :meth:`_ask_the_others`."""
 
     def find_spec(
         self, fullname: str, path: Sequence[str] | None = None, target: ModuleType | None = None

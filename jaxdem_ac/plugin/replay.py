@@ -30,7 +30,7 @@ _SHARED = (
 
 @dataclass(frozen=True)
 class Replay:
-    """What came of the same actions, and of the same policy, on two engines."""
+    """Outcomes of the same actions, and of the same policy, on two engines."""
 
     engine: str
     """The other one."""

@@ -40,7 +40,7 @@ class PPOConfig:
     learning_rate: float = 3e-3
     """Of the first optimizer update."""
     schedule: Schedule = "linear"
-    """How the learning rate falls to 0 over the run, counted in optimizer updates."""
+    """Course of the learning rate over the run, counted in optimizer updates."""
     optimizer: Optimizer = "adam"
     """By its name in optax."""
     gamma: float = 0.99
@@ -48,9 +48,9 @@ class PPOConfig:
     gae_lambda: float = 0.95
     """Decay of the advantage's trace."""
     clip_eps: float = 0.2
-    """How far the ratio of policies may move an update from 1."""
+    """Distance from 1 beyond which the ratio of policies is clipped."""
     clip_value: float | None = None
-    """How far the value may move an update; unlimited if left out, which learns better (Andrychowicz et al. 2021)."""
+    """Most that an update moves the value; unlimited if left out, which learns better (Andrychowicz et al. 2021)."""
     target_kl: float | None = None
     """Passes over a rollout end where the policy has moved farther than this from the one that played, in nats."""
     value_coef: float = 0.5

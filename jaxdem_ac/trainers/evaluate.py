@@ -1,4 +1,4 @@
-"""How good a policy is: whole episodes, with intervals of confidence."""
+"""Evaluation of a policy over whole episodes, with intervals of confidence."""
 
 import math
 from collections.abc import Callable
@@ -43,14 +43,14 @@ class Estimate:
 
 @dataclass(frozen=True)
 class Evaluation:
-    """What episodes of a policy came to."""
+    """Results of the episodes of a policy."""
 
     success: Estimate | None
     """The environment's success figure at the end of an episode, between 0 and 1; None where it has none."""
     reward: Estimate
     """Mean reward of a particle and decision."""
     num_episodes: int
-    """How many were played."""
+    """Number of episodes."""
 
 
 def student_t(degrees: int, confidence: float = 0.95) -> float:

@@ -1,4 +1,4 @@
-"""What a run of PPO is made of: what stays the same, what changes, and the model's answer."""
+"""PPO's static problem and its training state."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -45,7 +45,7 @@ class Varied:
 
 @dataclass(frozen=True)
 class Learner:
-    """What stays the same through a run; hashable, static under `jax.jit`."""
+    """The static part of a run; hashable, static under `jax.jit`."""
 
     environment: Environment
     """The task."""
@@ -60,12 +60,12 @@ class Learner:
 @jax.tree_util.register_dataclass
 @dataclass(frozen=True)
 class LearnerState:
-    """What changes."""
+    """The training state of a run."""
 
     params: Any
     """Of the model, as `nnx.State`."""
     constants: Any
-    """What else the model holds, but for its carry, as `nnx.State`."""
+    """Variables of the model but for parameters and carry, as `nnx.State`."""
     opt_state: Any
     """Of the optimizer."""
     normalizer: Normalizer

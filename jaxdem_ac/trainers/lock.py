@@ -27,7 +27,7 @@ LOCK = ".lock"
 HEARTBEAT, STALE = 30.0, 300.0
 
 _NO_LOCKS = (errno.ENOLCK, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EINVAL)
-"""What file systems without locks answer."""
+"""Errors of file systems that have no locks."""
 
 
 @contextmanager

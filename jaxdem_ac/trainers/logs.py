@@ -15,7 +15,7 @@ from jaxdem_ac.trainers.config import TrainConfig
 from jaxdem_ac.trainers.folder import Metrics
 
 _PACKAGES = {"tensorboard": "tensorboardX", "wandb": "wandb"}
-"""What writes each log; the extra that brings it has the log's own name."""
+"""Package that writes each log; the extra that brings it has the log's own name."""
 
 
 class Sink(Protocol):

@@ -21,7 +21,7 @@ CHUNK, CHUNK_CPU = 262_144, 8_192
 @jax.tree_util.register_dataclass
 @dataclass(frozen=True)
 class Batch:
-    """What an update learns from; leaves ``(T, E, N, ...)``, and later rows."""
+    """The samples of one update; leaves ``(T, E, N, ...)``, and later rows."""
 
     observation: Array
     """As the model saw it, ``(..., O)``."""

@@ -130,7 +130,7 @@ def _gathered(*numbers: int) -> np.ndarray:
 
 @dataclass
 class Signals:
-    """What a process has been told to do while it computes; nothing, in a run of one process."""
+    """Signals that reached a process while it computes; none are noted in a run of one process."""
 
     last: int = 0
     """Number of the last signal that asks for an end, or 0."""

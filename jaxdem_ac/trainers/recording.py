@@ -38,16 +38,16 @@ _TARGET_RADIUS = "target_radius"
 @jax.tree_util.register_dataclass
 @dataclass(frozen=True)
 class Played:
-    """What one environment went through."""
+    """One episode of one environment."""
 
     states: Any
     """Of the environment, leaves ``(T + 1, ...)``, the first one included."""
     action: Array
     """``(T, N, D)``."""
     value: Array
-    """What the policy expected before each decision, ``(T, N)``; NaN of one that knows no value."""
+    """The policy's value before each decision, ``(T, N)``; NaN of one that knows none."""
     timestep: Timestep
-    """What came of each decision, leaves ``(T, ...)``."""
+    """Timestep of each decision, leaves ``(T, ...)``."""
 
 
 def play(environment: Environment, policy: Any, key: Array, num_steps: int, sample: bool = False) -> Played:
@@ -122,17 +122,17 @@ class Recording:
     targets: Array
     """``(T + 1, M, dim)``, length."""
     observation: Array
-    """What each decision saw, ``(T, N, O)``."""
+    """Observation before each decision, ``(T, N, O)``."""
     action: Array
     """``(T, N, D)``."""
     reward: Array
     """``(T, N)``."""
     value: Array
-    """What the policy expected, ``(T, N)``."""
+    """The policy's value before each decision, ``(T, N)``."""
     success: Array
     """The task's figure after each decision, ``(T,)``; NaN of one that has none."""
     target_radius: Array | None = None
-    """How near a target has to be come to, ``(M,)``, length; None where a particle's own radius says it."""
+    """Distance within which a target is reached, ``(M,)``, length; None where that is a particle's own radius."""
 
     def __post_init__(self) -> None:
         """Raise TypeError or ValueError unless everything fits together."""

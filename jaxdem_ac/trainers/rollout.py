@@ -25,16 +25,16 @@ from jaxdem_ac.trainers.policy import act, acting, begin, restart
 @jax.tree_util.register_dataclass
 @dataclass(frozen=True)
 class Trajectory:
-    """What E environments of N particles went through in T decisions."""
+    """T decisions of E environments of N particles."""
 
     observation: Array
-    """What each decision saw, ``(T, E, N, O)``."""
+    """Observation before each decision, ``(T, E, N, O)``."""
     action: Array
     """``(T, E, N, D)``."""
     reward: Array
     """``(T, E, N)``."""
     next_observation: Array
-    """What each decision led to, ``(T, E, N, O)``: at the end of an episode its last, not the next one's first."""
+    """Observation after each decision, ``(T, E, N, O)``: at an episode's end its last, not the next one's first."""
     terminated: Array
     """``(T, E)``."""
     truncated: Array

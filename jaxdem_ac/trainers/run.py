@@ -41,7 +41,7 @@ SECONDS_BETWEEN_CHECKPOINTS = 60.0
 
 @dataclass(frozen=True)
 class TrainResult:
-    """What a training leaves."""
+    """The result of a training."""
 
     config: TrainConfig
     """As it ran, with the environment's training defaults filled in."""
@@ -54,7 +54,7 @@ class TrainResult:
     metrics: list[Metrics]
     """One report for every `report_every` updates."""
     members: dict[str, "TrainResult"] = field(default_factory=dict)
-    """What each of many runs leaves, by name; then `policy` is that of the best, and figures are means over them, with
+    """Results of many runs, by name; then `policy` is that of the best, and figures are means over them, with
     their standard deviation as ``<figure>_spread``."""
 
 

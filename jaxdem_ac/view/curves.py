@@ -17,7 +17,7 @@ PANELS = {
     "reward": ("reward", "mean reward of a decision"),
     "entropy": ("entropy", "entropy of the policy, nats"),
 }
-"""What is drawn: the figure of a report, and what is written above it."""
+"""Panels by name: the figure of a report, and the title above it."""
 
 AXES = {"steps": (1e6, "agent-steps, millions"), "seconds": (1.0, "wall-clock time, seconds")}
 """Against what: in which unit, and what is written below it."""
@@ -27,7 +27,7 @@ Reports = Sequence[Mapping[str, Any]]
 
 @dataclass(frozen=True)
 class Run:
-    """What is drawn in one colour: the reports of one run, or of some seeds."""
+    """One curve in one colour: the reports of one run, or of some seeds."""
 
     name: str
     """In the legend."""

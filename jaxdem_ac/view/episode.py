@@ -1,4 +1,4 @@
-"""What a picture needs of an episode, wherever it comes from, as arrays of NumPy."""
+"""Episodes as pictures need them, as NumPy arrays, from a run, a recording or a live rollout."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -35,11 +35,11 @@ class Episode:
     success: np.ndarray | None = None
     """The task's figure in each frame, ``(T + 1,)``, NaN where it is unknown."""
     success_name: str = "success"
-    """What the task calls it."""
+    """Its name in the task."""
     targets: np.ndarray | None = None
     """``(T + 1, M, dim)``, length."""
     target_radius: np.ndarray | None = None
-    """How near one has to come, ``(M,)``, length; one's own radius where a task does not say."""
+    """Distance within which a target is reached, ``(M,)``, length; a particle's own radius if left out."""
     target_reached: np.ndarray | None = None
     """``(T + 1, M)`` of bool, where the task says itself which targets are reached."""
     highlight: np.ndarray | None = None

@@ -26,7 +26,7 @@ class Packed:
     at: np.ndarray
     """Which frames are kept, ``(F,)``, ascending from 0."""
     total: int
-    """How many there were."""
+    """Number of frames."""
     num: int
     """N."""
     bits: int

@@ -1,4 +1,4 @@
-"""What a scene is made of, each redrawn for every frame: discs, rings around targets, headings, forces."""
+"""Layers of a scene, each redrawn for every frame: discs, rings around targets, headings, forces."""
 
 from typing import Any, Protocol
 
@@ -18,7 +18,7 @@ class Layer(Protocol):
     artists: list[Any]
     """Matplotlib's, below those of the next layer."""
     legend: list[Any]
-    """What explains them; empty where nothing needs it."""
+    """Entries of the legend; empty where nothing needs one."""
 
     def draw(self, index: int) -> None:
         """Put everything where it is in one frame."""

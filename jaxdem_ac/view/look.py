@@ -1,4 +1,4 @@
-"""What a picture shows, and how."""
+"""Options of a picture: its contents and its style."""
 
 import math
 from dataclasses import dataclass
@@ -21,7 +21,7 @@ class Look:
     forces: bool = False
     """Whether contact forces are shown, as wide as they are large."""
     rays: int | Literal["all"] | None = None
-    """Whose lidar is shown: a particle's number, or everybody's."""
+    """Particles whose lidar is shown: one by its number, or all."""
     every: int | None = None
     """Every how many decisions a frame is drawn; if left out a long film is thinned out to 150 frames."""
     fps: float = 20.0

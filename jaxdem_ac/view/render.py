@@ -30,7 +30,7 @@ from jaxdem_ac.view.look import Look
 from jaxdem_ac.view.style import require_matplotlib
 
 FORMATS = {"gif": "episode.gif", "mp4": "episode.mp4", "png": "episode.png", "curve": "learning_curve.png"}
-"""What a run is drawn as, and how the file is called."""
+"""Formats of pictures, and the names of their files."""
 
 
 @dataclass(frozen=True)

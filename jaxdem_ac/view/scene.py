@@ -17,7 +17,7 @@ LABEL, LEGEND = 0.27, 0.27
 
 
 class Stage:
-    """What all panels of a picture share: where it is taken from, how large it is, and what touches when."""
+    """The common ground of the panels of a picture: point of view, size, and contacts of each frame."""
 
     def __init__(self, episode: Episode, look: Look, moments: list[int]) -> None:
         self.episode, self.look = episode, look
@@ -70,7 +70,7 @@ class Scene:
 
     @property
     def legend(self) -> list[Any]:
-        """What explains the layers."""
+        """Entries of the legend for the layers."""
         return [handle for layer in self.layers for handle in layer.legend]
 
     def draw(self, index: int) -> None:
