@@ -39,10 +39,16 @@ def fits(value: float, dtype: Any = None) -> bool:
 
     Numbers below the smallest normal one count as 0, for that is what processors are told to take them for.
     """
+    least, largest = limits(dtype)
+    return abs(value) <= largest and (value == 0 or abs(value) >= least)
+
+
+def limits(dtype: Any = None) -> tuple[float, float]:
+    """Return the smallest normal and the largest number of a dtype; of that of JAX's floats by default."""
     import jax.numpy as jnp
 
-    limits: Any = jnp.finfo(jnp.result_type(float) if dtype is None else dtype)  # type: ignore[no-untyped-call]
-    return abs(value) <= float(limits.max) and (value == 0 or abs(value) >= float(limits.tiny))
+    found: Any = jnp.finfo(jnp.result_type(float) if dtype is None else dtype)  # type: ignore[no-untyped-call]
+    return float(found.tiny), float(found.max)
 
 
 def check_flag(where: str, name: str, flag: Any) -> bool:

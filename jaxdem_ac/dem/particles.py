@@ -9,6 +9,8 @@ import numpy as np
 from jax import Array
 from jax.typing import ArrayLike
 
+from jaxdem_ac.checks import limits
+
 
 @jax.tree_util.register_dataclass
 @dataclass(frozen=True)
@@ -129,11 +131,6 @@ def as_float(name: str, value: ArrayLike) -> Array:
     return array
 
 
-def least_positive(dtype: Any) -> float:
-    """Return the smallest normal number of a dtype: its arithmetic takes what is smaller for 0."""
-    return float(jnp.finfo(dtype).tiny)  # type: ignore[no-untyped-call]
-
-
 def is_concrete(*arrays: Any) -> bool:
     """Return whether all arrays have values to look at, and are not being traced."""
     return not any(isinstance(array, jax.core.Tracer) for array in arrays)
@@ -151,7 +148,7 @@ def _broadcast(name: str, value: ArrayLike, shape: tuple[int, ...], dtype: Any) 
 
 
 def _check_positive(name: str, array: Array) -> Array:
-    if is_concrete(array) and not (np.asarray(array) >= least_positive(array.dtype)).all():
+    if is_concrete(array) and not (np.asarray(array) >= limits(array.dtype)[0]).all():
         raise ValueError(
             f"Particles.create: every {name} is above 0 in {array.dtype}; got {name}={float(jnp.min(array))}. "
             "Set a positive one."

@@ -10,8 +10,9 @@ import numpy as np
 from jax import Array
 from jax.typing import ArrayLike
 
+from jaxdem_ac.checks import limits
 from jaxdem_ac.dem import time_step
-from jaxdem_ac.dem.particles import Particles, as_float, is_concrete, least_positive
+from jaxdem_ac.dem.particles import Particles, as_float, is_concrete
 
 Boundary = Literal["reflect", "periodic", "soft"]
 
@@ -231,7 +232,7 @@ def _in_range(name: str, value: ArrayLike, low: float, high: float, low_included
         raise ValueError(f"World.create: {name} is one number; got shape {array.shape}. Pass a float.")
     if is_concrete(array):
         number = float(array)
-        if number > high or number < (low if low_included else least_positive(array.dtype)):
+        if number > high or number < (low if low_included else limits(array.dtype)[0]):
             bracket = "[" if low_included else "("
             upper = f"{high}]" if math.isfinite(high) else "inf)"
             raise ValueError(f"World.create: {name} is in {bracket}{low}, {upper}; got {name}={number}. Set it inside.")

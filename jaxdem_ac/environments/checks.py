@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxdem_ac.dem.particles import least_positive
+from jaxdem_ac.checks import limits
 
 # Counters of steps are integers of 32 bits.
 MOST = 2**31 - 1
@@ -26,8 +26,7 @@ def check_number(
     where: str, *, least: float = -math.inf, most: float = math.inf, positive: bool = False, **values: Any
 ) -> None:
     """Raise ValueError unless every value is a finite number in its range, in the dtype that computes with it."""
-    dtype = jnp.result_type(float)
-    least_normal, largest = least_positive(dtype), float(np.finfo(dtype).max)
+    least_normal, largest = limits()
     for name, value in values.items():
         if isinstance(value, bool) or not isinstance(value, int | float | np.number) or not math.isfinite(value):
             raise ValueError(f"{where}: {name} is a finite number; got {name}={value!r}. Pass a float.")
@@ -39,7 +38,7 @@ def check_number(
         number = float(value)
         if abs(number) > largest or (positive and number < least_normal):
             raise ValueError(
-                f"{where}: {name} is between {least_normal:.3g} and {largest:.3g} in {dtype}; got "
+                f"{where}: {name} is between {least_normal:.3g} and {largest:.3g} in {jnp.result_type(float)}; got "
                 f"{name}={number:g}. Choose other units, or enable jax_enable_x64."
             )
 
