@@ -22,6 +22,8 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
+from jaxdem_ac.dem.columns import columns_of, stacked
+
 # How much longer than the expected number of pairs a list is; a run whose list is too short makes it longer.
 _SLACK = 1.2
 _MOST_PAIRS = 2**31 - 1
@@ -65,8 +67,8 @@ class Neighbors:
     """Its neighbour, ``(P,)`` of int; among themselves, what pads the list is a particle with itself."""
     count: Array
     """Pairs in the list, ``()``."""
-    reference: Array
-    """Positions when the list was built, ``(N, dim)``, length."""
+    reference: Any
+    """Positions when the list was built, ``(N, dim)``, length; as columns where they are given as columns."""
     needed: Array
     """The most pairs and the most candidates that there have been, ``(2,)``."""
 
@@ -199,7 +201,7 @@ def no_neighbors(spec: NeighborSpec, position: Array) -> Neighbors:
 def refresh(
     spec: NeighborSpec,
     neighbors: Neighbors,
-    position: Array,
+    position: Array | list[Array],
     box_low: Array,
     box_high: Array,
     sources: Array | None = None,
@@ -210,16 +212,20 @@ def refresh(
     ----------
     spec : NeighborSpec
     neighbors : Neighbors
-    position : Array, (N, dim), length
+    position : Array, (N, dim), length; or list of Array
+        Its dim components, ``(N,)`` each.
     box_low, box_high : Array, (dim,), length
     sources : Array, (M, dim), length, optional
         Points that do not move; the particles themselves if left out.
     """
-    sources = position if sources is None else sources
     arguments = jax.lax.stop_gradient((neighbors, position, sources, box_low, box_high))
     with jax.named_scope("neighbors"):
         fresh: Neighbors = jax.tree.map(lambda leaf: leaf[0], _refresh_batch(spec)(*_batch_of_one(arguments)))
     return fresh
+
+
+def _columns(points: Any) -> list[Array]:
+    return columns_of(points) if isinstance(points, Array) else points
 
 
 def _batch_of_one(tree: Any) -> Any:
@@ -231,18 +237,20 @@ def _refresh_batch(spec: NeighborSpec) -> Any:
     """Return the function that refreshes a batch, leaves ``(B, ...)``, under one condition."""
 
     @jax.custom_batching.custom_vmap
-    def refresh_batch(old: Neighbors, position: Array, sources: Array, low: Array, high: Array) -> Neighbors:
-        moved = position - old.reference
+    def refresh_batch(old: Neighbors, position: Any, sources: Any, low: Array, high: Array) -> Neighbors:
+        moved = [now - before for now, before in zip(_columns(position), _columns(old.reference), strict=True)]
         if spec.periodic:
-            size = (high - low)[:, None, :]
-            moved = moved - size * jnp.round(moved / size)
+            sizes = [(high - low)[:, None, axis] for axis in range(len(moved))]
+            moved = [way - size * jnp.round(way / size) for way, size in zip(moved, sizes, strict=True)]
         allowed = spec.skin / 2 if spec.among_themselves else spec.skin
         # Neither a sum over an axis nor a maximum: XLA leaves those to a library, whose call takes 50 microseconds.
-        square = functools.reduce(jnp.add, [moved[..., axis] ** 2 for axis in range(moved.shape[-1])])
+        square = functools.reduce(jnp.add, [way**2 for way in moved])
         stale = ~jnp.all(square <= allowed**2)
 
         def build() -> Neighbors:
-            left, right, count, needed = jax.vmap(lambda *each: _build(spec, *each))(position, sources, low, high)
+            points = position if isinstance(position, Array) else stacked(position)
+            seen = points if sources is None else sources
+            left, right, count, needed = jax.vmap(lambda *each: _build(spec, *each))(points, seen, low, high)
             return Neighbors(left, right, count, position, jnp.maximum(old.needed, needed))
 
         return jax.lax.cond(stale, build, lambda: old)

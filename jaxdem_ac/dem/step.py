@@ -9,10 +9,10 @@ import numpy as np
 from jax import Array
 from jax.typing import ArrayLike
 
-from jaxdem_ac.dem.contact import contact_force
+from jaxdem_ac.dem.columns import Columns, columns_of, stacked
+from jaxdem_ac.dem.forces import contact_force
 from jaxdem_ac.dem.neighbors import Neighbors, NeighborSpec, grown, make_spec, no_neighbors, refresh
 from jaxdem_ac.dem.particles import Particles, as_float, is_concrete
-from jaxdem_ac.dem.walls import apply_boundary, wall_force
 from jaxdem_ac.dem.world import World
 from jaxdem_ac.registry import engines
 
@@ -21,12 +21,12 @@ EMBEDDED = "embedded"
 
 def step(
     world: World,
-    particles: Particles,
-    external_force: Array,
-    external_torque: Array | None = None,
+    particles: Columns,
+    external_force: list[Array],
+    external_torque: list[Array] | None = None,
     spec: NeighborSpec | None = None,
     neighbors: Neighbors | None = None,
-) -> tuple[Particles, Neighbors | None]:
+) -> tuple[Columns, Neighbors | None]:
     """Return the particles one time step later, and the list of neighbours, refreshed.
 
     ``v' = v + a dt / 2``, ``x = x + v' dt``, ``v = v' + a_new dt / 2``, after the boundary has acted on x and v; the
@@ -35,12 +35,12 @@ def step(
     Parameters
     ----------
     world : World
-    particles : Particles
+    particles : Columns
         N of them.
-    external_force : Array, (N, dim), force
-        Constant over the step.
-    external_torque : Array, (N, 1) or (N, 3), force * length, optional
-        Likewise. Without it, and without friction, nothing turns and no rotation is integrated.
+    external_force : list of Array, (N,) each, force
+        dim components, constant over the step.
+    external_torque : list of Array, (N,) each, force * length, optional
+        1 component in 2D, 3 in 3D. Without it, and without friction, nothing turns and no rotation is integrated.
     spec : NeighborSpec, optional
     neighbors : Neighbors, optional
         Both or neither: without them all pairs are looked at.
@@ -50,44 +50,54 @@ def step(
     The order is JaxDEM's: boundary, half kick with the last force, drift, new force, half kick. Drag takes the velocity
     from before the step, as its navigation environments do.
     """
-    free = ~particles.fixed[:, None]
-    drag = -world.drag * particles.velocity
-    position, velocity = apply_boundary(world, particles)
-    half_dt_over_mass = jnp.where(free, (0.5 * world.dt / particles.mass)[:, None], 0.0)
-    velocity = velocity + particles.force * half_dt_over_mass
-    position = jnp.where(free, position + world.dt * velocity, particles.position)
-    moved = replace(particles, position=position, velocity=jnp.where(free, velocity, 0.0))
+    free = ~particles.fixed
+    drag = [-world.drag * v for v in particles.velocity]
+    position, velocity = world.boundary.apply(world, particles)
+    half_dt_over_mass = jnp.where(free, 0.5 * world.dt / particles.mass, 0.0)
+    velocity = _kicked(velocity, particles.force, half_dt_over_mass)
+    position = [
+        jnp.where(free, x + world.dt * v, old) for x, v, old in zip(position, velocity, particles.position, strict=True)
+    ]
+    moved = replace(particles, position=position, velocity=[jnp.where(free, v, 0.0) for v in velocity])
     turns = world.rough or external_torque is not None
-    half_dt_over_inertia = jnp.where(free, (0.5 * world.dt / particles.inertia)[:, None], 0.0)
+    half_dt_over_inertia = jnp.where(free, 0.5 * world.dt / _inertia(particles), 0.0)
     if turns:
-        spin = particles.angular_velocity + particles.torque * half_dt_over_inertia
-        moved = replace(moved, angular_velocity=jnp.where(free, spin, 0.0))
+        spin = _kicked(particles.angular_velocity, particles.torque, half_dt_over_inertia)
+        moved = replace(moved, angular_velocity=[jnp.where(free, w, 0.0) for w in spin])
     if spec is not None and neighbors is not None:
         neighbors = refresh(spec, neighbors, moved.position, world.box_low, world.box_high)
     force, torque = contact_force(world, moved, neighbors)
-    force = force + (external_force + drag) + particles.mass[:, None] * world.gravity
-    if world.boundary == "soft":
-        wall, wall_torque = wall_force(world, moved)
-        force = force + wall
-        torque = None if torque is None or wall_torque is None else torque + wall_torque
-    moved = replace(moved, velocity=moved.velocity + force * half_dt_over_mass, force=force)
+    force = [
+        contact + (external + dragged) + particles.mass * world.gravity[axis]
+        for axis, (contact, external, dragged) in enumerate(zip(force, external_force, drag, strict=True))
+    ]
+    if world.boundary.exerts_force:
+        wall, wall_torque = world.boundary.force(world, moved)
+        force = [own + of_wall for own, of_wall in zip(force, wall, strict=True)]
+        torque = [own + of_wall for own, of_wall in zip(torque, wall_torque, strict=True)]
+    moved = replace(moved, velocity=_kicked(moved.velocity, force, half_dt_over_mass), force=force)
     if turns:
-        torque = jnp.zeros_like(moved.torque) if torque is None else torque
-        torque = torque if external_torque is None else torque + external_torque
-        spin = moved.angular_velocity + torque * half_dt_over_inertia
+        torque = torque or [jnp.zeros_like(particles.radius) for _ in moved.torque]
+        if external_torque is not None:
+            torque = [own + external for own, external in zip(torque, external_torque, strict=True)]
+        spin = _kicked(moved.angular_velocity, torque, half_dt_over_inertia)
         moved = replace(moved, angular_velocity=spin, torque=torque)
-    if world.boundary == "reflect" and world.damped:
-        # Once more at the end, so that what is at rest on a wall is seen on it, not half a step's fall inside.
-        position, velocity = apply_boundary(world, moved)
-        moved = replace(
-            moved,
-            position=jnp.where(free, position, moved.position),
-            velocity=jnp.where(free, velocity, moved.velocity),
-        )
-    return moved, neighbors
+    position, velocity = world.boundary.finish(world, moved)
+    if position is not moved.position:
+        position = [jnp.where(free, x, old) for x, old in zip(position, moved.position, strict=True)]
+        velocity = [jnp.where(free, v, 0.0) for v in velocity]
+    return replace(moved, position=position, velocity=velocity), neighbors
 
 
-Step = Callable[..., tuple[Particles, Neighbors | None]]
+def _kicked(velocity: list[Array], force: list[Array], half_dt_over_mass: Array) -> list[Array]:
+    return [v + f * half_dt_over_mass for v, f in zip(velocity, force, strict=True)]
+
+
+def _inertia(particles: Columns) -> Array:
+    return (0.5 if len(particles.position) == 2 else 0.4) * particles.mass * particles.radius**2
+
+
+Step = Callable[..., tuple[Columns, Neighbors | None]]
 
 
 def engine_step(engine: str) -> Step:
@@ -105,7 +115,7 @@ def engine_step(engine: str) -> Step:
 def advance(
     world: World,
     particles: Particles,
-    external_force: Array,
+    external_force: Array | Callable[[Columns], list[Array]],
     num_steps: int,
     external_torque: Array | None = None,
     spec: NeighborSpec | None = None,
@@ -116,22 +126,39 @@ def advance(
 
     Parameters
     ----------
+    world : World
+    particles : Particles
+        N of them.
+    external_force : Array, (N, dim), force; or callable
+        Constant over all steps; or a function of the particles before each step, as columns, to dim components.
     num_steps : int
-        Static; forces and torques are constant over all steps.
-    world, particles, external_force, external_torque, spec, neighbors
+        Static.
+    external_torque : Array, (N, 1) or (N, 3), force * length, optional
+        Constant over all steps.
+    spec, neighbors
         As in :func:`step`.
     engine : str
         Which makes the steps; static.
     """
     one_step = engine_step(engine)
+    columns = Columns.of(particles)
+    constant = None if callable(external_force) else columns_of(external_force)
+    torque = None if external_torque is None else columns_of(external_torque)
+    if neighbors is not None:
+        neighbors = replace(neighbors, reference=columns_of(neighbors.reference))
 
-    def body(_: int | Array, carry: tuple[Particles, Neighbors | None]) -> tuple[Particles, Neighbors | None]:
-        return one_step(world, carry[0], external_force, external_torque, spec, carry[1])
+    def body(_: int | Array, carry: tuple[Columns, Neighbors | None]) -> tuple[Columns, Neighbors | None]:
+        force = external_force(carry[0]) if callable(external_force) else constant
+        return one_step(world, carry[0], force, torque, spec, carry[1])
 
     with jax.named_scope("dem.advance"):
         if num_steps == 1:
-            return body(0, (particles, neighbors))
-        return jax.lax.fori_loop(0, num_steps, body, (particles, neighbors))
+            columns, neighbors = body(0, (columns, neighbors))
+        else:
+            columns, neighbors = jax.lax.fori_loop(0, num_steps, body, (columns, neighbors))
+    if neighbors is not None:
+        neighbors = replace(neighbors, reference=stacked(neighbors.reference))
+    return columns.to_particles(), neighbors
 
 
 _advance_jitted = jax.jit(advance, static_argnames=("num_steps", "spec"))
@@ -224,10 +251,7 @@ def simulate(
 def _astray(world: World, particles: Particles) -> Array:
     """Return which particles are not in the box, or are nowhere: a position or a speed is not finite; ``(N,)``."""
     finite = _finite(particles.position) & _finite(particles.velocity) & _finite(particles.angular_velocity)
-    # A periodic position is put back, a reflected one turned back, at the beginning of the next step.
-    margin = (world.box_high - world.box_low) if world.boundary == "periodic" else particles.radius[:, None]
-    inside = (particles.position >= world.box_low - margin) & (particles.position <= world.box_high + margin)
-    return ~finite | ~(jnp.all(inside, axis=-1) | particles.fixed)
+    return ~finite | (world.boundary.outside(world, particles.position, particles.radius) & ~particles.fixed)
 
 
 def _finite(values: Array) -> Array:
@@ -253,7 +277,7 @@ def _report_astray(
         return (count < num_steps) & ~stop
 
     def body(carry: tuple[Array, Particles, Neighbors | None]) -> tuple[Array, Particles, Neighbors | None]:
-        return carry[0] + 1, *step(world, carry[1], force, torque, spec, carry[2])
+        return carry[0] + 1, *advance(world, carry[1], force, 1, torque, spec, carry[2])
 
     play = jax.jit(lambda: jax.lax.while_loop(going, body, (jnp.zeros((), int), particles, neighbors)))
     count, last, neighbors = play()
@@ -277,8 +301,7 @@ def contact_spec(world: World, particles: Particles) -> NeighborSpec | None:
     # Not jax.numpy, which would trace even these inside a `jax.jit`.
     largest = float(np.max(np.asarray(particles.radius)))
     extent = np.asarray(world.box_high) - np.asarray(world.box_low)
-    periodic = world.boundary == "periodic"
-    return make_spec(particles.num_particles, extent, 2 * largest, 0.4 * largest, periodic=periodic)
+    return make_spec(particles.num_particles, extent, 2 * largest, 0.4 * largest, periodic=world.boundary.periodic)
 
 
 def _load(name: str, value: ArrayLike, like: Array) -> Array:

@@ -1,8 +1,9 @@
 """The world that particles move in: box, material, time step."""
 
 import math
-from dataclasses import dataclass, field
-from typing import Literal, Self, get_args
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from typing import Any, Literal, Self, TypeVar
 
 import jax
 import jax.numpy as jnp
@@ -12,9 +13,13 @@ from jax.typing import ArrayLike
 
 from jaxdem_ac.checks import limits
 from jaxdem_ac.dem import time_step
+from jaxdem_ac.dem.boundaries import BOUNDARIES, Boundary
+from jaxdem_ac.dem.columns import columns_of, stacked
+from jaxdem_ac.dem.contact_law import LAWS, ContactLaw, ViscousCoulomb
 from jaxdem_ac.dem.particles import Particles, as_float, is_concrete
 
-Boundary = Literal["reflect", "periodic", "soft"]
+Named = TypeVar("Named")
+BoundaryName = Literal["reflect", "periodic", "soft"]
 
 
 @jax.tree_util.register_dataclass
@@ -41,18 +46,20 @@ class World:
     tangential_damping: Array
     """Of a contact that slips slowly, ``()``, mass / time."""
     boundary: Boundary = field(metadata={"static": True})
-    """The rule for a particle that reaches a side of the box."""
+    """The rule for a particle that reaches a side of the box; it equals its name."""
     damped: bool = field(metadata={"static": True})
     """Whether restitution is below 1, so that contacts need a dashpot."""
     rough: bool = field(metadata={"static": True})
     """Whether friction is above 0, so that contacts turn particles."""
+    law: ContactLaw = field(default=ViscousCoulomb(), metadata={"static": True})
+    """The law of contact, of particles and of walls that exert forces."""
 
     @classmethod
     def create(
         cls,
         box_low: ArrayLike,
         box_high: ArrayLike,
-        boundary: Boundary = "reflect",
+        boundary: BoundaryName | Boundary = "reflect",
         stiffness: ArrayLike = 2e5,
         dt: ArrayLike = 2e-3,
         drag: ArrayLike = 0.0,
@@ -60,6 +67,7 @@ class World:
         restitution: ArrayLike = 1.0,
         friction: ArrayLike = 0.0,
         tangential_damping: ArrayLike = 50.0,
+        law: str | ContactLaw = ViscousCoulomb.name,
     ) -> Self:
         """Return a world.
 
@@ -67,10 +75,10 @@ class World:
         ----------
         box_low, box_high : array, (dim,), length
             Opposite corners of the box.
-        boundary : {"reflect", "periodic", "soft"}
+        boundary : {"reflect", "periodic", "soft"} or Boundary
             Walls that particles touch with their surface, and that turn them back at once; no walls, and what leaves
             on one side enters on the other; or walls that push as a particle of the same material would, on which
-            particles lie and roll.
+            particles lie and roll. An instance of :class:`~jaxdem_ac.dem.boundaries.Boundary` does as it says.
         stiffness : float, force / length
             Of the linear spring between two overlapping particles. JaxDEM's harmonic mean of two equal Young's
             moduli is that modulus.
@@ -90,11 +98,13 @@ class World:
             Below Coulomb's limit the force along a contact is this times the speed of slip: friction is regularised
             by viscosity and has no memory of the contact, so that what should stick creeps, at a speed of the force
             on it divided by this. Stable while ``dt * tangential_damping`` is below a third of the mass.
+        law : {"viscous_coulomb"} or ContactLaw
+            Of contact.
 
         Raises
         ------
         ValueError
-            If a shape does not fit, a value is out of its range, or `boundary` is unknown.
+            If a shape does not fit, a value is out of its range, or `boundary` or `law` is unknown.
         """
         low, high = as_float("box_low", box_low), as_float("box_high", box_high)
         if low.shape != high.shape or low.ndim != 1 or low.shape[0] not in (2, 3):
@@ -105,10 +115,6 @@ class World:
         if is_concrete(low, high) and not (np.asarray(high) > np.asarray(low)).all():
             raise ValueError(
                 f"World.create: every box_high > box_low; got box_low={low}, box_high={high}. Swap the corners."
-            )
-        if boundary not in get_args(Boundary):
-            raise ValueError(
-                f"World.create: boundary is 'reflect', 'periodic' or 'soft'; got boundary={boundary!r}. Choose one."
             )
         dtype = low.dtype
         gravity = as_float("gravity", gravity).astype(dtype)
@@ -128,10 +134,17 @@ class World:
             restitution=_in_range("restitution", restitution, 0, 1, low_included=True).astype(dtype),
             friction=_in_range("friction", friction, 0, math.inf, low_included=True).astype(dtype),
             tangential_damping=_in_range("tangential_damping", tangential_damping, 0, math.inf).astype(dtype),
-            boundary=boundary,
+            boundary=_named("boundary", boundary, BOUNDARIES, Boundary),
+            law=_named("law", law, LAWS, ContactLaw),
             damped=not (is_concrete(restitution) and bool(np.all(np.asarray(restitution) == 1))),
             rough=not (is_concrete(friction) and bool(np.all(np.asarray(friction) == 0))),
         )
+
+    def parts(self) -> tuple[dict[str, Array], dict[str, Any]]:
+        """Return its numbers, and what else makes it: texts and truths that JSON can keep, boundary and law by name."""
+        static = {item.name: getattr(self, item.name) for item in fields(self) if item.metadata.get("static")}
+        numbers = {item.name: getattr(self, item.name) for item in fields(self) if item.name not in static}
+        return numbers, {name: value if isinstance(value, bool) else value.name for name, value in static.items()}
 
     @property
     def dim(self) -> int:
@@ -165,7 +178,7 @@ class World:
         """Return the sum of both inverse masses in the contact that is shortest, 1 / mass; 0 if nothing can touch."""
         inverse = np.where(np.asarray(particles.fixed), 0.0, 1 / np.asarray(particles.mass, np.float64))
         if len(inverse) < 2:
-            return float(inverse.sum()) if self.boundary == "soft" else 0.0
+            return float(inverse.sum()) if self.boundary.exerts_force else 0.0
         return float(np.partition(inverse, -2)[-2:].sum())
 
     def check(self, where: str, particles: Particles) -> None:
@@ -189,7 +202,7 @@ class World:
             If contacts are resolved coarsely.
         """
         sides = np.asarray(self.box_high, np.float64) - np.asarray(self.box_low, np.float64)
-        time_step.check_box(where, sides, np.asarray(particles.radius), self.boundary == "periodic")
+        time_step.check_box(where, sides, np.asarray(particles.radius), self.boundary.periodic)
         inverse_mass = self.fastest_contact(particles)
         moving = np.asarray(particles.mass, np.float64)[~np.asarray(particles.fixed)]
         # A contact that slips is slowed down through the masses and the inertias of both sides.
@@ -216,14 +229,7 @@ class World:
         Array, (..., dim), length
         """
         vector = end - start
-        return jnp.stack(self.minimum_image([vector[..., axis] for axis in range(self.dim)]), axis=-1)
-
-    def minimum_image(self, components: list[Array]) -> list[Array]:
-        """Return the components of displacements through the nearest side, where the box is periodic."""
-        if self.boundary != "periodic":
-            return components
-        size = self.box_high - self.box_low
-        return [c - size[axis] * jnp.round(c / size[axis]) for axis, c in enumerate(components)]
+        return stacked(self.boundary.displacement(self, columns_of(vector)))
 
 
 def _in_range(name: str, value: ArrayLike, low: float, high: float, low_included: bool = False) -> Array:
@@ -237,3 +243,13 @@ def _in_range(name: str, value: ArrayLike, low: float, high: float, low_included
             upper = f"{high}]" if math.isfinite(high) else "inf)"
             raise ValueError(f"World.create: {name} is in {bracket}{low}, {upper}; got {name}={number}. Set it inside.")
     return array
+
+
+def _named(name: str, value: Any, known: Mapping[str, Named], kind: type[Any]) -> Named:
+    """Return an instance as it is, or that which a name stands for."""
+    if isinstance(value, kind):
+        return value
+    if isinstance(value, str) and value in known:
+        return known[value]
+    names = " or ".join(", ".join(map(repr, known)).rsplit(", ", 1))
+    raise ValueError(f"World.create: {name} is {names}, or a {kind.__name__}; got {name}={value!r}. Choose one.")

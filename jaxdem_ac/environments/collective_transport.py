@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import jax
 import jax.numpy as jnp
@@ -373,18 +373,26 @@ class CollectiveTransport(task.SwarmTask):
 
     def _advance(self, state: CollectiveTransportState, force: Array) -> tuple[dem.Particles, Neighbors | None]:
         """Return the particles after one decision under forces ``(N, 2)``, and the list of contacts."""
-        world, engine_step = self.world(state), dem.engine_step(self.engine)
-        contact_spec = self._surroundings.contacts
         # A quarter of what would stop the load in one step: it sticks, and the explicit step is stable.
         sticking = 0.25 * self.load_mass / self.dt
 
-        def body(_: Any, carry: tuple[dem.Particles, Neighbors | None]) -> tuple[dem.Particles, Neighbors | None]:
-            particles, contacts = carry
-            ground = task.shorten(-sticking * particles.velocity[-1:], self.load_friction)
-            return engine_step(world, particles, jnp.concatenate([force, ground]), None, contact_spec, contacts)
+        pushed = [jnp.append(force[:, axis], 0.0) for axis in range(2)]
 
-        with jax.named_scope("dem.advance"):
-            return jax.lax.fori_loop(0, self.physics_steps, body, (state.particles, state.vicinity.contacts))
+        def with_ground(particles: dem.Columns) -> list[Array]:
+            wanted = jnp.stack([-sticking * component[-1] for component in particles.velocity])
+            ground = task.shorten(wanted, self.load_friction)
+            return [component.at[-1].set(ground[axis]) for axis, component in enumerate(pushed)]
+
+        return dem.advance(
+            self.world(state),
+            state.particles,
+            with_ground,
+            self.physics_steps,
+            None,
+            self._surroundings.contacts,
+            state.vicinity.contacts,
+            self.engine,
+        )
 
     def _next_goal(self, key: Array, place: Array, size: Array) -> Array:
         """Return a goal ``(2,)`` in the arena, far enough from the last `place` if that can be."""

@@ -7,6 +7,7 @@ import jax.numpy as jnp
 from jax import Array
 
 from jaxdem_ac.dem.neighbors import Neighbors
+from jaxdem_ac.dem.scatter import scatter
 
 Bins = int | tuple[int, int]
 """Sectors of azimuth; or in 3D sectors of azimuth and bands of elevation."""
@@ -121,9 +122,9 @@ def lidar(sight: Sight, lidar_range: float, bins: Bins) -> Array:
     readings = jnp.zeros(sight.num_sensors * num_bins, proximity.dtype)
     there, back = _sectors(sight.vector, bins, sight.mutual)
     cell = (sight.sensor * num_bins + there).reshape(-1)
-    readings = readings.at[cell].max(proximity, mode="promise_in_bounds")
+    (readings,) = scatter("max", [readings], cell, [proximity])
     if back is not None:
-        readings = readings.at[sight.source * num_bins + back].max(proximity, mode="promise_in_bounds")
+        (readings,) = scatter("max", [readings], sight.source * num_bins + back, [proximity])
     return readings.reshape(sight.num_sensors, num_bins)
 
 

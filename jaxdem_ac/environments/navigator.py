@@ -130,19 +130,8 @@ class Navigator(task.SwarmTask):
 
     def world(self, state: NavigatorState) -> dem.World:
         """Return the box of an episode, its material and the time step."""
-        return dem.World(
-            box_low=state.box_low,
-            box_high=state.box_high,
-            stiffness=jnp.asarray(self.stiffness, float),
-            dt=jnp.asarray(self.dt, float),
-            drag=jnp.asarray(self.friction, float),
-            gravity=jnp.zeros((2,)),
-            restitution=jnp.ones(()),
-            friction=jnp.zeros(()),
-            tangential_damping=jnp.ones(()),
-            boundary="reflect",
-            damped=False,
-            rough=False,
+        return dem.World.create(
+            state.box_low, state.box_high, "reflect", stiffness=self.stiffness, dt=self.dt, drag=self.friction
         )
 
     def make_state(

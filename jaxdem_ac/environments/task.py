@@ -283,7 +283,7 @@ def check_room_of(where: str, world: World, particles: Particles) -> None:
     if is_concrete(world.box_low, world.box_high, particles.radius):
         sides = np.asarray(world.box_high, np.float64) - np.asarray(world.box_low, np.float64)
         dim = min(particles.dim, len(sides))
-        time_step.check_box(where, sides[:dim], np.asarray(particles.radius), world.boundary == "periodic")
+        time_step.check_box(where, sides[:dim], np.asarray(particles.radius), world.boundary.periodic)
 
 
 def check_sight(where: str, lidar_range: float, sizes: Sizes) -> None:

@@ -10,15 +10,12 @@ import jax
 import jax.numpy as jnp
 from jax import Array
 
-from jaxdem_ac.dem.contact import pair_forces
+from jaxdem_ac.dem.columns import Columns, columns_of, stacked
+from jaxdem_ac.dem.forces import pair_forces
 from jaxdem_ac.dem.neighbors import Neighbors, NeighborSpec
 from jaxdem_ac.dem.particles import Particles
-from jaxdem_ac.dem.walls import apply_boundary, wall_force
 from jaxdem_ac.dem.world import World
 from jaxdem_ac.plugin.host import import_host
-
-# What JaxDEM calls our boundaries; soft walls are forces there.
-_DOMAINS = {"reflect": "reflectsphere", "periodic": "periodic", "soft": "free"}
 
 # JaxDEM's own advice: beyond some thousand particles its cell lists are faster than all pairs.
 CELLS_FROM = 1_000
@@ -84,27 +81,30 @@ def as_system(world: World, particles: Particles) -> Any:
     size = world.box_high - world.box_low
     # Of a material with one density nothing is used but its modulus: masses are the state's.
     material = materials.Material.create("elastic", density=1.0, young=world.stiffness, poisson=0.3)
-    soft = (_push_of_walls,) if world.boundary == "soft" else ()
+    forces = (_force_of_boundary,) if world.boundary.exerts_force else ()
     system = jaxdem.System.create(
         particles.position.shape,
         domain_type=_domain(world),
         domain_kw={"box_size": size, "anchor": world.box_low},
-        force_manager_kw={"gravity": world.gravity, "force_functions": soft},
+        force_manager_kw={"gravity": world.gravity, "force_functions": forces},
         mat_table=materials.MaterialTable.from_materials(
             [material], matcher=matchmakers.MaterialMatchmaker.create("harmonic")
         ),
     )
     # What it would look at, or keep beside the arrays, may be traced here.
     system.dt = jnp.asarray(world.dt, system.dt.dtype)
-    if world.boundary == "reflect" and world.damped:
+    if world.boundary.jaxdem_domain == "reflectsphere" and world.damped:
         if not hasattr(system.domain, "restitution_coefficient"):
             raise ValueError(
                 "engine jaxdem: walls of this JaxDEM are elastic; got restitution below 1 with boundary='reflect'. "
                 "Update JaxDEM, or take boundary='soft'."
             )
         system.domain = replace(system.domain, restitution_coefficient=world.restitution)
-    if world.damped or world.rough or world.boundary == "soft":
+    # Its own force models are elastic and smooth.
+    if world.damped or world.rough or world.boundary.exerts_force or world.law.jaxdem_force is None:
         system.force_model = _contact_model()(world=world)
+    elif world.law.jaxdem_force != "spring":
+        system.force_model = importlib.import_module("jaxdem.forces").ForceModel.create(world.law.jaxdem_force)
     if particles.num_particles >= CELLS_FROM and _cells_keep_order():
         system.collider = replace(_cells(world.dim), cell_size=2 * jnp.max(particles.radius))
     return system
@@ -112,21 +112,23 @@ def as_system(world: World, particles: Particles) -> Any:
 
 def step(
     world: World,
-    particles: Particles,
-    external_force: Array,
-    external_torque: Array | None = None,
+    particles: Columns,
+    external_force: list[Array],
+    external_torque: list[Array] | None = None,
     spec: NeighborSpec | None = None,
     neighbors: Neighbors | None = None,
-) -> tuple[Particles, Neighbors | None]:
+) -> tuple[Columns, Neighbors | None]:
     """Return the particles one time step of JaxDEM's later: its counterpart of our engine's step.
 
     Parameters
     ----------
     world : World
-    particles : Particles
+    particles : Columns
         N of them.
-    external_force : Array, (N, dim), force
-    external_torque : Array, (N, 1) or (N, 3), force * length, optional
+    external_force : list of Array, (N,) each, force
+        dim components.
+    external_torque : list of Array, (N,) each, force * length, optional
+        1 component in 2D, 3 in 3D.
     spec, neighbors
         Not looked at: JaxDEM finds contacts itself. The list is given back as it is.
 
@@ -135,19 +137,20 @@ def step(
     ImportError
         If JaxDEM cannot be imported.
     """
-    if world.boundary == "periodic":
+    if world.boundary.periodic:
         # JaxDEM leaves them where they are, in whichever image of the box.
-        particles = replace(particles, position=apply_boundary(world, particles)[0])
-    state, system = as_state(particles), as_system(world, particles)
-    drag = -world.drag * particles.velocity
-    system = system.force_manager.add_force(state, system, external_force + drag)
+        particles = replace(particles, position=world.boundary.apply(world, particles)[0])
+    before = particles.to_particles()
+    state, system = as_state(before), as_system(world, before)
+    drag = -world.drag * before.velocity
+    system = system.force_manager.add_force(state, system, stacked(external_force) + drag)
     if external_torque is not None:
-        system = system.force_manager.add_torque(state, system, external_torque)
+        system = system.force_manager.add_torque(state, system, stacked(external_torque))
     state, system = system.step(state, system)
     after = as_particles(state)
     if not world.rough and external_torque is None:
-        after = replace(after, angular_velocity=particles.angular_velocity, torque=particles.torque)
-    return after, neighbors
+        after = replace(after, angular_velocity=before.angular_velocity, torque=before.torque)
+    return Columns.of(after), neighbors
 
 
 def _cells(dim: int) -> Any:
@@ -161,10 +164,11 @@ def _cells(dim: int) -> Any:
 def _domain(world: World) -> str:
     """Return the domain that does what our boundary does, also to whom one step leads into two walls."""
     domains = importlib.import_module("jaxdem.domains")
-    if world.boundary == "reflect" and not hasattr(domains.ReflectSphereDomain, "restitution_coefficient"):
+    domain = world.boundary.jaxdem_domain
+    if domain == "reflectsphere" and not hasattr(domains.ReflectSphereDomain, "restitution_coefficient"):
         # Before 2026-06-12 it places a collision in time otherwise; `reflect` differs from ours in corners alone.
         return "reflect"
-    return _DOMAINS[world.boundary]
+    return domain
 
 
 @cache
@@ -201,28 +205,28 @@ def _contact_model() -> type[Any]:
 
         @staticmethod
         def force(i: Array, j: Array, pos: Array, state: Any, system: Any) -> tuple[Array, Array]:
-            """Return the force and the torque on i due to j, as `dem.contact.contact_law` has them."""
+            """Return the force and the torque on i due to j, as the world's law of contact has them."""
             world = system.force_model.world
-            forces, turning = pair_forces(
-                world, replace(as_particles(state), position=pos), lambda values: values[i], lambda values: values[j]
-            )
-            force = jnp.stack(forces, axis=-1)
+            columns = replace(Columns.of(as_particles(state)), position=columns_of(pos))
+            forces, turning = pair_forces(world, columns, lambda values: values[i], lambda values: values[j])
+            force = stacked(forces)
             if not world.rough:
                 return force, jnp.zeros((*force.shape[:-1], state.torque.shape[-1]), force.dtype)
-            return force, state.rad[i][..., None] * jnp.stack(turning, axis=-1)
+            return force, state.rad[i][..., None] * stacked(turning)
 
         @staticmethod
         def energy(i: Array, j: Array, pos: Array, state: Any, system: Any) -> Array:
-            """Return the energy of the spring between i and j."""
+            """Return the elastic energy between i and j."""
             world = system.force_model.world
             distance = jnp.linalg.norm(world.displacement(pos[i], pos[j]), axis=-1)
             overlap = jnp.maximum(0.0, state.rad[i] + state.rad[j] - distance) * (i != j)
-            return 0.5 * world.stiffness * overlap**2
+            return world.law.energy(world, overlap, state.rad[i] * state.rad[j] / (state.rad[i] + state.rad[j]))
 
     return ViscousContact
 
 
-def _push_of_walls(pos: Array, state: Any, system: Any) -> tuple[Array, Array]:
-    """Return the force and the torque of soft walls on each particle, ``(N, dim)`` and ``(N, 1 or 3)``."""
-    force, torque = wall_force(system.force_model.world, replace(as_particles(state), position=pos))
-    return force, jnp.zeros_like(state.torque) if torque is None else torque
+def _force_of_boundary(pos: Array, state: Any, system: Any) -> tuple[Array, Array]:
+    """Return the force and the torque of the boundary on each particle, ``(N, dim)`` and ``(N, 1 or 3)``."""
+    world = system.force_model.world
+    force, torque = world.boundary.force(world, replace(Columns.of(as_particles(state)), position=columns_of(pos)))
+    return stacked(force), stacked(torque) if torque else jnp.zeros_like(state.torque)

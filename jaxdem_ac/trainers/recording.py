@@ -183,12 +183,8 @@ class Recording:
         if self.target_radius is not None:
             arrays[_TARGET_RADIUS] = np.asarray(self.target_radius)
         if self.world is not None:
-            about["world"] = {item.name: getattr(self.world, item.name) for item in fields(World) if _is_static(item)}
-            arrays |= {
-                f"world.{item.name}": np.asarray(getattr(self.world, item.name))
-                for item in fields(World)
-                if not _is_static(item)
-            }
+            numbers, about["world"] = self.world.parts()
+            arrays |= {f"world.{name}": np.asarray(number) for name, number in numbers.items()}
         about["digest"] = _digest(about, arrays)
         with written(path) as draft, draft.open("wb") as file:
             np.savez_compressed(file, about=np.array(json.dumps(about)), **arrays)
@@ -246,10 +242,6 @@ def _recording_of(about: dict[str, Any], arrays: dict[str, Any]) -> Recording:
 def _digest(about: dict[str, Any], arrays: dict[str, Any]) -> str:
     """Return the digest of all that a recording says."""
     return digest_of_text([about, {name: digest_of(array) for name, array in sorted(arrays.items())}])
-
-
-def _is_static(item: Any) -> bool:
-    return bool(item.metadata.get("static"))
 
 
 def record_episode(

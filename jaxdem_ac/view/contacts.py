@@ -8,9 +8,9 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
-from jaxdem_ac.dem.contact import pair_forces
+from jaxdem_ac.dem.columns import Columns, stacked
+from jaxdem_ac.dem.forces import pair_forces
 from jaxdem_ac.dem.particles import Particles
-from jaxdem_ac.dem.walls import wall_force
 from jaxdem_ac.dem.world import World
 
 
@@ -44,7 +44,7 @@ def contacts_of(world: World, particles: Particles) -> Contacts:
         np.stack([position[right], position[right] - (1 - share) * across], axis=1),
     ]
     forces = [force, force]
-    if world.boundary == "soft":
+    if world.boundary.exerts_force:
         wall_lines, wall_forces = _walls(world, particles)
         lines.append(wall_lines)
         forces.append(wall_forces)
@@ -57,7 +57,7 @@ def _pairs(world: World, particles: Particles) -> tuple[np.ndarray, np.ndarray, 
 
     position, radius = np.asarray(particles.position, float), np.asarray(particles.radius, float)
     low, size = np.asarray(world.box_low), np.asarray(world.box_high) - np.asarray(world.box_low)
-    periodic = world.boundary == "periodic"
+    periodic = world.boundary.periodic
     tree = cKDTree(np.mod(position - low, size) if periodic else position, boxsize=size if periodic else None)
     pairs = tree.query_pairs(2 * float(radius.max()), output_type="ndarray")
     # One program for many counts of pairs: of a particle with itself nothing comes.
@@ -73,8 +73,9 @@ def _pairs(world: World, particles: Particles) -> tuple[np.ndarray, np.ndarray, 
 @jax.jit
 def _pair_forces(world: World, particles: Particles, left: Array, right: Array) -> tuple[Array, Array]:
     """Return the force on the left side of each pair, and the vector to the right one, ``(K, dim)`` each."""
-    forces, _ = pair_forces(world, particles, lambda values: values[left], lambda values: values[right])
-    return jnp.stack(forces, axis=-1), world.displacement(particles.position[left], particles.position[right])
+    columns = Columns.of(particles)
+    forces, _ = pair_forces(world, columns, lambda values: values[left], lambda values: values[right])
+    return stacked(forces), world.displacement(particles.position[left], particles.position[right])
 
 
 def _walls(world: World, particles: Particles) -> tuple[np.ndarray, np.ndarray]:
@@ -103,5 +104,6 @@ def _wall_forces(world: World, particles: Particles) -> Array:
                 "box_high": jnp.full_like(world.box_high, jnp.inf),
             }
             nowhere[name] = jnp.full_like(world.box_low, away).at[axis].set(getattr(world, name)[axis])
-            found.append(wall_force(replace(world, **nowhere), particles)[0])
+            alone = replace(world, **nowhere)
+            found.append(stacked(alone.boundary.force(alone, Columns.of(particles))[0]))
     return jnp.stack(found)

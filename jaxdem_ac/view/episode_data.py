@@ -239,7 +239,7 @@ def _about(recording: Recording, species: list[int] | None) -> dict[str, Any]:
         box = {
             "low": np.asarray(world.box_low).astype(float).tolist(),
             "high": np.asarray(world.box_high).astype(float).tolist(),
-            "periodic": world.boundary == "periodic",
+            "periodic": world.boundary.periodic,
         }
     return {
         "env": recording.env,

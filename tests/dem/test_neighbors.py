@@ -11,9 +11,10 @@ import pytest
 from jaxdem_ac import dem
 from jaxdem_ac.dem import Particles, World
 from jaxdem_ac.dem import step as step_module
-from jaxdem_ac.dem.contact import contact_force
+from jaxdem_ac.dem.columns import Columns, stacked
+from jaxdem_ac.dem.forces import contact_force
 from jaxdem_ac.dem.neighbors import NeighborSpec, grown, make_spec, no_neighbors, refresh
-from jaxdem_ac.dem.step import advance, contact_spec, step
+from jaxdem_ac.dem.step import advance, contact_spec
 
 REFRESH = jax.jit(refresh, static_argnums=0)
 
@@ -286,9 +287,10 @@ class TestRun:
 
         def body(carry: Any, _: None) -> Any:
             particles, neighbors = carry
-            particles, later = step(world, particles, jnp.zeros_like(particles.force), None, spec, neighbors)
+            particles, later = dem.advance(world, particles, jnp.zeros_like(particles.force), 1, None, spec, neighbors)
             assert later is not None
-            missed = contact_force(world, particles, later)[0] - contact_force(world, particles)[0]
+            columns = Columns.of(particles)
+            missed = stacked(contact_force(world, columns, later)[0]) - stacked(contact_force(world, columns)[0])
             force = jnp.max(jnp.abs(particles.force))
             rebuilt = jnp.any(later.reference != neighbors.reference)
             return (particles, later), (jnp.max(jnp.abs(missed)) / (1 + force), rebuilt, later.shortage(spec))
@@ -305,7 +307,7 @@ class TestRun:
         assert spec is not None
 
         def body(carry: Any, _: None) -> Any:
-            later, neighbors = step(world, carry[0], jnp.zeros_like(particles.force), None, spec, carry[1])
+            later, neighbors = dem.advance(world, carry[0], jnp.zeros_like(particles.force), 1, None, spec, carry[1])
             assert neighbors is not None
             return (later, neighbors), jnp.any(neighbors.reference != carry[1].reference)
 

@@ -10,7 +10,6 @@ import pytest
 
 from jaxdem_ac import dem
 from jaxdem_ac.dem import Particles, World
-from jaxdem_ac.dem.step import step
 
 STIFFNESS = 1e4
 
@@ -27,7 +26,7 @@ def history(world: World, particles: Particles, num_steps: int, force=0.0, torqu
     torque = None if torque is None else jnp.broadcast_to(jnp.asarray(torque), particles.torque.shape)
 
     def body(particles: Particles, _: None) -> tuple[Particles, Particles]:
-        particles, _ = step(world, particles, force, torque)
+        particles, _ = dem.advance(world, particles, force, 1, torque)
         return particles, particles
 
     return jax.jit(lambda first: jax.lax.scan(body, first, None, num_steps)[1])(particles)

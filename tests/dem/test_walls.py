@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from jaxdem_ac import dem
-from jaxdem_ac.dem.contact import Touch, contact_law
-from jaxdem_ac.dem.walls import wall_force
+from jaxdem_ac.dem.columns import Columns, stacked
+from jaxdem_ac.dem.contact_law import Contact
 
 
 @pytest.mark.parametrize("dim", [2, 3])
@@ -33,22 +33,23 @@ def test_soft_walls_follow_the_law_of_a_contact(dim: int, friction: float, resti
             normal = -side * np.eye(dim)[axis]
             overlap = jnp.maximum(0.0, particles.radius - (1 - side * particles.position[:, axis]))
             touched += int((overlap > 0).sum())
-            touch = Touch(
+            contact = Contact(
                 normal=[jnp.full(num, component) for component in normal],
                 overlap=overlap,
                 velocity=list(particles.velocity.T),
                 spin=list((particles.radius[:, None] * particles.angular_velocity).T),
                 reduced_mass=particles.mass,
+                reduced_radius=particles.radius,
             )
-            along, across, turning = contact_law(world, touch)
+            along, across, turning = world.law.forces(world, contact)
             force += np.asarray(along)[:, None] * normal
             if friction:
                 force += np.stack(across, axis=-1)
                 torque += np.asarray(particles.radius)[:, None] * np.stack(turning, axis=-1)
     assert touched > num / 4
-    found, turned = jax.jit(wall_force)(world, particles)
-    np.testing.assert_allclose(found, force, rtol=1e-5, atol=1e-4)
-    assert (turned is not None) == bool(friction)
-    if turned is not None:
+    found, turned = jax.jit(lambda: world.boundary.force(world, Columns.of(particles)))()
+    np.testing.assert_allclose(stacked(found), force, rtol=1e-5, atol=1e-4)
+    assert bool(turned) == bool(friction)
+    if turned:
         assert np.abs(torque).max() > 1
-        np.testing.assert_allclose(turned, torque, rtol=1e-5, atol=1e-5)
+        np.testing.assert_allclose(stacked(turned), torque, rtol=1e-5, atol=1e-5)

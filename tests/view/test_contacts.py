@@ -5,8 +5,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxdem_ac import dem
-from jaxdem_ac.dem.contact import contact_force
-from jaxdem_ac.dem.walls import wall_force
+from jaxdem_ac.dem.columns import Columns, stacked
+from jaxdem_ac.dem.forces import contact_force
 from jaxdem_ac.view.contacts import contacts_of
 
 STIFFNESS = 1e3
@@ -46,6 +46,8 @@ def test_together_they_are_the_force_on_each_particle() -> None:
     for (centre, point), force in zip(found.lines, found.force, strict=True):
         owner = np.flatnonzero((position == centre).all(1))
         total[owner] += force * (centre - point) / np.linalg.norm(centre - point)
-    expected = jax.jit(lambda: contact_force(world, particles)[0] + wall_force(world, particles)[0])()
+    columns = Columns.of(particles)
+    of_walls = jax.jit(lambda: stacked(world.boundary.force(world, columns)[0]))()
+    expected = of_walls + jax.jit(lambda: stacked(contact_force(world, columns)[0]))()
     np.testing.assert_allclose(total, expected, rtol=1e-3, atol=0.1)
     assert np.abs(np.asarray(expected)).max() > 100

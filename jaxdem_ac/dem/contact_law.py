@@ -1,0 +1,152 @@
+"""Laws of contact: force and torque of what overlaps, two particles or a particle and a wall."""
+
+from __future__ import annotations
+
+import abc
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, ClassVar
+
+import jax
+import jax.numpy as jnp
+from jax import Array
+
+from jaxdem_ac.dem.columns import Component, Components, across, cross, cross_vectors, dot, minus, times
+
+if TYPE_CHECKING:
+    from jaxdem_ac.dem.world import World
+
+
+@dataclass(frozen=True)
+class Contact:
+    """Contacts as a law sees them: arrays of one shape with one entry for each contact, or known numbers."""
+
+    normal: Components
+    """Unit vector towards the particle that the force is for."""
+    overlap: Array
+    """Above 0 in a contact, 0 elsewhere, length."""
+    velocity: Components
+    """Of the particle relative to what it touches, without spin; empty where nothing asks for it."""
+    spin: Components
+    """``radius * angular_velocity`` of both sides, summed; one component in 2D; empty without friction."""
+    reduced_mass: Array
+    """Of both sides, mass; a wall's is infinite."""
+    reduced_radius: Array
+    """Of both sides, ``R_i R_j / (R_i + R_j)``, length; a wall's is infinite."""
+
+
+class ContactLaw(abc.ABC):
+    """A law of contact; its instances are hashable and static under `jax.jit`, its parameters the world's.
+
+    A subclass is a frozen dataclass. It says what pushes and what drags; :meth:`forces` is the mechanics of both.
+    """
+
+    name: ClassVar[str]
+    """As `World.create` and recordings spell it."""
+
+    jaxdem_force: ClassVar[str | None] = None
+    """JaxDEM's force model that is this law where contacts are elastic and smooth."""
+
+    @abc.abstractmethod
+    def normal_force(self, world: World, contact: Contact) -> Array:
+        """Return the force along the normal, above 0 where it pushes.
+
+        Parameters
+        ----------
+        world : World
+        contact : Contact
+        """
+
+    @abc.abstractmethod
+    def energy(self, world: World, overlap: Array, reduced_radius: Array) -> Array:
+        """Return the elastic energy of contacts of an overlap."""
+
+    def tangential_coefficient(self, world: World, contact: Contact, normal_force: Array, slip: Components) -> Array:
+        r"""Return the drag of a contact, mass / time: the force across it is the velocity of slip times minus that.
+
+        It is ``min(gamma, mu F_n / |v_t|)``: Coulomb's law, regularised by viscosity and without contact history.
+
+        Parameters
+        ----------
+        world : World
+            With friction.
+        contact : Contact
+        normal_force : Array, force
+        slip : list, length / time
+            Velocity of slip at the point of contact, v_t; known zeros cost nothing.
+        """
+        speed_2 = jnp.asarray(dot(slip, slip))
+        moving = speed_2 > 0
+        inverse = jnp.where(moving, jax.lax.rsqrt(jnp.where(moving, speed_2, 1.0)), 0.0)
+        limit = world.friction * jnp.maximum(normal_force, 0.0)
+        return jnp.where(contact.overlap > 0, jnp.minimum(world.tangential_damping, limit * inverse), 0.0)
+
+    def contact_time(self, stiffness: float, reduced_mass: float) -> float | None:
+        """Return how long an elastic contact lasts, time, or None where that depends on its speed."""
+        return None
+
+    def forces(self, world: World, contact: Contact) -> tuple[Array, Components, Components]:
+        """Return the force along each contact's normal, the force across it, and the torque divided by the radius.
+
+        Parameters
+        ----------
+        world : World
+        contact : Contact
+
+        Returns
+        -------
+        along : Array
+            Above 0 pushes.
+        across : list
+            Its dim components; empty in a world without friction.
+        torque_over_radius : list
+            1 component in 2D, 3 in 3D; empty in a world without friction.
+        """
+        push = self.normal_force(world, contact)
+        if not world.rough:
+            return push, [], []
+        velocity = zip(contact.velocity, cross(contact.spin, contact.normal), strict=True)
+        slip = across([minus(v, s) for v, s in velocity], contact.normal)
+        drag: Component = -self.tangential_coefficient(world, contact, push, slip)
+        along_slip = [times(drag, component) for component in slip]
+        # The arm is -radius * normal.
+        return push, along_slip, [-component for component in cross_vectors(contact.normal, along_slip)]
+
+
+@dataclass(frozen=True)
+class ViscousCoulomb(ContactLaw):
+    """A linear spring with a dashpot, and Coulomb's friction regularised by viscosity.
+
+    Along the normal, ``k overlap - c v_n``, with a dashpot ``c = 2 zeta sqrt(k m)``,
+    ``zeta = -ln e / sqrt(pi**2 + ln(e)**2)``, m the reduced mass, that makes the restitution e exact for a collision of
+    two (0 is critical damping); near the end of a contact it can pull.
+    """
+
+    name: ClassVar[str] = "viscous_coulomb"
+    jaxdem_force: ClassVar[str | None] = "spring"
+
+    def normal_force(self, world: World, contact: Contact) -> Array:
+        """Return ``k overlap - c v_n``."""
+        push = world.stiffness * contact.overlap
+        if not world.damped:
+            return push
+        # Restitution 0 is critical damping: zeta = 1.
+        bounces = world.restitution > 0
+        log_e = jnp.log(jnp.where(bounces, world.restitution, 1.0))
+        zeta = jnp.where(bounces, -log_e / jnp.sqrt(jnp.pi**2 + log_e**2), 1.0)
+        dashpot = 2 * zeta * jnp.sqrt(world.stiffness * contact.reduced_mass)
+        speed = dot(contact.velocity, contact.normal)
+        return push - jnp.where(contact.overlap > 0, dashpot * speed, 0.0)
+
+    def energy(self, world: World, overlap: Array, reduced_radius: Array) -> Array:
+        """Return ``k overlap**2 / 2``."""
+        return 0.5 * world.stiffness * overlap**2
+
+    def contact_time(self, stiffness: float, reduced_mass: float) -> float:
+        """Return ``pi sqrt(m / k)``."""
+        from jaxdem_ac.dem.time_step import contact_time
+
+        return contact_time(stiffness, reduced_mass)
+
+
+LAWS: dict[str, ContactLaw] = {ViscousCoulomb.name: ViscousCoulomb()}
+"""Laws by the names that `World.create` knows; a law of one's own is passed as an instance."""

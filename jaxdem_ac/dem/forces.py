@@ -1,0 +1,117 @@
+"""Forces between particles that overlap: gathered to pairs, given by the law of contact, and scattered back."""
+
+from collections.abc import Callable
+
+import jax
+import jax.numpy as jnp
+from jax import Array
+
+from jaxdem_ac.dem.columns import Columns, Component, dot
+from jaxdem_ac.dem.contact_law import Contact
+from jaxdem_ac.dem.neighbors import Neighbors
+from jaxdem_ac.dem.scatter import scatter
+from jaxdem_ac.dem.world import World
+
+Side = Callable[[Array], Array]
+
+
+def contact_force(
+    world: World, particles: Columns, neighbors: Neighbors | None = None
+) -> tuple[list[Array], list[Array]]:
+    r"""Return the force and the torque that contacts between particles exert on each of them.
+
+    Parameters
+    ----------
+    world : World
+    particles : Columns
+        N of them.
+    neighbors : Neighbors, optional
+        Who may touch whom; all pairs are looked at if left out.
+
+    Returns
+    -------
+    force : list of Array, (N,) each, force
+        dim components.
+    torque : list of Array, (N,) each, force * length
+        1 component in 2D, 3 in 3D; none in a world without friction.
+
+    Notes
+    -----
+    The undamped, frictionless force is JaxDEM's ``spring`` model with equal moduli. Centres that coincide exert no
+    force on each other, there and here: the normal is undefined.
+    """
+
+    def own(values: Array) -> Array:
+        return values[:, None] if neighbors is None else _read(values, neighbors.left)
+
+    def other(values: Array) -> Array:
+        return values[None, :] if neighbors is None else _read(values, neighbors.right)
+
+    forces, turning = pair_forces(world, particles, own, other)
+    if neighbors is None:
+        totals = [jnp.sum(values, axis=1) for values in (*forces, *turning)]
+    else:
+        # In a list each contact stands once, for both sides, which turn the same way, each about an arm of its own.
+        nothing = [jnp.zeros(particles.radius.shape, values.dtype) for values in (*forces, *turning)]
+        half = scatter("add", nothing, neighbors.left, [*forces, *turning])
+        totals = scatter("add", half, neighbors.right, [*(-values for values in forces), *turning])
+    return totals[: world.dim], [particles.radius * total for total in totals[world.dim :]]
+
+
+def pair_forces(world: World, particles: Columns, own: Side, other: Side) -> tuple[list[Array], list[Array]]:
+    """Return the components of the force on one side of every pair, and of its torque divided by its radius.
+
+    Parameters
+    ----------
+    world : World
+    particles : Columns
+        N of them.
+    own, other : callable
+        From a quantity of each particle, ``(N,)``, to that of each pair's one side and other side; any shape. A pair
+        of a particle with itself exerts nothing.
+    """
+
+    def difference(columns: list[Array]) -> list[Array]:
+        return [own(values) - other(values) for values in columns]
+
+    separation = world.boundary.displacement(world, difference(particles.position))
+    distance_2 = jnp.asarray(dot([*separation], [*separation]))
+    apart = distance_2 > 0
+    inverse = jnp.where(apart, jax.lax.rsqrt(jnp.where(apart, distance_2, 1.0)), 0.0)
+    # A particle overlaps with itself, of which the padding of a list consists: the normal is 0 there.
+    own_radius, other_radius = own(particles.radius), other(particles.radius)
+    reach = own_radius + other_radius
+    moves = world.damped or world.rough
+    contact = Contact(
+        normal=[component * inverse for component in separation],
+        overlap=jnp.where(apart, jnp.maximum(0.0, reach - distance_2 * inverse), 0.0),
+        velocity=[*difference(particles.velocity)] if moves else [],
+        spin=_pair_spin(particles, own, other) if world.rough else [],
+        reduced_mass=_reduced_mass(particles, own, other),
+        reduced_radius=own_radius * other_radius / reach,
+    )
+    push, along, turning = world.law.forces(world, contact)
+    # In this order of products the force is JaxDEM's to the last digit.
+    push = push * inverse
+    forces = [push * component for component in separation]
+    if world.rough:
+        forces = [normal + tangential for normal, tangential in zip(forces, along, strict=True)]
+    return forces, [jnp.asarray(component) for component in turning]
+
+
+def _read(values: Array, index: Array) -> Array:
+    return values.at[index].get(mode="promise_in_bounds")
+
+
+def _pair_spin(particles: Columns, own: Side, other: Side) -> list[Component]:
+    """Return the components of r_i w_i + r_j w_j."""
+    spin = [particles.radius * component for component in particles.angular_velocity]
+    return [own(component) + other(component) for component in spin]
+
+
+def _reduced_mass(particles: Columns, own: Side, other: Side) -> Array:
+    """Return the reduced mass of each pair; a fixed particle has no inverse mass, and two of them never move."""
+    inverse = jnp.where(particles.fixed, 0.0, 1 / particles.mass)
+    total = own(inverse) + other(inverse)
+    # Any number will do for two fixed ones but 0, where the dashpot has no derivative.
+    return 1 / jnp.where(total > 0, total, 1.0)
