@@ -16,7 +16,7 @@ from jax import Array
 from benchmarks.rows import compared
 from jaxdem_ac import dem
 from jaxdem_ac.bench.measure import Side
-from jaxdem_ac.dem.neighbors import make_spec, no_neighbors
+from jaxdem_ac.dem.neighbor_list import make_spec, no_neighbors
 
 SIZES = (1024, 4096, 16_384)
 STIFFNESS, DT, FRACTION, SKIN = 1e3, 1e-3, 0.3, 0.2

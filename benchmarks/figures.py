@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from jaxdem_ac.view.style import BLUE, GREEN, GREY, ORANGE, new_figure, save_figure
+from jaxdem_ac.view.figures.style import BLUE, GREEN, GREY, ORANGE, new_figure, save_figure
 
 Rows = Sequence[Mapping[str, Any]]
 _BASE = {"env": "swarm_navigator", "sharing": None, "dtype": "float32"}

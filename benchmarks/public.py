@@ -32,9 +32,9 @@ from benchmarks.public_tasks import BraxTask, GymnaxTask, PublicState
 from benchmarks.rows import compared
 from jaxdem_ac.bench.measure import Side
 from jaxdem_ac.environments.base import reset_batch, step_batch
-from jaxdem_ac.trainers import ppo
-from jaxdem_ac.trainers.config import PPOConfig
 from jaxdem_ac.trainers.evaluate import estimate, student_t
+from jaxdem_ac.trainers.ppo import ppo
+from jaxdem_ac.trainers.ppo.config import PPOConfig
 
 # rejax 0.1.3 takes five values from a step, of which gymnax returns six from version 1 on.
 INSTALL = 'pip install "gymnax<1" rejax brax'
@@ -262,7 +262,7 @@ def line(row: dict[str, Any]) -> str:
 def draw(rows: list[dict[str, Any]], path: Path) -> None:
     """Draw learning, where matplotlib is installed: means over seeds, their intervals of 95 %, and thin the seeds."""
     try:
-        from jaxdem_ac.view.style import BLUE, GREEN, ORANGE, new_figure, save_figure
+        from jaxdem_ac.view.figures.style import BLUE, GREEN, ORANGE, new_figure, save_figure
 
         tasks = list(dict.fromkeys(row["task"] for row in rows))
         figure = new_figure(4.5 * max(1, len(tasks)), 3.4)

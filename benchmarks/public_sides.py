@@ -11,8 +11,8 @@ from jax import Array
 
 import jaxdem_ac as ac
 from benchmarks.public_tasks import BraxTask, brax_task
-from jaxdem_ac.trainers import ppo
-from jaxdem_ac.trainers.config import PPOConfig
+from jaxdem_ac.trainers.ppo import ppo
+from jaxdem_ac.trainers.ppo.config import PPOConfig
 
 # Two networks of rejax's default widths and activation.
 SMALL_NETWORKS = {"actor_architecture": (64, 64), "critic_architecture": (64, 64), "activation": "swish"}

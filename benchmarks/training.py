@@ -20,9 +20,10 @@ import jaxdem_ac as ac
 from benchmarks.environments import side_of
 from benchmarks.rows import absent, compared
 from jaxdem_ac.bench.measure import Side
-from jaxdem_ac.trainers import ppo
-from jaxdem_ac.trainers.collect import collect
-from jaxdem_ac.trainers.config import PPOConfig, TrainConfig
+from jaxdem_ac.runs.config import TrainConfig
+from jaxdem_ac.trainers.ppo import ppo
+from jaxdem_ac.trainers.ppo.collect import collect
+from jaxdem_ac.trainers.ppo.config import PPOConfig
 
 # Particles, environments, decisions of a rollout.
 CASES = ((64, 16, 64), (1024, 1, 16), (4096, 1, 4))

@@ -16,12 +16,13 @@ import numpy as np
 
 import jaxdem_ac as ac
 from benchmarks import tables
-from jaxdem_ac.action_spaces.log_cosh import expected_log_cosh
+from jaxdem_ac.action_spaces.expectations import expected_log_cosh
 from jaxdem_ac.cli import main
-from jaxdem_ac.environments.task import SwarmTask
+from jaxdem_ac.environments.swarm import SwarmTask
 from jaxdem_ac.registry import environments
-from jaxdem_ac.trainers.config import PPOConfig, TrainConfig
+from jaxdem_ac.runs.config import TrainConfig
 from jaxdem_ac.trainers.evaluate import estimate
+from jaxdem_ac.trainers.ppo.config import PPOConfig
 
 HERE = Path(__file__).parent
 RESULTS = HERE.parent / "benchmarks/results"

@@ -16,8 +16,8 @@ import numpy as np
 from matplotlib.patches import Circle
 
 import jaxdem_ac as ac
-from jaxdem_ac.trainers.evaluate import record
-from jaxdem_ac.view.style import BLUE, GREY, ORANGE, new_figure, save_figure
+from jaxdem_ac.trainers.rollout import play_episode
+from jaxdem_ac.view.figures.style import BLUE, GREY, ORANGE, new_figure, save_figure
 
 parser = argparse.ArgumentParser()
 parser.add_argument("--steps", type=int, default=4_000_000)
@@ -49,8 +49,9 @@ print("goals reached:", ac.evaluate(environment, policy, jax.random.key(1), num_
 
 # %%
 NUM_EPISODES = 128
-play = jax.jit(jax.vmap(lambda key: record(environment, policy, key, environment.episode_length)))
-states, info = play(jax.random.split(jax.random.key(2), NUM_EPISODES))
+play = jax.jit(jax.vmap(lambda key: play_episode(environment, policy, key, environment.episode_length)))
+played = play(jax.random.split(jax.random.key(2), NUM_EPISODES))
+states, info = played.states, played.timestep.info
 position, radius = states.particles.position, states.particles.radius
 apart = position[..., -1:, :] - position[..., :-1, :]
 distance = jnp.linalg.norm(apart, axis=-1)

@@ -9,9 +9,9 @@ import tempfile
 from pathlib import Path
 
 import jaxdem_ac as ac
-from jaxdem_ac.plugin.replay import replay
 from jaxdem_ac.plugin.vtk import as_jaxdem, write_vtk
-from jaxdem_ac.trainers.recording import record_run
+from jaxdem_ac.runs.compare_engines import replay
+from jaxdem_ac.runs.recording import record_run
 
 parser = argparse.ArgumentParser()
 parser.add_argument("--steps", type=int, default=200_000)

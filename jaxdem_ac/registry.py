@@ -276,15 +276,15 @@ action_spaces.add("Box", "jaxdem_ac.action_spaces.box:Box")
 action_spaces.add("MaxNorm", "jaxdem_ac.action_spaces.max_norm:MaxNorm")
 
 environments = Registry("environment", "jaxdem.environments")
-environments.add("multi_navigator", "jaxdem_ac.environments.multi_navigator:MultiNavigator")
-environments.add("swarm_navigator", "jaxdem_ac.environments.swarm_navigator:SwarmNavigator")
-environments.add("collective_transport", "jaxdem_ac.environments.collective_transport:CollectiveTransport")
-environments.add("evacuation", "jaxdem_ac.environments.evacuation:Evacuation")
-environments.add("swarm_roller", "jaxdem_ac.environments.swarm_roller:SwarmRoller")
+environments.add("multi_navigator", "jaxdem_ac.environments.tasks.multi_navigator:MultiNavigator")
+environments.add("swarm_navigator", "jaxdem_ac.environments.tasks.swarm_navigator:SwarmNavigator")
+environments.add("collective_transport", "jaxdem_ac.environments.tasks.collective_transport:CollectiveTransport")
+environments.add("evacuation", "jaxdem_ac.environments.tasks.evacuation:Evacuation")
+environments.add("swarm_roller", "jaxdem_ac.environments.tasks.swarm_roller:SwarmRoller")
 
 engines = Registry("engine", "jaxdem.engines")
 engines.add("embedded", "jaxdem_ac.dem.step:step")
-engines.add("jaxdem", "jaxdem_ac.plugin.physics:step", origin="JaxDEM")
+engines.add("jaxdem", "jaxdem_ac.plugin.state:step", origin="JaxDEM")
 
 REGISTRIES = (models, action_spaces, environments)
 

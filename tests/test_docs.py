@@ -14,14 +14,14 @@ import click
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from page_equations import CASES
+from support.page_equations import CASES
 from test_examples import plugin as plugin
 from test_examples import run
 
 import jaxdem_ac as ac
 from jaxdem_ac.cli import main
-from jaxdem_ac.trainers.config import TrainConfig, parse_assignments
-from jaxdem_ac.trainers.run import resolve
+from jaxdem_ac.runs.config import TrainConfig, parse_assignments
+from jaxdem_ac.runs.train import resolve
 
 ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"

@@ -31,7 +31,7 @@ def test_letters_that_a_locale_has_not(text: str) -> None:
 def test_a_text_file_is_utf_8_in_a_locale_of_ascii(tmp_path: Path) -> None:
     code = (
         "import sys; from pathlib import Path\n"
-        "from jaxdem_ac._files import as_path, write_text; from jaxdem_ac.trainers.config import TrainConfig\n"
+        "from jaxdem_ac._files import as_path, write_text; from jaxdem_ac.runs.config import TrainConfig\n"
         "write_text(Path('there.yaml'), 'env_kw: {a: \\u00e9}')\n"
         "assert TrainConfig.from_file('there.yaml').env_kw == {'a': '\\u00e9'}\n"
         "try: as_path('train', 'out', sys.argv[1])\n"

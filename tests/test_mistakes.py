@@ -16,7 +16,7 @@ import jaxdem_ac as ac
 from jaxdem_ac import dem
 from jaxdem_ac._files import write_text
 from jaxdem_ac.cli import main
-from jaxdem_ac.trainers.folder import read_config, read_metrics
+from jaxdem_ac.runs.run_dir import read_config, read_metrics
 
 NAN = float("nan")
 KEY = jax.random.key(0)

@@ -1,6 +1,8 @@
 """The names that users rely on."""
 
 import importlib.metadata
+import subprocess
+import sys
 import tomllib
 from pathlib import Path
 
@@ -73,3 +75,70 @@ def test_entry_points_name_classes_that_exist() -> None:
         for name, value in entries.items():
             loaded = importlib.metadata.EntryPoint(name=name, value=value, group=group).load()
             assert normalize_key(loaded.__name__) == normalize_key(name)
+
+
+# Deep paths that how-tos and examples name, with something that is read from each.
+DEEP = {
+    "jaxdem_ac.action_spaces.base": "ActionSpace",
+    "jaxdem_ac.action_spaces.expectations": "expected_log_cosh",
+    "jaxdem_ac.action_spaces.testing": "check_action_space",
+    "jaxdem_ac.environments.base": "Environment",
+    "jaxdem_ac.environments.checks": "check_number",
+    "jaxdem_ac.environments.placement": "jittered_grid",
+    "jaxdem_ac.environments.sensing.lidar": "lidar",
+    "jaxdem_ac.environments.sensing.neighbor_lists": "Surroundings",
+    "jaxdem_ac.environments.testing": "check_environment",
+    "jaxdem_ac.models.base": "ActorCriticBase",
+    "jaxdem_ac.models.heads": "Dense",
+    "jaxdem_ac.models.recurrent": "Carry",
+    "jaxdem_ac.plugin.species": "with_species",
+    "jaxdem_ac.plugin.vtk": "write_vtk",
+    "jaxdem_ac.registry": "environments",
+    "jaxdem_ac.runs.export": "load_exported",
+    "jaxdem_ac.runs.recording": "Recording",
+    "jaxdem_ac.trainers.evaluate": "evaluate",
+    "jaxdem_ac.view.render": "render",
+}
+
+# Paths of before, which are the new modules for one version.
+MOVED = {
+    "action_spaces.contract": "action_spaces.testing",
+    "action_spaces.log_cosh": "action_spaces.expectations",
+    "environments.contract": "environments.testing",
+    "environments.lidar": "environments.sensing.lidar",
+    "environments.surroundings": "environments.sensing.neighbor_lists",
+    "plugin.replay": "runs.compare_engines",
+    "trainers.checkpoint": "runs.checkpoint",
+    "trainers.config": "runs.config",
+    "trainers.export": "runs.export",
+    "trainers.recording": "runs.recording",
+    "trainers.run": "runs.train",
+}
+
+
+@pytest.mark.parametrize("module", DEEP)
+def test_a_path_that_pages_name_is_there(module: str) -> None:
+    assert hasattr(importlib.import_module(module), DEEP[module])
+
+
+def test_old_paths_are_the_new_modules_and_say_so() -> None:
+    program = (
+        "import importlib, warnings\n"
+        f"for old, new in {MOVED}.items():\n"
+        "    with warnings.catch_warnings(record=True) as caught:\n"
+        "        warnings.simplefilter('always')\n"
+        "        was = importlib.import_module(f'jaxdem_ac.{old}')\n"
+        "    assert was is importlib.import_module(f'jaxdem_ac.{new}'), old\n"
+        "    assert any(new in str(item.message) for item in caught), old\n"
+    )
+    subprocess.run([sys.executable, "-c", program], check=True)
+
+
+COMMANDS = {"autoload", "bench", "completion", "doctor", "eval", "export", "list", "record", "render", "replay"}
+COMMANDS |= {"report", "train"}
+
+
+def test_every_command_is_there() -> None:
+    from jaxdem_ac.cli import main
+
+    assert set(main.list_commands(None)) >= COMMANDS  # type: ignore[arg-type]

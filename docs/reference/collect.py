@@ -20,13 +20,13 @@ import numpy as np
 import jaxdem_ac as ac
 from jaxdem_ac._files import write_text
 from jaxdem_ac.bench.machine import machine
-from jaxdem_ac.trainers.checkpoint import build_environment
-from jaxdem_ac.trainers.config import TrainConfig
-from jaxdem_ac.trainers.config_file import reference_names
+from jaxdem_ac.runs.checkpoint import build_environment
+from jaxdem_ac.runs.config import TrainConfig
+from jaxdem_ac.runs.config_file import reference_names
+from jaxdem_ac.runs.run_dir import read_config, read_metrics
+from jaxdem_ac.runs.train import resolve
 from jaxdem_ac.trainers.evaluate import estimate
-from jaxdem_ac.trainers.folder import read_config, read_metrics
-from jaxdem_ac.trainers.run import resolve
-from jaxdem_ac.view.style import BLUE, new_figure, save_figure
+from jaxdem_ac.view.figures.style import BLUE, new_figure, save_figure
 
 DOCS = Path(__file__).parents[1]
 EPISODES, KEY = 128, 1_000

@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 from jax import Array
 
-from jaxdem_ac.checks import as_real, fits
+from jaxdem_ac._checks import as_real, fits
 
 
 class ActionSpace(distrax.Bijector):
@@ -17,7 +17,7 @@ class ActionSpace(distrax.Bijector):
     A subclass defines `forward_and_log_det`, `inverse_and_log_det` and `log_det_expectation`, and keeps each keyword of
     its constructor under its name. With ``super().__init__(event_ndims_in=0)`` it maps numbers, and the model applies
     it to every component; with 1 it maps whole actions, the last axis. `check_action_space` in
-    :mod:`jaxdem_ac.action_spaces.contract` says what is missing.
+    :mod:`jaxdem_ac.action_spaces.testing` says what is missing.
     """
 
     @property

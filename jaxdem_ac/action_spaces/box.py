@@ -8,9 +8,9 @@ import numpy as np
 from jax import Array
 from jax.typing import ArrayLike
 
+from jaxdem_ac._checks import fits, is_traced
 from jaxdem_ac.action_spaces.base import ActionSpace, arctanh, check_eps, check_positive, largest_below_one
-from jaxdem_ac.action_spaces.log_cosh import expected_log_cosh, log_cosh
-from jaxdem_ac.checks import fits, is_traced
+from jaxdem_ac.action_spaces.expectations import expected_log_cosh, log_cosh
 
 
 class Box(ActionSpace):

@@ -6,7 +6,7 @@ import jax.numpy as jnp
 from jax import Array
 
 from jaxdem_ac.action_spaces.base import ActionSpace, arctanh, check_eps, check_positive, largest_below_one
-from jaxdem_ac.action_spaces.log_cosh import expected_radial_log_det, log_cosh
+from jaxdem_ac.action_spaces.expectations import expected_radial_log_det, log_cosh
 
 # Below this r**2 the series below hold every digit of float64, and their derivatives are finite at r = 0.
 _SERIES_R2 = 1e-3

@@ -17,13 +17,13 @@ from jaxdem_ac.bench.noise import Noise
 from jaxdem_ac.environments.base import Environment, reset_batch
 from jaxdem_ac.models import recurrent
 from jaxdem_ac.models.policy import sample_raw, to_action
-from jaxdem_ac.trainers import ppo
-from jaxdem_ac.trainers.checkpoint import build_environment, build_model
-from jaxdem_ac.trainers.collect import collect
-from jaxdem_ac.trainers.config import TrainConfig
-from jaxdem_ac.trainers.learner import TERMS
-from jaxdem_ac.trainers.loss import Batch
-from jaxdem_ac.trainers.rollout import play_step, random_action
+from jaxdem_ac.runs.checkpoint import build_environment, build_model
+from jaxdem_ac.runs.config import TrainConfig
+from jaxdem_ac.trainers.ppo import ppo
+from jaxdem_ac.trainers.ppo.collect import collect
+from jaxdem_ac.trainers.ppo.loss import Batch
+from jaxdem_ac.trainers.ppo.state import TERMS
+from jaxdem_ac.trainers.rollout import Decision, random_action, unroll
 
 WITHOUT_PHYSICS = ("policy", "update")
 # How often lists of neighbours are made longer before a row is given up.
@@ -137,14 +137,17 @@ def _environment(environment: Environment, config: TrainConfig) -> Program:
     num_envs, num_steps = config.ppo.num_envs, config.ppo.num_steps
 
     def play(state: Any, _: None, key: Array) -> tuple[Any, Any]:
-        def body(state: Any, key_step: Array) -> tuple[Any, tuple[Array, Array]]:
-            key_action, key_reset = jax.random.split(key_step)
-            action = random_action(key_action, environment, num_envs)
-            state, timestep = play_step(environment, state, action, key_reset)
-            overflow = jnp.max(timestep.info.get("overflow", jnp.zeros(())))
-            return state, (jnp.sum(timestep.observation) + jnp.sum(timestep.reward), overflow)
+        def act(observation: Array, carry: Any, key: Array | None) -> tuple[Array, Any, None]:
+            assert key is not None
+            return random_action(key, environment, num_envs), carry, None
 
-        state, (digests, overflow) = jax.lax.scan(body, state, jax.random.split(key, num_steps))
+        def record(decision: Decision) -> tuple[Array, Array]:
+            timestep = decision.timestep
+            overflow = jnp.max(timestep.info.get("overflow", jnp.zeros(())))
+            return jnp.sum(timestep.observation) + jnp.sum(timestep.reward), overflow
+
+        keys = jax.random.split(key, num_steps)
+        (state, _), (digests, overflow) = unroll(environment, act, (state, ()), keys, record, lambda carry, _: carry)
         return state, ({"digest": jnp.sum(digests), "overflow": jnp.max(overflow)}, None)
 
     return Program(play, once(reset_batch, environment, jax.random.split(jax.random.key(config.seed), num_envs)))

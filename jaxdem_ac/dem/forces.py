@@ -8,7 +8,7 @@ from jax import Array
 
 from jaxdem_ac.dem.columns import Columns, Component, dot
 from jaxdem_ac.dem.contact_law import Contact
-from jaxdem_ac.dem.neighbors import Neighbors
+from jaxdem_ac.dem.neighbor_list import Neighbors
 from jaxdem_ac.dem.scatter import scatter
 from jaxdem_ac.dem.world import World
 

@@ -9,7 +9,7 @@ import numpy as np
 from jax import Array
 from jax.typing import ArrayLike
 
-from jaxdem_ac.checks import limits
+from jaxdem_ac._checks import limits
 
 
 @jax.tree_util.register_dataclass

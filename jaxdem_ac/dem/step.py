@@ -11,7 +11,7 @@ from jax.typing import ArrayLike
 
 from jaxdem_ac.dem.columns import Columns, columns_of, stacked
 from jaxdem_ac.dem.forces import contact_force
-from jaxdem_ac.dem.neighbors import Neighbors, NeighborSpec, grown, make_spec, no_neighbors, refresh
+from jaxdem_ac.dem.neighbor_list import Neighbors, NeighborSpec, grown, make_spec, no_neighbors, refresh
 from jaxdem_ac.dem.particles import Particles, as_float, is_concrete
 from jaxdem_ac.dem.world import World
 from jaxdem_ac.registry import engines

@@ -11,7 +11,7 @@ import numpy as np
 from jax import Array
 from jax.typing import ArrayLike
 
-from jaxdem_ac.checks import limits
+from jaxdem_ac._checks import limits
 from jaxdem_ac.dem import time_step
 from jaxdem_ac.dem.boundaries import BOUNDARIES, Boundary
 from jaxdem_ac.dem.columns import columns_of, stacked

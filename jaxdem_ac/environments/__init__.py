@@ -13,7 +13,7 @@ def make_environment(name: str, /, **keywords: Any) -> Any:
     name : str
         ``"swarm_navigator"`` or a plugin's, matched without regard to case, ``_``, ``-`` and spaces.
     **keywords
-        What the class takes: see :class:`~jaxdem_ac.environments.swarm_navigator.SwarmNavigator`.
+        What the class takes: see :class:`~jaxdem_ac.environments.tasks.swarm_navigator.SwarmNavigator`.
 
     Returns
     -------

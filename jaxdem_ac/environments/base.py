@@ -11,7 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
-from jaxdem_ac.checks import check_numbers
+from jaxdem_ac._checks import check_numbers
 from jaxdem_ac.models.checks import check_key
 
 Played = TypeVar("Played")

@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxdem_ac.checks import limits
+from jaxdem_ac._checks import limits
 
 # Counters of steps are integers of 32 bits.
 MOST = 2**31 - 1

@@ -13,7 +13,7 @@ import jax.numpy as jnp
 from flax import nnx
 from jax import Array
 
-from jaxdem_ac.checks import check_flag
+from jaxdem_ac._checks import check_flag
 from jaxdem_ac.models.base import ActorCriticBase, as_rows
 from jaxdem_ac.models.checks import check_architecture
 from jaxdem_ac.models.heads import Activation, Dense, hidden_layers

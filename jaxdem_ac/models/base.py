@@ -8,10 +8,10 @@ from jax import Array
 from jax.typing import ArrayLike
 
 from jaxdem_ac import registry
-from jaxdem_ac.action_spaces.contract import check_map
+from jaxdem_ac._checks import check_flag
 from jaxdem_ac.action_spaces.free import Free
 from jaxdem_ac.action_spaces.squashed import Categorical, Squashed, lift
-from jaxdem_ac.checks import check_flag
+from jaxdem_ac.action_spaces.testing import check_map
 from jaxdem_ac.models.checks import check_compute_dtype, check_observation, check_scale, check_size, check_std
 from jaxdem_ac.models.heads import Activation, Dense, LearnedStd, StdHead, activation_name, resolve_activation
 

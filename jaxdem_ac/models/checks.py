@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from jaxdem_ac.checks import as_real, check_numbers, fits
+from jaxdem_ac._checks import as_real, check_numbers, fits
 from jaxdem_ac.registry import suggest
 
 if TYPE_CHECKING:

@@ -12,10 +12,10 @@ from jax import Array
 from jax.typing import ArrayLike
 
 from jaxdem_ac import registry
-from jaxdem_ac.action_spaces.contract import check_map
+from jaxdem_ac._checks import check_flag
 from jaxdem_ac.action_spaces.free import Free
 from jaxdem_ac.action_spaces.squashed import Squashed, lift
-from jaxdem_ac.checks import check_flag
+from jaxdem_ac.action_spaces.testing import check_map
 from jaxdem_ac.models.base import action_space_name, registered_name
 from jaxdem_ac.models.checks import check_observation, check_size
 from jaxdem_ac.models.recurrent import split_carry

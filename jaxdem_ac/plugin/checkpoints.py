@@ -4,7 +4,7 @@ import importlib
 from pathlib import Path
 
 from jaxdem_ac._files import as_path
-from jaxdem_ac.plugin.register import register
+from jaxdem_ac.plugin.registration import register
 from jaxdem_ac.trainers.policy import Policy
 
 

@@ -2,28 +2,20 @@
 
 import importlib
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import jax
 import jax.numpy as jnp
 
 from jaxdem_ac._files import as_path, make_folder
-from jaxdem_ac.plugin.host import import_host
-from jaxdem_ac.plugin.physics import as_state, as_system
-from jaxdem_ac.trainers.recording import Recording, record_run
+from jaxdem_ac.plugin.names import import_host
+from jaxdem_ac.plugin.state import as_state, as_system
+
+if TYPE_CHECKING:
+    from jaxdem_ac.runs.recording import Recording
 
 
-def render_vtk(run_dir: str | Path, directory: str | Path, **options: Any) -> Path:
-    """Record an episode of a run's policy and write its frames, as :func:`write_vtk`; return the folder.
-
-    Options are those of :func:`~jaxdem_ac.trainers.recording.record_episode`.
-    """
-    check_empty(as_path("render", "directory", directory))
-    import_host("render")
-    return write_vtk(record_run(run_dir, **options), directory)
-
-
-def as_jaxdem(recording: Recording, frame: int) -> tuple[Any, Any]:
+def as_jaxdem(recording: "Recording", frame: int) -> tuple[Any, Any]:
     """Return JaxDEM's State and System of one frame of a recording.
 
     Parameters
@@ -49,7 +41,7 @@ def as_jaxdem(recording: Recording, frame: int) -> tuple[Any, Any]:
     return as_state(particles), system
 
 
-def _world(recording: Recording) -> Any:
+def _world(recording: "Recording") -> Any:
     if recording.world is None:
         raise ValueError(
             f"replay: a recording shows its box and material; got one of {recording.env!r}, which does not. Give the "
@@ -58,7 +50,7 @@ def _world(recording: Recording) -> Any:
     return recording.world
 
 
-def write_vtk(recording: Recording, directory: str | Path) -> Path:
+def write_vtk(recording: "Recording", directory: str | Path) -> Path:
     """Write every frame by JaxDEM's own VTK writer; return the folder.
 
     ParaView opens what JaxDEM names there. Targets, where a task has them, are spheres in a folder of their own,

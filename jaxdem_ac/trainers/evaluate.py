@@ -11,17 +11,17 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
-from jaxdem_ac.checks import check_count, check_flag
+from jaxdem_ac._checks import check_count, check_flag
 from jaxdem_ac.environments.base import (
     Environment,
     check_is_environment,
     has_success,
     play_with_room,
     reset_batch,
-    step_batch,
 )
 from jaxdem_ac.models.checks import check_key
-from jaxdem_ac.trainers.policy import act, acting, begin
+from jaxdem_ac.trainers.policy import acting, actor, begin
+from jaxdem_ac.trainers.rollout import decide
 
 Acting = Callable[..., Array]
 
@@ -159,15 +159,16 @@ def _play_episodes(
     def body(carry: tuple[Any, ...]) -> tuple[Any, ...]:
         state, memory, success, total, ended, overflow, count = carry
         key_action = jax.random.fold_in(key_play, count) if sample else None
-        action, memory = act("evaluate", policy, state.observation, memory, key_action, environment.action_size)
-        state, timestep = step_batch(environment, state, action)
+        decision = decide(environment, choose, state, memory, key_action)
+        timestep = decision.timestep
         # An episode that has ended plays on, unseen, until the last one has.
         total = jnp.where(ended[:, None], total, total + jnp.stack([jnp.mean(timestep.reward, -1), one], -1))
         success = jnp.where(ended, success, timestep.info.get("success", 0.0))
         overflow = jnp.maximum(overflow, timestep.info.get("overflow", 0))
-        ended = ended | timestep.terminated | timestep.truncated
-        return state, memory, success, total, ended, overflow, count + 1
+        ended = ended | decision.done
+        return decision.state, decision.carry, success, total, ended, overflow, count + 1
 
+    choose = actor("evaluate", policy, environment)
     one = jnp.ones(num_episodes)
     state = reset_batch(environment, jax.random.split(key_reset, num_episodes))
     start = (
@@ -181,33 +182,3 @@ def _play_episodes(
     )
     _, _, success, total, ended, overflow, _ = jax.lax.while_loop(going, body, start)
     return success, total[:, 0] / total[:, 1], ended, overflow
-
-
-def record(
-    environment: Environment, policy: Any, key: Array, num_steps: int, sample: bool = False
-) -> tuple[Any, dict[str, Array]]:
-    """Play one environment, and keep every state.
-
-    Parameters
-    ----------
-    environment : Environment
-    policy : callable
-        As in :func:`evaluate`.
-    key : Array
-        Random key.
-    num_steps : int
-        T, decisions.
-    sample : bool
-        Whether actions are sampled.
-
-    Returns
-    -------
-    states : Any
-        The environment's state, leaves ``(T + 1, ...)``, the first one included.
-    info : dict of Array
-        Figures of each decision, ``(T,)``.
-    """
-    from jaxdem_ac.trainers.recording import play
-
-    played = play(environment, policy, key, num_steps, sample)
-    return played.states, played.timestep.info

@@ -1,5 +1,6 @@
 """A trained policy, ready to act."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Self
 
@@ -11,14 +12,14 @@ from jax import Array
 from jax.export import is_symbolic_dim
 from jax.typing import ArrayLike
 
-from jaxdem_ac.checks import check_function, check_numbers
+from jaxdem_ac._checks import check_function, check_numbers
 from jaxdem_ac.environments.base import Environment
 from jaxdem_ac.models import recurrent
 from jaxdem_ac.models.checks import check_key, check_observation
 from jaxdem_ac.models.policy import sample_raw, to_action
 from jaxdem_ac.models.recurrent import Carry
 from jaxdem_ac.models.structure import split_model
-from jaxdem_ac.trainers.normalizer import Normalizer
+from jaxdem_ac.trainers.running_statistics import Normalizer
 
 
 @jax.tree_util.register_pytree_node_class
@@ -291,6 +292,15 @@ def act(where: str, policy: Any, observation: Array, carry: Any, key: Array | No
             "Return one for each observation."
         )
     return action, carry
+
+
+def actor(where: str, policy: Any, environment: Environment) -> Callable[..., tuple[Array, Any, None]]:
+    """Return a policy or a function as the `act` of an unroll; its errors begin with `where`."""
+
+    def choose(observation: Array, carry: Any, key: Array | None) -> tuple[Array, Any, None]:
+        return *act(where, policy, observation, carry, key, environment.action_size), None
+
+    return choose
 
 
 def restart(policy: Any, carry: Any, done: Array) -> Any:

@@ -1,14 +1,16 @@
-"""Playing a batch of environments, with a policy or at random."""
+"""Unrolling environments: one decision, many, and whole rollouts with a policy or at random."""
 
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from functools import partial
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax import Array
 
-from jaxdem_ac.checks import check_count
+from jaxdem_ac._checks import check_count, check_flag
 from jaxdem_ac.environments.base import (
     Environment,
     Timestep,
@@ -19,7 +21,7 @@ from jaxdem_ac.environments.base import (
     step_batch,
 )
 from jaxdem_ac.models.checks import check_key
-from jaxdem_ac.trainers.policy import act, acting, begin, restart
+from jaxdem_ac.trainers.policy import acting, actor, begin, restart
 
 
 @jax.tree_util.register_dataclass
@@ -43,29 +45,104 @@ class Trajectory:
     """Figures of each decision, ``(T, E)``."""
 
 
-def play_step(environment: Environment, state: Any, action: Array, key: Array) -> tuple[Any, Timestep]:
-    """Step a batch, and reset the environments whose episode has ended.
+class Decision(NamedTuple):
+    """One decision as :func:`unroll` made it, before any reset."""
+
+    observation: Array
+    """Observation decided from, ``(E, N, O)``."""
+    action: Array
+    """``(E, N, D)``."""
+    answer: Any
+    """Whatever `act` returned beside action and carry: log-probabilities, values."""
+    carry: Any
+    """Of a recurrent policy, after the decision."""
+    state: Any
+    """Of the environments, after the decision."""
+    timestep: Timestep
+    """Leaves ``(E, ...)``."""
+
+    @property
+    def done(self) -> Array:
+        """Whether an episode has ended, ``(E,)``."""
+        return self.timestep.terminated | self.timestep.truncated
+
+
+Act = Callable[[Array, Any, Array | None], tuple[Array, Any, Any]]
+"""From observation, carry and random key to action, carry and answer."""
+
+
+def decide(environment: Environment, act: Act, state: Any, carry: Any, key: Array | None) -> Decision:
+    """Return one decision of a batch of environments, or of one alone, without any reset.
 
     Parameters
     ----------
     environment : Environment
+    act : callable
+        ``act(observation, carry, key) -> (action, carry, answer)``.
     state : Any
-        Leaves ``(E, ...)``.
-    action : Array, (E, N, D)
-    key : Array
-        Random key for the resets.
+        Leaves ``(E, ...)``, or those of one environment.
+    carry : Any
+        What a recurrent policy remembers.
+    key : Array or None
+        Random key of the action.
+    """
+    observation = state.observation
+    action, carry, answer = act(observation, carry, key)
+    with jax.named_scope("environment"):
+        step = environment.step if observation.ndim == 2 else partial(step_batch, environment)
+        state, timestep = step(state, action)
+    return Decision(observation, action, answer, carry, state, timestep)
+
+
+def unroll(
+    environment: Environment,
+    act: Act,
+    start: tuple[Any, Any],
+    keys: Array,
+    record: Callable[[Decision], Any],
+    restart: Callable[[Any, Array], Any] | None = None,
+) -> tuple[tuple[Any, Any], Any]:
+    """Make T decisions one after another.
+
+    Parameters
+    ----------
+    environment : Environment
+    act : callable
+        As in :func:`decide`.
+    start : tuple
+        State and carry, leaves ``(E, ...)``; or those of one environment, if there is no `restart`.
+    keys : Array, (T,)
+        One random key for each decision.
+    record : callable
+        From a :class:`Decision` to the arrays to keep of it.
+    restart : callable, optional
+        ``restart(carry, done) -> carry`` at ends of episodes ``(E,)``, where the environment is reset too. Without it
+        episodes play on past their end.
 
     Returns
     -------
-    state : Any
-        To decide from next: fresh where an episode has ended.
-    timestep : Timestep
-        Of the step itself, before any reset; leaves ``(E, ...)``.
+    end : tuple
+        State and carry to decide from next.
+    kept : Any
+        What was recorded, leaves ``(T, ...)``.
     """
+
+    def body(now: tuple[Any, Any], key: Array) -> tuple[tuple[Any, Any], Any]:
+        if restart is None:
+            decision = decide(environment, act, *now, key)
+            return (decision.state, decision.carry), record(decision)
+        key_action, key_reset = jax.random.split(key)
+        decision = decide(environment, act, *now, key_action)
+        state = reset_ended(environment, decision.state, decision.done, key_reset)
+        return (state, restart(decision.carry, decision.done)), record(decision)
+
+    return jax.lax.scan(body, start, keys)
+
+
+def reset_ended(environment: Environment, state: Any, done: Array, key: Array) -> Any:
+    """Return the states of a batch, fresh where an episode has ended; `done` is ``(E,)``, leaves ``(E, ...)``."""
     with jax.named_scope("environment"):
-        state, timestep = step_batch(environment, state, action)
-        done = timestep.terminated | timestep.truncated
-        return reset_where(environment, state, done, jax.random.split(key, done.shape[0])), timestep
+        return reset_where(environment, state, done, jax.random.split(key, done.shape[0]))
 
 
 def random_action(key: Array, environment: Environment, num_envs: int) -> Array:
@@ -131,19 +208,15 @@ def rollout(
 def _rollout(environment: Environment, policy: Any, key: Array, num_steps: int, num_envs: int) -> Trajectory:
     key_reset, key_steps = jax.random.split(key)
 
-    def body(now: tuple[Any, Any], key_step: Array) -> tuple[Any, Trajectory]:
-        state, carry = now
-        key_action, key_done = jax.random.split(key_step)
-        observation = state.observation
-        if policy is None:
-            action = random_action(key_action, environment, num_envs)
-        else:
-            action, carry = act("rollout", policy, observation, carry, key_action, environment.action_size)
-        state, timestep = play_step(environment, state, action, key_done)
-        carry = restart(policy, carry, timestep.terminated | timestep.truncated)
-        return (state, carry), Trajectory(
-            observation=observation,
-            action=action,
+    def at_random(observation: Array, carry: Any, key: Array | None) -> tuple[Array, Any, None]:
+        assert key is not None
+        return random_action(key, environment, num_envs), carry, None
+
+    def record(decision: Decision) -> Trajectory:
+        timestep = decision.timestep
+        return Trajectory(
+            observation=decision.observation,
+            action=decision.action,
             reward=timestep.reward,
             next_observation=timestep.observation,
             terminated=timestep.terminated,
@@ -151,7 +224,91 @@ def _rollout(environment: Environment, policy: Any, key: Array, num_steps: int, 
             info=timestep.info,
         )
 
-    state = reset_batch(environment, jax.random.split(key_reset, num_envs))
-    carry = begin(policy, (num_envs, environment.num_particles))
-    _, trajectory = jax.lax.scan(body, (state, carry), jax.random.split(key_steps, num_steps))
+    start = (
+        reset_batch(environment, jax.random.split(key_reset, num_envs)),
+        begin(policy, (num_envs, environment.num_particles)),
+    )
+    choose = at_random if policy is None else actor("rollout", policy, environment)
+    keys = jax.random.split(key_steps, num_steps)
+    trajectory: Trajectory
+    _, trajectory = unroll(environment, choose, start, keys, record, partial(restart, policy))
     return trajectory
+
+
+@jax.tree_util.register_dataclass
+@dataclass(frozen=True)
+class Episode:
+    """One episode of one environment, with every state."""
+
+    states: Any
+    """Of the environment, leaves ``(T + 1, ...)``, the first one included."""
+    action: Array
+    """``(T, N, D)``."""
+    value: Array
+    """The policy's value before each decision, ``(T, N)``; NaN of one that knows none."""
+    timestep: Timestep
+    """Timestep of each decision, leaves ``(T, ...)``."""
+
+
+def play_episode(environment: Environment, policy: Any, key: Array, num_steps: int, sample: bool = False) -> Episode:
+    """Play one environment from its reset, past the end of its episode too, and keep everything.
+
+    Parameters
+    ----------
+    environment : Environment
+    policy : callable
+        A :class:`~jaxdem_ac.trainers.policy.Policy`, or a function ``(observation, key) -> action`` on ``(N, O)``.
+    key : Array
+        Random key.
+    num_steps : int
+        T, decisions.
+    sample : bool
+        Whether actions are sampled; else they are the policy's mode.
+
+    Raises
+    ------
+    ValueError
+        If `num_steps` is below 1, or an action has another shape.
+    TypeError
+        If an argument is something else.
+
+    Notes
+    -----
+    If lists of neighbours turn out too short, they are made longer and the call starts over.
+    """
+    check_is_environment("record", environment)
+    check_key("record", key)
+    sample = check_flag("record", "sample", sample)
+    check_count("record", "num_steps", num_steps)
+    policy = acting("record", policy, environment)
+
+    def overflow(played: Episode) -> Any:
+        return jnp.max(played.timestep.info.get("overflow", jnp.zeros(())))
+
+    def play(environment: Environment) -> Episode:
+        return _play_episode(environment, policy, key, num_steps, sample)
+
+    played = play_with_room(environment, play, overflow)[1]
+    # Not a number in a compiled program would stop it under JAX_DEBUG_NANS.
+    unknown: Any = np.full(played.value.shape, np.nan, played.value.dtype)
+    return played if hasattr(policy, "value") else replace(played, value=unknown)
+
+
+@partial(jax.jit, static_argnames=("environment", "num_steps", "sample"))
+def _play_episode(environment: Environment, policy: Any, key: Array, num_steps: int, sample: bool) -> Episode:
+    key_reset, key_play = jax.random.split(key)
+    choose = actor("record", policy, environment)
+
+    def act_and_value(observation: Array, carry: Any, key: Array | None) -> tuple[Array, Any, Array]:
+        value = policy.value(observation, carry) if hasattr(policy, "value") else jnp.zeros(observation.shape[:-1])
+        action, carry, _ = choose(observation, carry, key if sample else None)
+        return action, carry, value
+
+    def record(decision: Decision) -> tuple[Any, Array, Array, Timestep]:
+        return decision.state, decision.action, decision.answer, decision.timestep
+
+    first = environment.reset(key_reset)
+    start, keys = (first, begin(policy, (environment.num_particles,))), jax.random.split(key_play, num_steps)
+    _, (states, action, value, timestep) = unroll(environment, act_and_value, start, keys, record)
+    states = jax.tree.map(lambda first, rest: jnp.concatenate([first[None], rest]), first, states)
+    return Episode(states, action, value, timestep)

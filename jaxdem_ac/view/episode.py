@@ -10,9 +10,9 @@ import numpy as np
 from jaxdem_ac.dem.particles import Particles
 from jaxdem_ac.dem.world import World
 from jaxdem_ac.environments.base import Environment
-from jaxdem_ac.environments.lidar import Channel
-from jaxdem_ac.environments.task import SwarmTask
-from jaxdem_ac.trainers.recording import Recording
+from jaxdem_ac.environments.sensing.lidar import Channel
+from jaxdem_ac.environments.swarm import SwarmTask
+from jaxdem_ac.runs.recording import Recording
 
 # Kinds of those that do not act, beside the species of those that do.
 FIXED, PASSIVE = -1, -2

@@ -12,22 +12,22 @@ import numpy as np
 from flax import nnx
 from jax import Array
 
+from jaxdem_ac._checks import as_real, check_count, check_flag, check_seed
 from jaxdem_ac._files import as_path, make_folder
-from jaxdem_ac.checks import as_real, check_count, check_flag, check_seed
 from jaxdem_ac.dem.particles import Particles
 from jaxdem_ac.dem.world import World
 from jaxdem_ac.environments.base import Environment, check_is_environment
 from jaxdem_ac.models.checks import check_key
-from jaxdem_ac.trainers.checkpoint import build_environment, load_policy
-from jaxdem_ac.trainers.folder import read_metrics, single
+from jaxdem_ac.runs.checkpoint import build_environment, load_policy
+from jaxdem_ac.runs.recording import Recording, record_run
+from jaxdem_ac.runs.run_dir import read_metrics, single
 from jaxdem_ac.trainers.policy import Policy, acting
-from jaxdem_ac.trainers.recording import Recording, play
-from jaxdem_ac.trainers.rollout import random_action
-from jaxdem_ac.view.curves import plot_learning_curve
+from jaxdem_ac.trainers.rollout import play_episode, random_action
 from jaxdem_ac.view.episode import Episode
-from jaxdem_ac.view.film import require_ffmpeg, write_films, write_strip
-from jaxdem_ac.view.look import Look
-from jaxdem_ac.view.style import require_matplotlib
+from jaxdem_ac.view.figures.animation import require_ffmpeg, write_films, write_strip
+from jaxdem_ac.view.figures.options import Look
+from jaxdem_ac.view.figures.style import require_matplotlib
+from jaxdem_ac.view.learning_curves import plot_learning_curve
 
 FORMATS = {"gif": "episode.gif", "mp4": "episode.mp4", "png": "episode.png", "curve": "learning_curve.png"}
 """Formats of pictures, and the names of their files."""
@@ -83,7 +83,7 @@ def render(
     sample : bool
         Whether actions are sampled; else they are the policy's mode.
     **look
-        Fields of :class:`~jaxdem_ac.view.look.Look`: ``forces=True``, ``rays=3``, ``fps=30``, ...
+        Fields of :class:`~jaxdem_ac.view.figures.options.Look`: ``forces=True``, ``rays=3``, ``fps=30``, ...
 
     Returns
     -------
@@ -243,7 +243,7 @@ def played_episode(
     length = environment.episode_length if decisions is None else decisions
     check_count("render", "decisions", length)
     sample = check_flag("render", "sample", sample) or isinstance(policy, str)
-    played = play(environment, _acting(policy, environment), key, length, sample)
+    played = play_episode(environment, _acting(policy, environment), key, length, sample)
     timestep = played.timestep
     ends = np.asarray(timestep.terminated | timestep.truncated)
     length = int(np.argmax(ends)) + 1 if ends.any() else length
@@ -304,3 +304,27 @@ def _draw(episode: Episode, path: Path, look: Look) -> Picture:
     else:
         write_films(episode, [path], look)
     return Picture(path)
+
+
+def render_vtk(run_dir: str | Path, directory: str | Path, **options: Any) -> Path:
+    """Record an episode of a run's policy, write its frames for ParaView by JaxDEM's writer, and return the folder.
+
+    Parameters
+    ----------
+    run_dir, directory : path
+    options
+        As for :func:`~jaxdem_ac.runs.recording.record_episode`.
+
+    Raises
+    ------
+    FileExistsError
+        If the folder holds something.
+    ImportError
+        If JaxDEM cannot be imported.
+    """
+    from jaxdem_ac.plugin.names import import_host
+    from jaxdem_ac.plugin.vtk import check_empty, write_vtk
+
+    check_empty(as_path("render", "directory", directory))
+    import_host("render")
+    return write_vtk(record_run(run_dir, **options), directory)

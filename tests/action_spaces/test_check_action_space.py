@@ -11,7 +11,7 @@ from jax import Array
 
 import jaxdem_ac as ac
 from jaxdem_ac.action_spaces.base import ActionSpace
-from jaxdem_ac.action_spaces.contract import check_action_space
+from jaxdem_ac.action_spaces.testing import check_action_space
 
 
 class Stretch(ActionSpace):

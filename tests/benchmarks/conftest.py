@@ -1,5 +1,5 @@
 """Fixtures of the bench."""
 
-from bench_fixtures import noise, quick
+from support.bench_fixtures import noise, quick
 
 __all__ = ["noise", "quick"]

@@ -7,7 +7,7 @@ from typing import Any
 import jax
 import numpy as np
 import pytest
-from bench_fixtures import SMALL
+from support.bench_fixtures import SMALL
 
 from jaxdem_ac.bench import stages
 from jaxdem_ac.bench.cases import STAGES, Case

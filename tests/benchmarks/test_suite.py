@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from bench_fixtures import SMALL
+from support.bench_fixtures import SMALL
 
 from jaxdem_ac.bench import machine, stages, suite
 from jaxdem_ac.bench.cases import Axes, grid

@@ -13,7 +13,7 @@ from jaxdem_ac.dem import Particles, World
 from jaxdem_ac.dem import step as step_module
 from jaxdem_ac.dem.columns import Columns, stacked
 from jaxdem_ac.dem.forces import contact_force
-from jaxdem_ac.dem.neighbors import NeighborSpec, grown, make_spec, no_neighbors, refresh
+from jaxdem_ac.dem.neighbor_list import NeighborSpec, grown, make_spec, no_neighbors, refresh
 from jaxdem_ac.dem.step import advance, contact_spec
 
 REFRESH = jax.jit(refresh, static_argnums=0)

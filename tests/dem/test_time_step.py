@@ -11,7 +11,7 @@ import pytest
 
 import jaxdem_ac as ac
 from jaxdem_ac import dem
-from jaxdem_ac.dem.neighbors import NeighborSpec, grown, make_spec, no_neighbors
+from jaxdem_ac.dem.neighbor_list import NeighborSpec, grown, make_spec, no_neighbors
 from jaxdem_ac.dem.time_step import MOST_SPEED, critical_time_step, restitution_range
 
 BOX = [-50.0, -50.0], [50.0, 50.0]

@@ -12,7 +12,7 @@ from jax import Array
 
 import jaxdem_ac as ac
 from jaxdem_ac.environments.base import Environment, Timestep
-from jaxdem_ac.environments.contract import check_environment, check_shapes
+from jaxdem_ac.environments.testing import check_environment, check_shapes
 from jaxdem_ac.registry import environments
 
 

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 
 from jaxdem_ac.environments.base import reset_batch, reset_where, step_batch
-from jaxdem_ac.environments.collective_transport import CollectiveTransport
-from jaxdem_ac.environments.evacuation import Evacuation
-from jaxdem_ac.environments.swarm_roller import SwarmRoller
+from jaxdem_ac.environments.tasks.collective_transport import CollectiveTransport
+from jaxdem_ac.environments.tasks.evacuation import Evacuation
+from jaxdem_ac.environments.tasks.swarm_roller import SwarmRoller
 from jaxdem_ac.registry import environments
 
 # What the contract test does not prove of this task: most of it is compiling.

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxdem_ac.environments.evacuation import Evacuation
+from jaxdem_ac.environments.tasks.evacuation import Evacuation
 from jaxdem_ac.trainers.evaluate import evaluate
 
 # What the contract test does not prove of this task: most of it is compiling.
@@ -116,7 +116,7 @@ def test_large_crowds_use_lists_and_agree_with_all_pairs(monkeypatch):
     state = reset(env, key)
     assert state.vicinity.contacts is not None
     new, timestep = step(env, state, action)
-    monkeypatch.setattr("jaxdem_ac.environments.surroundings.LIST_FROM", 10_000)
+    monkeypatch.setattr("jaxdem_ac.environments.sensing.neighbor_lists.LIST_FROM", 10_000)
     # Not equal to the first, whose compiled step it would share.
     plain = Evacuation(**keywords, max_steps=9999)
     other, _ = step(plain, reset(plain, key), action)

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from jax import Array
 
-from jaxdem_ac.dem.neighbors import Neighbors, make_spec, no_neighbors, refresh
-from jaxdem_ac.environments.lidar import azimuth_bin, lidar, look, reached_sources, spherical_bin, wall_lidar
+from jaxdem_ac.dem.neighbor_list import Neighbors, make_spec, no_neighbors, refresh
+from jaxdem_ac.environments.sensing.lidar import azimuth_bin, lidar, look, reached_sources, spherical_bin, wall_lidar
 
 RANGE = 6.0
 

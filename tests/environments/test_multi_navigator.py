@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 
 import jaxdem_ac as ac
-from jaxdem_ac.environments import surroundings
 from jaxdem_ac.environments.base import Environment
-from jaxdem_ac.trainers.evaluate import record
+from jaxdem_ac.environments.sensing import neighbor_lists
+from jaxdem_ac.trainers.rollout import play_episode
 
 GOLDEN = np.load(Path(__file__).parents[1] / "data/multi_navigator_16.npz")
 
@@ -63,7 +63,7 @@ def test_lists_change_nothing(name: str, monkeypatch: pytest.MonkeyPatch) -> Non
     action = 5 * jax.random.normal(jax.random.key(1), (10, 48, 2))
 
     def play(list_from: int) -> tuple[np.ndarray, np.ndarray]:
-        monkeypatch.setattr(surroundings, "LIST_FROM", list_from)
+        monkeypatch.setattr(neighbor_lists, "LIST_FROM", list_from)
         environment = ac.make_environment(name, **keywords, near_goal_bonus=0.1 + 1e-12 * list_from)
 
         def body(state, action):
@@ -109,7 +109,8 @@ def test_who_plays_makes_lists_longer_and_loses_nothing() -> None:
     ours, expected = (ac.evaluate(each, _Still(), jax.random.key(0), 2) for each in (short, long))
     assert ours.success.mean == expected.success.mean
     assert ours.reward.mean == pytest.approx(expected.reward.mean, rel=1e-4)
-    states, info = record(short, _Still(), jax.random.key(0), 2)
+    played = play_episode(short, _Still(), jax.random.key(0), 2)
+    states, info = played.states, played.timestep.info
     assert float(info["overflow"].max()) == 0
     assert states.observation.shape[0] == 3
 

@@ -8,10 +8,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from door_tasks import TINY, Walk, steps
+from support.door_tasks import TINY, Walk, steps
 
 import jaxdem_ac as ac
-from jaxdem_ac.environments.parallel_env import ParallelSwarm
+from jaxdem_ac.environments.wrappers.pettingzoo_env import ParallelSwarm
 
 pettingzoo_test = pytest.importorskip("pettingzoo.test")
 
@@ -291,8 +291,8 @@ def test_a_picture_is_drawn_by_who_brings_a_brush() -> None:
 @pytest.mark.parametrize("name", ["make_parallel_env", "make_vector_env", "make_gym_env"])
 def test_a_library_that_is_not_there_is_asked_for(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     library = "pettingzoo" if name == "make_parallel_env" else "gymnasium"
-    for module in ("parallel_env", "vector_env", "gym_env"):
-        monkeypatch.delitem(sys.modules, f"jaxdem_ac.environments.{module}", raising=False)
+    for module in ("pettingzoo_env", "gymnasium_vector_env", "gymnasium_env"):
+        monkeypatch.delitem(sys.modules, f"jaxdem_ac.environments.wrappers.{module}", raising=False)
     monkeypatch.setitem(sys.modules, library, None)
     with pytest.raises(ImportError, match=rf'{name}: it needs {library}.*pip install "jaxdem-ac\[gym\]"'):
         getattr(ac, name)(Walk())

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxdem_ac.environments.swarm_roller import SwarmRoller
+from jaxdem_ac.environments.tasks.swarm_roller import SwarmRoller
 
 # What the contract test does not prove of this task: most of it is compiling.
 pytestmark = pytest.mark.slow
@@ -114,7 +114,7 @@ def test_large_swarms_use_lists_and_agree_with_all_pairs(monkeypatch):
     state = reset(env, key)
     assert state.vicinity.contacts is not None
     new, timestep = step(env, state, action)
-    monkeypatch.setattr("jaxdem_ac.environments.surroundings.LIST_FROM", 10_000)
+    monkeypatch.setattr("jaxdem_ac.environments.sensing.neighbor_lists.LIST_FROM", 10_000)
     # Not equal to the first, whose compiled step it would share.
     plain = SwarmRoller(**keywords, max_steps=9999)
     other, expected = step(plain, reset(plain, key), action)

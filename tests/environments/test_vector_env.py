@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from door_tasks import Walk, steps
+from support.door_tasks import Walk, steps
 
 import jaxdem_ac as ac
 

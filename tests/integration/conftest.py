@@ -8,7 +8,7 @@ from types import ModuleType
 
 import pytest
 
-from jaxdem_ac.plugin.register import register
+from jaxdem_ac.plugin.registration import register
 
 # Probe environments are those of the trainer's tests.
 sys.path.append(str(Path(__file__).parents[1] / "trainers"))

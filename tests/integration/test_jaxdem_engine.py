@@ -60,7 +60,7 @@ def test_every_task_goes_the_same_way_in_jaxdem(rl: ModuleType, name: str) -> No
 
 
 def test_a_large_swarm_goes_the_same_way_by_cells(rl: ModuleType) -> None:
-    from jaxdem_ac.plugin.physics import _cells_keep_order
+    from jaxdem_ac.plugin.state import _cells_keep_order
 
     del rl
     if not _cells_keep_order():

@@ -190,7 +190,7 @@ def test_a_decision_here_is_the_sum_of_its_steps_there(rl: ModuleType) -> None:
 
 
 def test_what_ends_by_more_than_its_clock_terminates(rl: ModuleType) -> None:
-    from jaxdem_ac.plugin.hosted import hosted
+    from jaxdem_ac.plugin.from_jaxdem import hosted
 
     plain = rl.Environment._registry["singlenavigator"]
 
@@ -251,13 +251,13 @@ def test_a_plugins_environment_for_jaxdem_stands_in_both(rl: ModuleType, monkeyp
     """Announced in our group, written for JaxDEM: there it is itself, here it is hosted."""
     from importlib import metadata
 
-    from jaxdem_ac.plugin import entry_points
+    from jaxdem_ac.plugin import discovery
     from jaxdem_ac.registry import Registry, environments
 
     plain = rl.Environment._registry["singlenavigator"]
     entry = metadata.EntryPoint("theirs", f"{plain.__module__}:{plain.__name__}", "jaxdem.environments")
-    monkeypatch.setattr(entry_points, "environments", registry := Registry("environment", "jaxdem.environments"))
-    target = entry_points._load(entry, registry)
+    monkeypatch.setattr(discovery, "environments", registry := Registry("environment", "jaxdem.environments"))
+    target = discovery._load(entry, registry)
     environment = target(max_decisions=3)
     assert environment.episode_length == 3
     assert target.host_class is plain
@@ -268,7 +268,7 @@ def test_a_step_that_changes_classes_is_refused(rl: ModuleType) -> None:
     """As JAX's caches make one do, when they take what was compiled for other dataclasses with these fields."""
     from dataclasses import fields
 
-    from jaxdem_ac.plugin.hosted import hosted
+    from jaxdem_ac.plugin.from_jaxdem import hosted
 
     plain = rl.Environment._registry["singlenavigator"]
 

@@ -313,11 +313,11 @@ def test_a_policy_per_species_learns_in_jaxdems_trainer(rl: ModuleType, tmp_path
 
 def test_its_own_models_and_action_spaces_stand_under_a_prefix(rl: ModuleType) -> None:
     import jaxdem_ac as ac
-    from jaxdem_ac.plugin import host
+    from jaxdem_ac.plugin import names
     from jaxdem_ac.registry import action_spaces, models
 
-    assert [entry.name for entry in host.entries(action_spaces)] == ["jaxdem:box", "jaxdem:free", "jaxdem:maxnorm"]
-    assert {entry.origin for entry in host.entries(models)} == {"JaxDEM"}
+    assert [entry.name for entry in names.entries(action_spaces)] == ["jaxdem:box", "jaxdem:free", "jaxdem:maxnorm"]
+    assert {entry.origin for entry in names.entries(models)} == {"JaxDEM"}
     model = ac.make_model("jaxdem:lstm_actor_critic", **SIZES, key=0, action_space=ac.make_action_space("jaxdem:Free"))
     assert type(model) is rl.Model._registry["lstmactorcritic"]
     assert "jaxdem:LSTMActorCritic" not in ac.list_models()

@@ -13,14 +13,14 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 from flax import nnx
-from probe_environments import Recalling, registered
+from support.probe_environments import Recalling, registered
 
 import jaxdem_ac as ac
 from jaxdem_ac import registry
 from jaxdem_ac.cli import main
 from jaxdem_ac.environments.base import Environment
-from jaxdem_ac.trainers import loss, ppo
-from jaxdem_ac.trainers.collect import collect
+from jaxdem_ac.trainers.ppo import loss, ppo
+from jaxdem_ac.trainers.ppo.collect import collect
 
 pytestmark = pytest.mark.jaxdem
 

@@ -15,7 +15,7 @@ import pytest
 from flax import nnx
 
 import jaxdem_ac as ac
-from jaxdem_ac.trainers.recording import record_run
+from jaxdem_ac.runs.recording import record_run
 
 pytestmark = pytest.mark.jaxdem
 
@@ -33,7 +33,10 @@ def run(rl: ModuleType, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def command(*words: str) -> Any:
     done = subprocess.run(
-        [sys.executable, "-m", "jaxdem_ac.cli", *words, "--json"], capture_output=True, text=True, env={**os.environ}
+        [sys.executable, "-m", "jaxdem_ac.cli", *words, "--json"],
+        capture_output=True,
+        text=True,
+        env={**os.environ},
     )
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout)
@@ -55,7 +58,7 @@ def test_a_run_goes_the_same_way_in_jaxdem(run: Path) -> None:
 def test_what_changed_since_its_recording_is_said_so(run: Path, tmp_path: Path) -> None:
     from dataclasses import replace
 
-    from jaxdem_ac.plugin.replay import replay
+    from jaxdem_ac.runs.compare_engines import replay
 
     recording = record_run(run, decisions=3)
     moved = replace(recording.particles, position=recording.particles.position + 0.1)
@@ -165,7 +168,7 @@ def test_a_policy_that_it_cannot_hold_is_refused(run: Path, tmp_path: Path) -> N
     from dataclasses import replace
 
     from jaxdem_ac.plugin.checkpoints import export_to_jaxdem
-    from jaxdem_ac.trainers.normalizer import Normalizer
+    from jaxdem_ac.trainers.running_statistics import Normalizer
 
     policy = ac.load_policy(run)
     with pytest.raises(ValueError, match="normalize_observation=false"):

@@ -96,7 +96,7 @@ def hooks():
 
 
 stand_in()
-from jaxdem_ac.plugin.register import _remove_hook, install_hook, register
+from jaxdem_ac.plugin.registration import _remove_hook, install_hook, register
 
 _remove_hook()
 """

@@ -132,11 +132,11 @@ for name, attributes in {
     "action_spaces.free": ["Free"],
     "action_spaces.box": ["Box"],
     "action_spaces.max_norm": ["MaxNorm"],
-    "environments.collective_transport": ["CollectiveTransport"],
-    "environments.evacuation": ["Evacuation"],
-    "environments.multi_navigator": ["MultiNavigator"],
-    "environments.swarm_navigator": ["SwarmNavigator"],
-    "environments.swarm_roller": ["SwarmRoller"],
+    "environments.tasks.collective_transport": ["CollectiveTransport"],
+    "environments.tasks.evacuation": ["Evacuation"],
+    "environments.tasks.multi_navigator": ["MultiNavigator"],
+    "environments.tasks.swarm_navigator": ["SwarmNavigator"],
+    "environments.tasks.swarm_roller": ["SwarmRoller"],
 }.items():
     module = sys.modules[f"jaxdem_ac.{name}"] = types.ModuleType(name)
     vars(module).update({attribute: type(attribute, (), {}) for attribute in attributes})

@@ -5,7 +5,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from jaxdem_ac.plugin.dependence import depends_on, unchanged
+from jaxdem_ac.plugin.jaxpr_analysis import depends_on, unchanged
 
 STATE = {"clock": jnp.zeros((), int), "limit": jnp.ones((), int), "position": jnp.zeros(3)}
 

@@ -12,8 +12,8 @@ from typing import Any
 import jax
 import pytest
 
-from jaxdem_ac import registry
-from jaxdem_ac.plugin import diagnosis, host
+from jaxdem_ac import doctor, registry
+from jaxdem_ac.plugin import names
 
 COMMIT = "5d9c13a" + 33 * "0"
 Recorded = Callable[[Any], None]
@@ -42,25 +42,25 @@ def clone(folder: Path, git: Path, head: str = f"{COMMIT}\n") -> Path:
 
 def test_the_commit_that_pip_has_recorded(recorded: Recorded, tmp_path: Path) -> None:
     recorded({"url": "https://example.org/x", "vcs_info": {"vcs": "git", "commit_id": COMMIT}})
-    assert diagnosis.commit_of("jaxdem", tmp_path) == COMMIT
+    assert doctor.commit_of("jaxdem", tmp_path) == COMMIT
 
 
 @pytest.mark.parametrize("origin", [None, "{", "[]", {"url": "file:///x", "dir_info": {}}, {"archive_info": {}}])
 def test_no_commit_where_none_is_recorded(origin: Any, recorded: Recorded, tmp_path: Path) -> None:
     recorded(origin)
-    assert diagnosis.commit_of("jaxdem", tmp_path / "jaxdem") == "unknown"
+    assert doctor.commit_of("jaxdem", tmp_path / "jaxdem") == "unknown"
     # The environment lies in a repository, which is not that of the package.
     place = tmp_path / "venv" / "site-packages"
-    assert diagnosis.commit_of("jaxdem", clone(place, place / ".git")) == "unknown"
+    assert doctor.commit_of("jaxdem", clone(place, place / ".git")) == "unknown"
 
 
 def test_the_commit_of_an_editable_install(recorded: Recorded, tmp_path: Path) -> None:
     folder = tmp_path / "a clone"
     package = clone(folder, folder / ".git")
     recorded({"url": f"file://{str(folder).replace(' ', '%20')}", "dir_info": {"editable": True}})
-    assert diagnosis.commit_of("jaxdem", tmp_path / "elsewhere") == COMMIT
+    assert doctor.commit_of("jaxdem", tmp_path / "elsewhere") == COMMIT
     recorded(None)
-    assert diagnosis.commit_of("jaxdem", package) == COMMIT
+    assert doctor.commit_of("jaxdem", package) == COMMIT
 
 
 @pytest.mark.parametrize("packed", [False, True])
@@ -81,13 +81,13 @@ def test_the_commit_of_a_branch(packed: bool, worktree: bool, recorded: Recorded
     else:
         (held / "refs" / "heads" / "some").mkdir(parents=True)
         (held / "refs" / "heads" / "some" / "branch").write_text(f"{COMMIT}\n")
-    assert diagnosis.commit_of("jaxdem", package) == COMMIT
+    assert doctor.commit_of("jaxdem", package) == COMMIT
 
 
 def test_a_branch_without_a_commit_is_unknown(recorded: Recorded, tmp_path: Path) -> None:
     recorded(None)
     package = clone(tmp_path / "clone", tmp_path / "clone" / ".git", "ref: refs/heads/main\n")
-    assert diagnosis.commit_of("jaxdem", package) == "unknown"
+    assert doctor.commit_of("jaxdem", package) == "unknown"
 
 
 def test_devices_with_their_memory(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -96,7 +96,7 @@ def test_devices_with_their_memory(monkeypatch: pytest.MonkeyPatch) -> None:
         SimpleNamespace(platform="tpu", id=1, device_kind="v5", memory_stats=lambda: None),
     ]
     monkeypatch.setattr(jax, "devices", lambda: devices)
-    assert diagnosis._devices({}) == {"gpu:0": "H100, 60.0 GiB", "tpu:1": "v5, memory unknown"}
+    assert doctor._devices({}) == {"gpu:0": "H100, 60.0 GiB", "tpu:1": "v5, memory unknown"}
 
 
 def test_no_device_is_a_fault_that_says_what_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -106,7 +106,7 @@ def test_no_device_is_a_fault_that_says_what_to_do(monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr(jax, "devices", fail)
     monkeypatch.setenv("JAX_PLATFORMS", "cuda")
     faults: dict[str, str] = {}
-    assert diagnosis._devices(faults) == {}
+    assert doctor._devices(faults) == {}
     assert "Unset JAX_PLATFORMS, which is 'cuda'" in faults["devices"]
 
 
@@ -119,11 +119,11 @@ def test_a_jaxdem_that_cannot_be_imported_is_a_fault(monkeypatch: pytest.MonkeyP
     def fail(where: str) -> None:
         raise ImportError("doctor: ...") from ModuleNotFoundError("No module named 'h5py'")
 
-    monkeypatch.setattr(host, "import_host", fail)
+    monkeypatch.setattr(names, "import_host", fail)
     faults: dict[str, str] = {}
-    assert diagnosis._registered_in_jaxdem(faults) == {}
+    assert doctor._registered_in_jaxdem(faults) == {}
     assert faults["jaxdem"].startswith("ModuleNotFoundError: No module named 'h5py'. Install it anew: pip install")
-    found = diagnosis._jaxdem()
+    found = doctor._jaxdem()
     assert found["layout"] == "actionSpaces (before 2026-06-12)"
     assert found["found"] == f"yes, {tmp_path / 'jaxdem'}"
 
@@ -135,9 +135,9 @@ def test_extras_come_from_the_package_itself(monkeypatch: pytest.MonkeyPatch) ->
     ]  # fmt: skip
     monkeypatch.setattr(importlib.metadata, "requires", lambda _: requirements)
     missing = ("pillow", "wandb", "JaxDEM")
-    monkeypatch.setattr(diagnosis, "_version", lambda name: "not installed" if name in missing else "1.0")
-    assert diagnosis._extras() == {
-        "jaxdem": f"JaxDEM not installed. To get it: {diagnosis.HOW_TO_GET}",
+    monkeypatch.setattr(doctor, "_version", lambda name: "not installed" if name in missing else "1.0")
+    assert doctor._extras() == {
+        "jaxdem": f"JaxDEM not installed. To get it: {doctor.HOW_TO_GET}",
         "view": 'pillow not installed. To get it: pip install "jaxdem-ac[view]"',
         "wandb": 'wandb not installed. To get it: pip install "jaxdem-ac[wandb]"',
     }
@@ -152,7 +152,7 @@ def test_two_broken_plugins_that_are_called_alike_are_both_told_and_write_nothin
         for origin, error in (("one", "ValueError: \x1b[31m"), ("two", "TypeError: x"))
     ]
     monkeypatch.setattr(registry, "REGISTRIES", (broken,))
-    (told,) = diagnosis.diagnose()["broken plugins"].items()
+    (told,) = doctor.diagnose()["broken plugins"].items()
     assert told == (
         "jaxdem.models:entry_points.txt",
         "one: ValueError: \\x1b[31m. Update or uninstall it. two: TypeError: x. Update or uninstall it.",
@@ -173,5 +173,5 @@ def test_a_list_of_which_jax_dies_is_a_fault_with_its_distribution(
 
     monkeypatch.setattr(jax, "devices", fail)
     faults: dict[str, str] = {}
-    assert diagnosis._devices(faults) == {}
+    assert doctor._devices(faults) == {}
     assert "got one that it cannot, bad: TypeError: " in faults["devices"]

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from jaxdem_ac import registry as registries
-from jaxdem_ac.plugin import entry_points
+from jaxdem_ac.plugin import discovery
 from jaxdem_ac.registry import Problem, Registry
 from jaxdem_ac.untrusted import class_name, one_line, printable, summary
 
@@ -43,7 +43,7 @@ def install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Install:
 def registry() -> Registry:
     registry = Registry("model", GROUP)
     registry.add("Builtin", "collections:OrderedDict")
-    registry.on_first_use(entry_points.discover)
+    registry.on_first_use(discovery.discover)
     return registry
 
 
@@ -187,7 +187,7 @@ def test_a_class_whose_metaclass_refuses_everything_stands_beside_the_others(
     install("b-plugin", "Odd = b_plugin:Odd\nGood = b_plugin:Good", f"{source}\nclass Good: pass")
     with pytest.warns(RuntimeWarning, match=r"of b-plugin: skipped; got .*taken by 'Odd' of a-plugin; got 'Odd' of b"):
         assert registry.names() == ["Builtin", "Good", "Odd"]
-    entry_points.discover(registry)
+    discovery.discover(registry)
     assert registry.name_of(registry.get("Good")) == "Good"
     assert registry.name_of(registry.get("Odd")) == "Odd"
     assert summary(registry.get("Odd")) == ""
@@ -217,7 +217,7 @@ def test_a_list_that_cannot_be_read_is_told_with_its_distribution(
     (tmp_path / "site" / "bad_list-1.0.dist-info" / "entry_points.txt").write_bytes(content)
     with pytest.warns(RuntimeWarning, match=r"plugin 'entry_points.txt' \(test.models\) of bad-list: skipped"):
         assert registry.names() == ["Builtin", "Good"]
-    assert list(entry_points.unreadable_lists()) == ["bad-list"]
+    assert list(discovery.unreadable_lists()) == ["bad-list"]
 
 
 @pytest.mark.parametrize("first", ["a-plugin", "b-plugin"])
@@ -282,7 +282,7 @@ def test_discovering_again_adds_nothing(install: Install, registry: Registry) ->
         entries = registry.entries()
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        entry_points.discover(registry)
+        discovery.discover(registry)
     assert registry.entries() == entries
     assert registry.problems == [
         Problem(GROUP, "Bad", "bad-plugin", "TypeError: a plugin is a class; got bad_plugin:Bad of type int")
@@ -292,9 +292,9 @@ def test_discovering_again_adds_nothing(install: Install, registry: Registry) ->
 def test_install_reaches_every_registry(monkeypatch: pytest.MonkeyPatch) -> None:
     fresh = tuple(Registry(registry.kind, registry.group) for registry in registries.REGISTRIES)
     asked: list[Registry] = []
-    monkeypatch.setattr(entry_points, "REGISTRIES", fresh)
-    monkeypatch.setattr(entry_points, "discover", asked.append)
-    entry_points.install()
+    monkeypatch.setattr(discovery, "REGISTRIES", fresh)
+    monkeypatch.setattr(discovery, "discover", asked.append)
+    discovery.install()
     assert asked == []
     for registry in fresh:
         assert registry.names() == []
@@ -308,7 +308,7 @@ def test_a_plugin_that_is_being_imported_is_asked_again(
     names: list[list[str]] = []
     monkeypatch.setattr(registries, "ask", lambda: names.append(registry.names()), raising=False)
     waiting: set[str] = set()
-    monkeypatch.setattr(entry_points, "WAITING", waiting)
+    monkeypatch.setattr(discovery, "WAITING", waiting)
     install("plugin", "Late = plugin:Late", "from jaxdem_ac import registry; registry.ask()\nclass Late: pass")
     with warnings.catch_warnings():
         warnings.simplefilter("error")
@@ -321,7 +321,7 @@ def test_a_plugin_that_is_being_imported_is_asked_again(
 
 def test_nothing_heavy_is_imported() -> None:
     code = (
-        "import sys, jaxdem_ac.plugin.entry_points as e; e.install();"
+        "import sys, jaxdem_ac.plugin.discovery as e; e.install();"
         "print(sorted({'jax', 'numpy', 'importlib.metadata', 'jaxdem'} & set(sys.modules)))"
     )
     done = subprocess.run(

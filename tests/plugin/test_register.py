@@ -273,8 +273,8 @@ def test_plugins_come_along(host: Host, run: Run, tmp_path: Path, layout: str, o
     (tmp_path / "plugins" / "third_party.py").write_text(PLUGIN)
     program = f"""
 from jaxdem_ac import registry
-from jaxdem_ac.plugin import entry_points
-entry_points.install()
+from jaxdem_ac.plugin import discovery
+discovery.install()
 install_hook()
 {order}
 from jaxdem.rl import Model
@@ -319,12 +319,12 @@ def test_a_plugin_that_brings_jaxdem_in(host: Host, run: Run, tmp_path: Path, ar
     (tmp_path / "plugins" / "other.py").write_text("class Other: pass\n")
     program = f"""
 from jaxdem_ac import registry
-from jaxdem_ac.plugin import entry_points
-entry_points.install()
+from jaxdem_ac.plugin import discovery
+discovery.install()
 install_hook()
 import jaxdem
 {arrival}
-from jaxdem_ac.plugin.register import WAITING
+from jaxdem_ac.plugin.registration import WAITING
 assert not WAITING
 """
     done = run(program + LOOK, host(), tmp_path / "plugins")
@@ -337,7 +337,7 @@ assert not WAITING
 
 
 def test_a_jaxdem_that_imports_us_halfway(host: Host, run: Run) -> None:
-    before = "from jaxdem_ac.plugin.register import install_hook; install_hook()"
+    before = "from jaxdem_ac.plugin.registration import install_hook; install_hook()"
     done = run("import jaxdem.rl; import colorsys" + LOOK, host(before=before))
     assert MODELS.items() <= done["result"][0].items()
     assert (done["warnings"], done["hooks"]) == ([], 0)
@@ -449,7 +449,7 @@ import colorsys
 
 def test_other_hooks_are_left_alone(host: Host, run: Run) -> None:
     program = """
-from jaxdem_ac.plugin.register import _Hook
+from jaxdem_ac.plugin.registration import _Hook
 
 class Other(_Hook):
     pass

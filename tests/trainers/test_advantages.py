@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxdem_ac.trainers.advantages import compute_gae
+from jaxdem_ac.trainers.gae import compute_gae
 
 
 def gae_by_loop(

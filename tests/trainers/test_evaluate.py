@@ -5,10 +5,11 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from jax import Array
-from probe_environments import ActionMatters, ConstantReward, Discounting
+from support.probe_environments import ActionMatters, ConstantReward, Discounting
 
 import jaxdem_ac as ac
-from jaxdem_ac.trainers.evaluate import estimate, record, student_t
+from jaxdem_ac.trainers.evaluate import estimate, student_t
+from jaxdem_ac.trainers.rollout import play_episode
 
 
 @jax.tree_util.register_static
@@ -86,7 +87,8 @@ def test_a_bad_number_of_episodes_is_named(num: float) -> None:
 
 
 def test_record_keeps_every_state() -> None:
-    states, info = record(Discounting(), Always(0.0), jax.random.key(0), 2)
+    played = play_episode(Discounting(), Always(0.0), jax.random.key(0), 2)
+    states, info = played.states, played.timestep.info
     np.testing.assert_array_equal(states.time, [0, 1, 2])
     np.testing.assert_allclose(info["success"], [0.5, 1.0])
 

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from jaxdem_ac.trainers.normalizer import Normalizer, update_normalizer
+from jaxdem_ac.trainers.running_statistics import Normalizer, update_normalizer
 
 
 @given(

@@ -11,7 +11,7 @@ import optax
 import pytest
 from flax import nnx
 from jax import Array
-from probe_environments import (
+from support.probe_environments import (
     ActionMatters,
     Breaking,
     ConstantReward,
@@ -24,8 +24,8 @@ from probe_environments import (
 
 import jaxdem_ac as ac
 from jaxdem_ac.environments.base import Environment
-from jaxdem_ac.trainers import loss, ppo
-from jaxdem_ac.trainers.learner import apply_model
+from jaxdem_ac.trainers.ppo import loss, ppo
+from jaxdem_ac.trainers.ppo.state import apply_model
 
 GAMMA = 0.9
 FAST: dict[str, Any] = {

@@ -12,19 +12,19 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from flax import nnx
-from probe_environments import Counting, Recalling, Tracking, registered
-from recurrent_models import FEATURES, Remembering, StepByStep
+from support.probe_environments import Counting, Recalling, Tracking, registered
+from support.recurrent_models import FEATURES, Remembering, StepByStep
 
 import jaxdem_ac as ac
 from jaxdem_ac import registry
 from jaxdem_ac.environments.base import Environment
 from jaxdem_ac.models import recurrent
-from jaxdem_ac.trainers import loss, ppo
-from jaxdem_ac.trainers.advantages import compute_gae
-from jaxdem_ac.trainers.collect import collect
-from jaxdem_ac.trainers.evaluate import record
-from jaxdem_ac.trainers.export import export_policy
+from jaxdem_ac.runs.export import export_policy
+from jaxdem_ac.trainers.gae import compute_gae
 from jaxdem_ac.trainers.policy import Policy
+from jaxdem_ac.trainers.ppo import loss, ppo
+from jaxdem_ac.trainers.ppo.collect import collect
+from jaxdem_ac.trainers.rollout import play_episode
 from jaxdem_ac.view.render import render_run
 
 KINDS = [Remembering, StepByStep]
@@ -247,7 +247,7 @@ def test_a_trajectory_forgets_where_an_episode_ends(trained: ac.TrainResult) -> 
         assert np.abs(cue).min() == 1
         error = (trajectory.action[last, ..., 0] - cue / 2) ** 2
         assert error.mean() < 0.1
-    states, _ = record(Recalling(), trained.policy, jax.random.key(3), 5)
+    states = play_episode(Recalling(), trained.policy, jax.random.key(3), 5).states
     assert states.observation.shape == (6, 2, 1)
     model = trained.policy.model
     assert ac.rollout(Recalling(), model, jax.random.key(2), 10, 50).reward.mean() > -0.02

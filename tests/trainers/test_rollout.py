@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from probe_environments import Counting, Tracking
+from support.probe_environments import Counting, Tracking
 
 import jaxdem_ac as ac
 from jaxdem_ac.environments.base import Environment

@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxdem_ac.trainers.shuffle import SORT_UP_TO, shuffled
+from jaxdem_ac.trainers.permutation import SORT_UP_TO, shuffled
 
 
 @pytest.mark.parametrize("num", [1, 2, 7, 2048, 2049, 4096, 5000, 16_384, 65_536, 100_003])

@@ -4,7 +4,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from jaxdem_ac.view.camera import ABOVE, Camera
+from jaxdem_ac.view.figures.camera import ABOVE, Camera
 
 POINTS = np.random.default_rng(0).normal(size=(20, 3))
 

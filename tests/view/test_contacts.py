@@ -7,7 +7,7 @@ import numpy as np
 from jaxdem_ac import dem
 from jaxdem_ac.dem.columns import Columns, stacked
 from jaxdem_ac.dem.forces import contact_force
-from jaxdem_ac.view.contacts import contacts_of
+from jaxdem_ac.view.figures.contacts import contacts_of
 
 STIFFNESS = 1e3
 

@@ -10,7 +10,7 @@ from click.testing import CliRunner, Result
 from scipy import stats
 
 from jaxdem_ac.cli import main
-from jaxdem_ac.view.curves import Run, curve_of, read_runs
+from jaxdem_ac.view.learning_curves import Run, curve_of, read_runs
 
 
 def reports(rewards: list[float | None], step: int = 100, **more: Any) -> list[dict[str, Any]]:

@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
-from made_recordings import made_recording
+from support.made_recordings import made_recording
 
-from jaxdem_ac.view.episode_data import fit, pack, pack_episode
+from jaxdem_ac.view.report.pack import fit, pack, pack_episode
 
 NUMBERS = st.floats(-1e6, 1e6, width=32) | st.sampled_from([0.0, np.nan, np.inf, -np.inf])
 

@@ -12,12 +12,12 @@ import pytest
 
 from jaxdem_ac import dem
 from jaxdem_ac.view.episode import Episode
-from jaxdem_ac.view.look import Look
-from jaxdem_ac.view.style import BLUE, ORANGE, rgb
+from jaxdem_ac.view.figures.options import Look
+from jaxdem_ac.view.figures.style import BLUE, ORANGE, rgb
 
 pytest.importorskip("matplotlib")
 
-from jaxdem_ac.view.film import Film, write_films, write_strip
+from jaxdem_ac.view.figures.animation import Film, write_films, write_strip
 
 STILL = Look(heading=False, size=400)
 
@@ -151,7 +151,7 @@ def test_what_ffmpeg_cannot_write_is_one_error_and_no_file(tmp_path: Path, monke
     broken.write_text(f"#!{sys.executable}\nimport sys\nsys.exit('no such codec')\n")
     broken.chmod(0o755)
     monkeypatch.setattr(
-        "jaxdem_ac.view.film.require_ffmpeg", lambda: SimpleNamespace(get_ffmpeg_exe=lambda: str(broken))
+        "jaxdem_ac.view.figures.animation.require_ffmpeg", lambda: SimpleNamespace(get_ffmpeg_exe=lambda: str(broken))
     )
     (tmp_path / "out").mkdir()
     with pytest.raises(OSError, match="'no such codec'"):

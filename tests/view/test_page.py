@@ -11,13 +11,13 @@ from typing import Any
 import jax.numpy as jnp
 import pytest
 from click.testing import CliRunner
-from made_recordings import made_recording
+from support.made_recordings import made_recording
 
 from jaxdem_ac import TrainConfig
 from jaxdem_ac.cli import main
-from jaxdem_ac.trainers.folder import config_text
-from jaxdem_ac.view import page
-from jaxdem_ac.view.page import LIMIT, write_report
+from jaxdem_ac.runs.run_dir import config_text
+from jaxdem_ac.view.report import page
+from jaxdem_ac.view.report.page import LIMIT, write_report
 
 HOSTILE = "</script><script>alert(1)</script><img src=x onerror=alert(2)>\"'&\ud800"
 TINY = {"num_particles": 4, "physics_steps": 1, "max_steps": 3, "n_lidar_rays": 5}

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from jaxdem_ac.view.page_curves import MOST, _ticks, curves_section, written
+from jaxdem_ac.view.report.curves import MOST, _ticks, curves_section, written
 
 
 @given(st.floats(-1e9, 1e9), st.floats(1e-6, 1e9))

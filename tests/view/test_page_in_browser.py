@@ -9,10 +9,10 @@ from typing import Any
 
 import numpy as np
 import pytest
-from made_recordings import made_recording
+from support.made_recordings import made_recording
 
 from jaxdem_ac import Recording
-from jaxdem_ac.view.page import write_report
+from jaxdem_ac.view.report.page import write_report
 
 pytestmark = pytest.mark.slow
 

@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 
 import jaxdem_ac as ac
-from jaxdem_ac.environments.lidar import Channel
-from jaxdem_ac.view.rays import sensed
+from jaxdem_ac.environments.sensing.lidar import Channel
+from jaxdem_ac.view.figures.rays import sensed
 
 # Where the first lidar stands in an observation: what each task's docstring lists before it.
 FIRST = {

@@ -10,9 +10,9 @@ import pytest
 
 import jaxdem_ac as ac
 from jaxdem_ac import dem
-from jaxdem_ac.trainers.recording import record_episode
+from jaxdem_ac.runs.recording import record_episode
 from jaxdem_ac.view.episode import Episode
-from jaxdem_ac.view.look import Look
+from jaxdem_ac.view.figures.options import Look
 from jaxdem_ac.view.render import played_episode, render_particles, render_recorded
 
 pytest.importorskip("matplotlib")

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from jaxdem_ac._files import written as whole
-from jaxdem_ac.view.style import GREY, PALE, SERIES, as_hex, color_of, rgb
+from jaxdem_ac.view.figures.style import GREY, PALE, SERIES, as_hex, color_of, rgb
 
 # Machado, Oliveira and Fernandes (2009), severity 1, on linear red, green and blue.
 PROTANOPIA = [

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 import jaxdem_ac as ac
-from jaxdem_ac.action_spaces.contract import check_action_space
-from jaxdem_ac.environments.contract import check_environment
+from jaxdem_ac.action_spaces.testing import check_action_space
+from jaxdem_ac.environments.testing import check_environment
 from jaxdem_ac.registry import action_spaces, environments
 
 NAMES = {"phototaxis": environments, "PolarThrust": action_spaces}

@@ -13,8 +13,8 @@ from jax.typing import ArrayLike
 from jaxdem_ac import dem
 from jaxdem_ac.environments.base import Environment, Timestep
 from jaxdem_ac.environments.checks import check_number, check_whole
-from jaxdem_ac.environments.lidar import lidar, look, wall_lidar
 from jaxdem_ac.environments.placement import jittered_grid
+from jaxdem_ac.environments.sensing.lidar import lidar, look, wall_lidar
 
 
 @jax.tree_util.register_dataclass

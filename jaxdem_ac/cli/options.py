@@ -1,0 +1,95 @@
+"""Options that commands share, and their shell completion, without a heavy import."""
+
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+import click
+from click.shell_completion import CompletionItem
+
+from jaxdem_ac._files import as_path
+from jaxdem_ac.plugin.discovery import known_names
+from jaxdem_ac.registry import Registry
+
+Completion = Callable[[click.Context, click.Parameter, str], list[CompletionItem]]
+
+# A shell waits for the answer: of a large folder the first runs have to do.
+_MOST_FOLDERS = 2_000
+
+
+def complete_names(registry: Registry) -> Completion:
+    """Return a completion of the names in a registry; lists with commas are completed at their end."""
+
+    def complete(_: click.Context, __: click.Parameter, incomplete: str) -> list[CompletionItem]:
+        before, comma, begun = incomplete.rpartition(",")
+        return _items((f"{before}{comma}{name}" for name in known_names(registry)), f"{before}{comma}{begun}")
+
+    return complete
+
+
+def complete_words(words: Iterable[str]) -> Completion:
+    """Return a completion of words."""
+    return lambda _, __, incomplete: _items(words, incomplete)
+
+
+def complete_configuration(_: click.Context, __: click.Parameter, incomplete: str) -> list[CompletionItem]:
+    """Complete configurations that come with the package, or files."""
+    from jaxdem_ac.runs.config_file import reference_names
+
+    # The first word decides in bash: files, unless names follow.
+    return [CompletionItem(incomplete, type="file"), *_items(reference_names(), incomplete)]
+
+
+def complete_run(_: click.Context, __: click.Parameter, incomplete: str) -> list[CompletionItem]:
+    """Complete folders of runs, up to three below the folder that is typed; all folders if there are none."""
+    start = Path(incomplete) if incomplete.endswith("/") else Path(incomplete).parent
+    found = _items((str(folder) for folder in _runs(start)), incomplete.removeprefix("./"))
+    return found or [CompletionItem(incomplete, type="dir")]
+
+
+def _runs(start: Path) -> Iterator[Path]:
+    """Give the folders of runs below a folder, those nearest first."""
+    level, seen = [start], 0
+    for _ in range(3):
+        below: list[Path] = []
+        for folder in level:
+            below += _folders(folder)
+            seen += len(below)
+            if seen > _MOST_FOLDERS:
+                return
+        yield from (each for each in below if (each / "config.json").is_file())
+        level = below
+
+
+def _folders(folder: Path) -> list[Path]:
+    try:
+        return sorted(each for each in folder.iterdir() if each.is_dir() and not each.name.startswith("."))
+    except OSError:
+        return []
+
+
+def _items(words: Iterable[str], incomplete: str) -> list[CompletionItem]:
+    return [CompletionItem(word) for word in words if word.lower().startswith(incomplete.lower())]
+
+
+class PathType(click.Path):
+    """A path of a command line, with ``~`` as the home folder; an option as ``--out=~/run`` no shell expands."""
+
+    def __init__(self, *, dir_okay: bool = True, file_okay: bool = True) -> None:
+        super().__init__(path_type=Path, dir_okay=dir_okay, file_okay=file_okay)
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """Return a path."""
+        try:
+            value = as_path("jaxdem-ac", (param and param.name) or "path", value)
+        except (TypeError, ValueError) as error:
+            raise click.UsageError(str(error), ctx) from None
+        return super().convert(value, param, ctx)
+
+
+PATH = PathType()
+"""A file or a folder."""
+FILE = PathType(dir_okay=False)
+FOLDER = PathType(file_okay=False)
+
+RUN = click.argument("run", type=PATH, shell_complete=complete_run)

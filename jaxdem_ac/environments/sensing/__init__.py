@@ -1,0 +1,1 @@
+"""Sensors: lidar, and the neighbour lists behind it."""

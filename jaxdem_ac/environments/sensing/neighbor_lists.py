@@ -1,0 +1,134 @@
+"""The lists of neighbours of an environment: who may touch, who may be sensed, what else may be."""
+
+from dataclasses import dataclass
+from typing import Self
+
+import jax
+import jax.numpy as jnp
+from jax import Array
+
+from jaxdem_ac.dem.neighbor_list import Neighbors, NeighborSpec, make_spec, no_neighbors, refresh
+
+# From this many particles on lists sense faster than all pairs, on two CPU cores.
+LIST_FROM = 48
+
+
+@jax.tree_util.register_dataclass
+@dataclass(frozen=True)
+class Vicinity:
+    """The lists themselves; None where a swarm is so small that all pairs are faster."""
+
+    contacts: Neighbors | None
+    """Pairs of bodies that may touch."""
+    swarm: Neighbors | None
+    """Pairs of particles that may sense each other."""
+    targets: Neighbors | None
+    """Pairs of a particle and a target, or another thing that does not move, that it may sense."""
+
+
+@dataclass(frozen=True)
+class Surroundings:
+    """Specifications of the neighbour lists; hashable, static under `jax.jit`."""
+
+    contacts: NeighborSpec | None
+    """Of contacts."""
+    swarm: NeighborSpec | None
+    """Of sensing one another."""
+    targets: NeighborSpec | None
+    """Of sensing what does not move; None if there is no such thing."""
+
+    @classmethod
+    def create(
+        cls,
+        *,
+        num_particles: int,
+        extent: tuple[float, ...],
+        sensing_range: float,
+        contact_range: float,
+        skin: float,
+        num_bodies: int | None = None,
+        num_targets: int = 0,
+        height: float | None = None,
+        room: float = 1.0,
+    ) -> Self:
+        """Return what N particles need, spread over a box.
+
+        Parameters
+        ----------
+        num_particles : int
+            N, that sense.
+        extent : tuple of float, (2,), length
+            Of the box.
+        sensing_range, contact_range : float, length
+            From centre to centre.
+        skin : float, length
+            Of the list of contacts; twice that for sensing.
+        num_bodies : int, optional
+            That touch; N if left out.
+        num_targets : int
+            M, anywhere in the box; no list of them for 0.
+        height : float, length, optional
+            In which bodies touch in 3D; they are sensed in the plane.
+        room : float
+            Of the lists, relative to what is usually enough.
+        """
+        num_bodies = num_particles if num_bodies is None else num_bodies
+        if num_bodies < LIST_FROM:
+            return cls(None, None, None)
+        body = extent if height is None else (*extent, height)
+        sight = (num_particles, extent, sensing_range, 2 * skin)
+        return cls(
+            # Whoever meets stays together for a while: twice the contacts of a gas.
+            contacts=make_spec(num_bodies, body, contact_range, skin, room=2 * room),
+            swarm=make_spec(*sight, room=room),
+            targets=make_spec(*sight, room=room, num_sources=num_targets) if num_targets else None,
+        )
+
+    def begin(self, position: Array, bodies: Array | None = None) -> Vicinity:
+        """Return lists that are built when they are first looked at.
+
+        Parameters
+        ----------
+        position : Array, (N, 2), length
+        bodies : Array, (B, dim), length, optional
+            All that touch; the same if left out.
+        """
+        bodies = position if bodies is None else bodies
+        return Vicinity(
+            contacts=None if self.contacts is None else no_neighbors(self.contacts, bodies),
+            swarm=None if self.swarm is None else no_neighbors(self.swarm, position),
+            targets=None if self.targets is None else no_neighbors(self.targets, position),
+        )
+
+    def refresh(
+        self, vicinity: Vicinity, position: Array, box_low: Array, box_high: Array, targets: Array | None = None
+    ) -> Vicinity:
+        """Return the lists of sensing, built again where they have grown stale; those of contacts are the engine's.
+
+        Parameters
+        ----------
+        vicinity : Vicinity
+        position : Array, (N, 2), length
+        box_low, box_high : Array, (2,), length
+        targets : Array, (M, 2), length, optional
+            Where there are lists of them.
+        """
+        swarm, seen = vicinity.swarm, vicinity.targets
+        if self.swarm is not None and swarm is not None:
+            swarm = refresh(self.swarm, swarm, position, box_low, box_high)
+        if self.targets is not None and seen is not None and targets is not None:
+            seen = refresh(self.targets, seen, position, box_low, box_high, targets)
+        return Vicinity(vicinity.contacts, swarm, seen)
+
+    def overflow(self, vicinity: Vicinity) -> Array:
+        """Return how many times longer a list would have had to be, ``()``; 0 if all had room."""
+        worst = jnp.zeros(())
+        lists = zip(
+            (self.contacts, self.swarm, self.targets),
+            (vicinity.contacts, vicinity.swarm, vicinity.targets),
+            strict=True,
+        )
+        for spec, neighbors in lists:
+            if spec is not None and neighbors is not None:
+                worst = jnp.maximum(worst, neighbors.shortage(spec))
+        return worst

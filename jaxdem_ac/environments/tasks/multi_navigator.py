@@ -1,0 +1,110 @@
+"""A swarm in which every particle has a target of its own."""
+
+from dataclasses import dataclass
+from functools import partial
+from typing import ClassVar
+
+import jax
+import jax.numpy as jnp
+from jax import Array
+
+from jaxdem_ac import dem
+from jaxdem_ac.environments import swarm
+from jaxdem_ac.environments.placement import jittered_grid
+from jaxdem_ac.environments.sensing.lidar import lidar, look, wall_lidar
+from jaxdem_ac.environments.sensing.neighbor_lists import Vicinity
+from jaxdem_ac.environments.tasks.navigator import Navigator, NavigatorState
+
+
+@dataclass(frozen=True, kw_only=True)
+class MultiNavigator(Navigator):
+    r"""N discs in a reflecting box go to a target each, by force.
+
+    An action is a force ``(N, 2)``, held for `physics_steps` steps of the engine. The reward of particle i is
+
+    ``(P_i - P_i') - ke_weight (K_i - K_i') + coop_weight mean_j (P_j - P_j') + near_goal_bonus [d_i <= 2.5 R_i]``
+
+    with ``P_i = exp(-2 max(0, d_i - R_i / 2))``, d_i the distance to its target, K the kinetic energy; primes are from
+    before the decision. The observation is
+
+    ==================================  ==============
+    unit vector from target to itself   2
+    the same vector, within [-3, 3]     2
+    velocity                            2
+    lidar of the swarm, walls           n_lidar_rays
+    ==================================  ==============
+
+    with lidar readings divided by their range. Success is the share of particles whose centre is within one radius of
+    their target. Episodes end only by their time limit.
+
+    Notes
+    -----
+    Observation, reward, reset and defaults are those of ``MultiNavigator`` of JaxDEM (5d9c13a), with the differences
+    that :class:`~jaxdem_ac.environments.tasks.swarm_navigator.SwarmNavigator` states.
+    """
+
+    box_padding: float = 5.0
+    """Difference between the side of the box and that of the region of the targets, length."""
+    lidar_range: float = 6.0
+    """Length."""
+    n_lidar_rays: int = 16
+    """Sectors of the lidar."""
+
+    success_name: ClassVar[str] = "at target"
+    near: ClassVar[float] = 2.5
+    lidar_senses: ClassVar[tuple[str, ...]] = ("swarm and walls",)
+
+    @property
+    def observation_size(self) -> int:
+        """6 + n_lidar_rays, and 2 more with `observe_sizes`."""
+        return 6 + self.n_lidar_rays + self.sizes_observed
+
+    @partial(jax.jit, static_argnums=0)
+    def reset(self, key: Array) -> NavigatorState:
+        """Return a new episode: particles and targets on jittered grids, targets assigned at random.
+
+        Parameters
+        ----------
+        key : Array
+            Random key.
+        """
+        self.check_key(key)
+        key_box, key_position, key_targets, key_assignment, key_sizes = jax.random.split(key, 5)
+        size = jax.random.uniform(key_box, (2,), float, minval=self.min_box_size, maxval=self.max_box_size)
+        margin = self.box_padding / 2
+        radius = swarm.largest(self.radius)
+        position = jittered_grid(key_position, self.num_particles, size + self.box_padding, radius) - margin
+        targets = jittered_grid(key_targets, self.num_particles, size, radius)
+        targets = jax.random.permutation(key_assignment, targets)
+        return self._begin(key_sizes, position, targets, jnp.full((2,), -margin), size + margin)
+
+    @partial(jax.jit, static_argnums=0)
+    def _sense(
+        self, particles: dem.Particles, targets: Array, box_low: Array, box_high: Array, vicinity: Vicinity | None
+    ) -> NavigatorState:
+        """Return the state at step 0; without `vicinity` at the beginning of an episode."""
+        position, around = particles.position, self._surroundings
+        with jax.named_scope("lidar"):
+            vicinity = around.begin(position) if vicinity is None else vicinity
+            vicinity = around.refresh(vicinity, position, box_low, box_high)
+            reading = jnp.maximum(
+                lidar(look(position, neighbors=vicinity.swarm), self.lidar_range, self.n_lidar_rays),
+                wall_lidar(position, box_low, box_high, self.lidar_range, self.n_lidar_rays),
+            )
+        offset = position - targets
+        distance = jnp.sqrt(jnp.sum(offset**2, axis=-1))
+        direction = offset / jnp.where(distance > 0, distance, 1.0)[:, None]
+        parts = (direction, jnp.clip(offset, -3.0, 3.0), particles.velocity, reading / self.lidar_range)
+        return NavigatorState(
+            particles=particles,
+            targets=targets,
+            box_low=box_low,
+            box_high=box_high,
+            observation=jnp.concatenate([*parts, *self.own_sizes(particles)], axis=-1),
+            potential=jnp.exp(-2 * jnp.maximum(0.0, distance - 0.5 * particles.radius)),
+            distance=distance,
+            reached=distance <= particles.radius,
+            kinetic_energy=particles.kinetic_energy,
+            step_count=jnp.zeros((), jnp.int32),
+            vicinity=vicinity,
+        )

@@ -1,0 +1,267 @@
+"""The base of the navigators: discs in a reflecting box, moved by force, on their way to targets."""
+
+import abc
+from dataclasses import dataclass, replace
+from functools import cached_property, partial
+from typing import Any, ClassVar
+
+import jax
+import jax.numpy as jnp
+from jax import Array
+from jax.typing import ArrayLike
+
+from jaxdem_ac import dem
+from jaxdem_ac.dem.time_step import check_box
+from jaxdem_ac.environments import swarm
+from jaxdem_ac.environments.base import Timestep
+from jaxdem_ac.environments.checks import check_count, check_number, check_whole
+from jaxdem_ac.environments.sensing.neighbor_lists import Surroundings, Vicinity
+
+
+@jax.tree_util.register_dataclass
+@dataclass(frozen=True)
+class NavigatorState:
+    """Where everything is, and what the last decision left."""
+
+    particles: dem.Particles
+    """N discs."""
+    targets: Array
+    """``(N, 2)``, length."""
+    box_low: Array
+    """Lower corner of the box, ``(2,)``, length."""
+    box_high: Array
+    """Upper corner of the box, ``(2,)``, length."""
+    observation: Array
+    """``(N, O)``."""
+    potential: Array
+    """Potential of each particle, ``(N,)``; its change is the particle's progress."""
+    distance: Array
+    """To a particle's own target, or to the nearest one, at most `lidar_range`; ``(N,)``, length."""
+    reached: Array
+    """Which targets are reached, ``(N,)`` of bool."""
+    kinetic_energy: Array
+    """``(N,)``, energy."""
+    step_count: Array
+    """Physics steps since the reset, ``()``."""
+    vicinity: Vicinity
+    """Lists of neighbours, where the swarm is large enough for them."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Navigator(swarm.SwarmTask):
+    """Fields and physics of the navigators; names and defaults are JaxDEM's."""
+
+    num_particles: int = 64
+    """N, of discs and of targets."""
+    min_box_size: float = 20.0
+    """Least side of the region of the targets, drawn for each axis at a reset, length."""
+    max_box_size: float = 20.0
+    """Largest side of that region, length."""
+    box_padding: float = 20.0
+    """Difference between the side of the box and that of the region, length."""
+    max_steps: int = 100_000
+    """Length of an episode, in physics steps."""
+    physics_steps: int = 1
+    """Physics steps for which an action is held: one decision."""
+    radius: swarm.Sizes = 1.0
+    """Of the discs, or a range to draw each from, length."""
+    mass: swarm.Sizes = 1.0
+    """Of the discs, or a range to draw each from."""
+    friction: float = 0.2
+    """Viscous drag, mass / time."""
+    ke_weight: float = 0.1
+    """Of the change of kinetic energy."""
+    coop_weight: float = 0.2
+    """Of the swarm's mean progress."""
+    near_goal_bonus: float = 0.1
+    """For a particle near its goal."""
+    lidar_range: float = 10.0
+    """Length."""
+    n_lidar_rays: int = 24
+    """Sectors of each lidar."""
+    dt: float = 2e-3
+    """Time step of the engine, time."""
+    stiffness: float = 2e5
+    """Of contacts, force / length."""
+
+    training_defaults: ClassVar[dict[str, Any]] = {"num_particles": 16, "physics_steps": 50, "max_steps": 5000}
+    action_space_defaults: ClassVar[dict[str, dict[str, Any]]] = {
+        "MaxNorm": {"max_norm": 10.0},
+        "Box": {"x_min": -10.0, "x_max": 10.0},
+    }
+    room_lengths: ClassVar[tuple[str, ...]] = ("min_box_size", "max_box_size", "box_padding")
+    near: ClassVar[float] = 1.0
+    """Within how many radii of its target a particle has the bonus."""
+    senses_targets: ClassVar[bool] = False
+    """Whether targets are sensed by lidar."""
+
+    def __post_init__(self) -> None:
+        """Check every field, once."""
+        here = type(self).__name__
+        self.check_swarm(here)
+        check_whole(
+            here,
+            num_particles=self.num_particles,
+            max_steps=self.max_steps,
+            physics_steps=self.physics_steps,
+            n_lidar_rays=self.n_lidar_rays,
+        )
+        check_number(
+            here,
+            positive=True,
+            min_box_size=self.min_box_size,
+            max_box_size=self.max_box_size,
+            lidar_range=self.lidar_range,
+            dt=self.dt,
+            stiffness=self.stiffness,
+            neighbor_room=self.neighbor_room,
+        )
+        check_number(here, least=0.0, box_padding=self.box_padding, friction=self.friction)
+        check_number(here, ke_weight=self.ke_weight, coop_weight=self.coop_weight, near_goal_bonus=self.near_goal_bonus)
+        if self.senses_targets:
+            swarm.check_sight(here, self.lidar_range, self.radius)
+        if self.max_box_size < self.min_box_size:
+            raise ValueError(
+                f"{here}: max_box_size >= min_box_size; got min_box_size={self.min_box_size}, "
+                f"max_box_size={self.max_box_size}. Raise max_box_size."
+            )
+        check_box(here, [self.min_box_size + self.box_padding], [swarm.largest(self.radius)], periodic=False)
+        self.check_physics(here, drag=self.friction)
+
+    def world(self, state: NavigatorState) -> dem.World:
+        """Return the box of an episode, its material and the time step."""
+        return dem.World.create(
+            state.box_low, state.box_high, "reflect", stiffness=self.stiffness, dt=self.dt, drag=self.friction
+        )
+
+    def make_state(
+        self,
+        *,
+        position: ArrayLike,
+        targets: ArrayLike,
+        box_low: ArrayLike,
+        box_high: ArrayLike,
+        velocity: ArrayLike = 0.0,
+        force: ArrayLike = 0.0,
+        radius: ArrayLike | None = None,
+        mass: ArrayLike | None = None,
+        kinetic_energy: ArrayLike | None = None,
+        step_count: int = 0,
+    ) -> NavigatorState:
+        """Return the state that explicit arrays describe, for replay and tests.
+
+        Parameters
+        ----------
+        position, targets : array, (N, 2), length
+        box_low, box_high : array, (2,), length
+        velocity, force : array, (N, 2) or broadcastable
+            `force` is what the particles felt in the last step.
+        radius, mass : array, (N,) or broadcastable, optional
+            The environment's, in the middle of a range, if left out.
+        kinetic_energy : array, (N,), energy, optional
+            What the next reward compares with; that of `velocity` if left out.
+        step_count : int
+            Physics steps already taken.
+
+        Raises
+        ------
+        ValueError
+            If a shape does not fit, a number is not finite, or a radius is larger than the environment's.
+        """
+        here = f"{type(self).__name__}.make_state"
+        radius = self.middle(self.radius) if radius is None else radius
+        mass = self.middle(self.mass) if mass is None else mass
+        particles = dem.Particles.create(position, velocity, radius, mass, force)
+        swarm.check_radius(here, particles.radius, self.radius)
+        targets = dem.particles.as_float("targets", targets)
+        num = self.num_particles
+        for name, array in (("position", particles.position), ("targets", targets)):
+            if array.shape != (num, 2):
+                raise ValueError(
+                    f"{here}: {name} is (num_particles, 2) = ({num}, 2); got shape {array.shape}. "
+                    f"Build the environment with num_particles={len(array)}, or pass as many rows."
+                )
+        check_count(here, step_count=step_count)
+        world = dem.World.create(box_low, box_high)
+        if world.dim != 2:
+            raise ValueError(f"{here}: box_low and box_high are (2,); got ({world.dim},). Leave out z.")
+        swarm.check_room_of(here, world, particles)
+        state = self._sense(particles, targets, world.box_low, world.box_high, None)
+        state = replace(state, step_count=jnp.asarray(step_count, jnp.int32))
+        if kinetic_energy is None:
+            return state
+        kinetic_energy = dem.particles.as_float("kinetic_energy", kinetic_energy)
+        if kinetic_energy.shape not in ((), (num,)):
+            raise ValueError(
+                f"{here}: kinetic_energy is (num_particles,) = ({num},); got shape {kinetic_energy.shape}. "
+                "Pass one number for each particle."
+            )
+        return replace(state, kinetic_energy=jnp.broadcast_to(kinetic_energy, (num,)))
+
+    @partial(jax.jit, static_argnums=0)
+    def step(self, state: NavigatorState, action: Array) -> tuple[NavigatorState, Timestep]:
+        """Return the state and the timestep after one decision.
+
+        Parameters
+        ----------
+        state : NavigatorState
+        action : Array, (N, 2), force
+            Held for `physics_steps` steps; drag is added to it.
+        """
+        self.check_state(state)
+        self.check_action(action)
+        around, before = self._surroundings, state.vicinity
+        particles, contacts = dem.advance(
+            self.world(state),
+            state.particles,
+            action,
+            self.physics_steps,
+            None,
+            around.contacts,
+            before.contacts,
+            self.engine,
+        )
+        vicinity = replace(before, contacts=contacts)
+        new = self._sense(particles, state.targets, state.box_low, state.box_high, vicinity)
+        new = replace(new, step_count=state.step_count + self.physics_steps)
+        progress = new.potential - state.potential
+        reward = (
+            progress
+            - self.ke_weight * (new.kinetic_energy - state.kinetic_energy)
+            + self.coop_weight * jnp.mean(progress)
+            + self.near_goal_bonus * (new.distance <= self.near * particles.radius)
+        )
+        return new, Timestep(
+            observation=new.observation,
+            reward=reward,
+            terminated=jnp.zeros((), bool),
+            truncated=new.step_count >= self.max_steps,
+            info={"success": jnp.mean(new.reached.astype(reward.dtype)), "overflow": around.overflow(new.vicinity)},
+        )
+
+    def _begin(self, key: Array, position: Array, targets: Array, box_low: Array, box_high: Array) -> NavigatorState:
+        """Return the state of discs at rest, their sizes drawn."""
+        key_radius, key_mass = jax.random.split(key)
+        radius = self.draw_sizes(key_radius, self.radius)
+        mass = self.draw_sizes(key_mass, self.mass)
+        return self._sense(dem.Particles.create(position, 0.0, radius, mass), targets, box_low, box_high, None)
+
+    @cached_property
+    def _surroundings(self) -> Surroundings:
+        """Specifications of the neighbour lists."""
+        size, largest = self.max_box_size + self.box_padding, swarm.largest(self.radius)
+        return Surroundings.create(
+            num_particles=self.num_particles,
+            extent=(size, size),
+            sensing_range=self.lidar_range,
+            contact_range=2 * largest,
+            skin=0.5 * swarm.smallest(self.radius),
+            num_targets=self.num_particles if self.senses_targets else 0,
+            room=self.neighbor_room,
+        )
+
+    @abc.abstractmethod
+    def _sense(
+        self, particles: dem.Particles, targets: Array, box_low: Array, box_high: Array, vicinity: Vicinity | None
+    ) -> NavigatorState:
+        """Return the state at step 0; without `vicinity` at the beginning of an episode."""

@@ -1,0 +1,390 @@
+"""A swarm of spheres that roll over a floor to shared targets, moved by nothing but friction."""
+
+from dataclasses import dataclass, replace
+from functools import cached_property, partial
+from typing import ClassVar
+
+import jax
+import jax.numpy as jnp
+from jax import Array
+from jax.typing import ArrayLike
+
+from jaxdem_ac import dem
+from jaxdem_ac.environments import swarm
+from jaxdem_ac.environments.base import Timestep
+from jaxdem_ac.environments.checks import check_count, check_number, check_whole
+from jaxdem_ac.environments.placement import jittered_grid, ring
+from jaxdem_ac.environments.sensing.lidar import lidar, look, reached_sources, wall_lidar
+from jaxdem_ac.environments.sensing.neighbor_lists import Surroundings, Vicinity
+
+
+@jax.tree_util.register_dataclass
+@dataclass(frozen=True)
+class SwarmRollerState:
+    """Where everything is, and what the last decision left."""
+
+    particles: dem.Particles
+    """N spheres."""
+    targets: Array
+    """Shared by all, on the floor, ``(N, 2)``, length."""
+    box_low: Array
+    """Lower corner of the floor, ``(2,)``, length; the floor is at height 0."""
+    box_high: Array
+    """Upper corner of the floor, ``(2,)``, length."""
+    observation: Array
+    """``(N, O)``."""
+    shaping: Array
+    """Potential of the targets in sight, ``(N,)``."""
+    kinetic_energy: Array
+    """Of translation, ``(N,)``, energy."""
+    step_count: Array
+    """Physics steps since the reset, ``()``."""
+    nearest_target: Array
+    """Along the floor to each particle's nearest target, ``(N,)``, length; `lidar_range` if none is in sight."""
+    reached: Array
+    """Which targets have a particle's centre above them within one radius, ``(N,)`` of bool."""
+    vicinity: Vicinity
+    """Lists of neighbours, where the swarm is large enough for them."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class SwarmRoller(swarm.SwarmTask):
+    r"""N spheres on a floor look for N shared targets, each turning itself and carried by friction alone.
+
+    An action ``(N, 2)`` is a torque about the two axes of the floor in units of `max_torque`, cut to length 1 and held
+    for `physics_steps` steps of the engine. There is no other drive: a torque about +y spins the sphere, and friction
+    with the floor carries it along +x; about +x, along -y. Below Coulomb's limit it rolls, with
+    ``acceleration = torque / (1.4 mass radius)``; beyond it, it slips. The reward of particle i is
+
+    ``(S_i - S_i') - ke_weight (K_i - K_i') + coop_weight mean_j (S_j - S_j') + near_goal_bonus [d_i <= R_i]``
+
+    with ``S_i = sum over sectors of exp(-d / shaping_length)``, d the distance along the floor of the nearest target in
+    the sector, K the kinetic energy of translation, d_i the distance of the nearest target; primes are from before
+    the decision. The observation is
+
+    ==========================  ==============
+    velocity along the floor    2
+    angular velocity * radius   3
+    lidar of the targets        n_lidar_rays
+    lidar of the swarm, walls   n_lidar_rays
+    ==========================  ==============
+
+    with lidars in the plane of the floor and readings divided by their range. Success is the share of targets that
+    have a particle's centre above them within one radius. Episodes end only by their time limit.
+
+    Notes
+    -----
+    Floor and walls push as particles do, with restitution and friction. From 128 particles on contacts and lidars go
+    through lists of neighbours.
+    """
+
+    num_particles: int = 16
+    """N, of spheres and of targets."""
+    min_box_size: float = 16.0
+    """Least side of the region of the targets, drawn for each axis at a reset, length."""
+    max_box_size: float = 16.0
+    """Largest side of that region, length."""
+    box_padding: float = 8.0
+    """Difference between the sides of floor and region, length; most of the swarm starts in the ring between."""
+    radius: swarm.Sizes = 1.0
+    """Of the spheres, or a range to draw each from, length."""
+    mass: swarm.Sizes = 1.0
+    """Of the spheres, or a range to draw each from."""
+    max_torque: float = 4.0
+    """About the axes of the floor, force * length."""
+    contact_friction: float = 0.6
+    """Coulomb's coefficient of every contact."""
+    gravity: float = 9.81
+    """Length / time**2."""
+    drag: float = 1.0
+    """Viscous drag, mass / time."""
+    restitution: float = 0.5
+    """Of contacts, in [0, 1]."""
+    max_steps: int = 5000
+    """Length of an episode, in physics steps."""
+    physics_steps: int = 50
+    """Physics steps for which an action is held: one decision."""
+    ke_weight: float = 0.02
+    """Of the change of kinetic energy."""
+    coop_weight: float = 0.2
+    """Of the swarm's mean progress."""
+    near_goal_bonus: float = 0.1
+    """For a particle within one radius of a target."""
+    shaping_length: float = 1.0
+    """Over which the potential of a target falls off, length."""
+    lidar_range: float = 10.0
+    """Length."""
+    n_lidar_rays: int = 24
+    """Sectors of each lidar."""
+    dt: float = 4e-3
+    """Time step of the engine, time."""
+    stiffness: float = 2e3
+    """Of contacts, force / length."""
+    tangential_damping: float = 20.0
+    """Of contacts that slip slowly, mass / time: rolling creeps by the force of friction divided by this."""
+
+    success_name: ClassVar[str] = "coverage"
+    lidar_senses: ClassVar[tuple[str, ...]] = ("targets", "swarm and walls")
+    room_lengths: ClassVar[tuple[str, ...]] = ("min_box_size", "max_box_size", "box_padding")
+
+    def __post_init__(self) -> None:
+        """Check every field, once."""
+        here = "SwarmRoller"
+        self.check_swarm(here)
+        check_whole(
+            here,
+            num_particles=self.num_particles,
+            max_steps=self.max_steps,
+            physics_steps=self.physics_steps,
+            n_lidar_rays=self.n_lidar_rays,
+        )
+        check_number(
+            here,
+            positive=True,
+            min_box_size=self.min_box_size,
+            max_box_size=self.max_box_size,
+            box_padding=self.box_padding,
+            max_torque=self.max_torque,
+            contact_friction=self.contact_friction,
+            gravity=self.gravity,
+            shaping_length=self.shaping_length,
+            lidar_range=self.lidar_range,
+            dt=self.dt,
+            stiffness=self.stiffness,
+            neighbor_room=self.neighbor_room,
+            tangential_damping=self.tangential_damping,
+        )
+        check_number(here, least=0.0, drag=self.drag)
+        check_number(here, least=0.0, most=1.0, restitution=self.restitution)
+        check_number(here, ke_weight=self.ke_weight, coop_weight=self.coop_weight, near_goal_bonus=self.near_goal_bonus)
+        if self.max_box_size < self.min_box_size:
+            raise ValueError(
+                f"{here}: max_box_size >= min_box_size; got min_box_size={self.min_box_size}, "
+                f"max_box_size={self.max_box_size}. Raise max_box_size."
+            )
+        swarm.check_sight(here, self.lidar_range, self.radius)
+        side, width, radius = self.min_box_size, self.box_padding / 2, swarm.largest(self.radius)
+        num_outside = self.num_particles - self._num_inside
+        quarter = num_outside // 4
+        advice = "Raise min_box_size or box_padding, or lower num_particles."
+        swarm.check_room(here, self._num_inside, (side, side), radius, advice)
+        swarm.check_room(here, quarter, (width, side + 2 * width), radius, advice)
+        swarm.check_room(here, num_outside - 3 * quarter, (side, width), radius, advice)
+        self.check_physics(here, drag=self.drag, restitution=self.restitution, damping=self.tangential_damping, dim=3)
+
+    @property
+    def observation_size(self) -> int:
+        """5 + 2 * n_lidar_rays, and 2 more with `observe_sizes`."""
+        return 5 + 2 * self.n_lidar_rays + self.sizes_observed
+
+    @property
+    def inverse_masses_besides(self) -> tuple[float, ...]:
+        """Of the floor, which nothing moves."""
+        return (0.0,)
+
+    @property
+    def _num_inside(self) -> int:
+        """Number of spheres that start among the targets."""
+        return max(1, self.num_particles // 6)
+
+    @partial(jax.jit, static_argnums=0)
+    def reset(self, key: Array) -> SwarmRollerState:
+        """Return a new episode: targets on a jittered grid, a sixth of the swarm among them, the rest in the ring.
+
+        Parameters
+        ----------
+        key : Array
+            Random key.
+        """
+        self.check_key(key)
+        key_box, key_inside, key_ring, key_targets, key_order, key_radius, key_mass = jax.random.split(key, 7)
+        size = jax.random.uniform(key_box, (2,), float, minval=self.min_box_size, maxval=self.max_box_size)
+        scale, width = swarm.largest(self.radius), self.box_padding / 2
+        inside = jittered_grid(key_inside, self._num_inside, size, scale)
+        outside = ring(key_ring, self.num_particles - self._num_inside, size, width, scale)
+        # Which particle starts where says nothing: the order is shuffled.
+        place = jax.random.permutation(key_order, jnp.concatenate([inside, outside]))
+        radius = self.draw_sizes(key_radius, self.radius)
+        particles = dem.Particles.create(
+            jnp.column_stack([place, radius]),
+            radius=radius,
+            mass=self.draw_sizes(key_mass, self.mass),
+        )
+        targets = jittered_grid(key_targets, self.num_particles, size, scale)
+        return self._state(particles, targets, jnp.full((2,), -width), size + width, None)
+
+    def make_state(
+        self,
+        *,
+        position: ArrayLike,
+        targets: ArrayLike,
+        box_low: ArrayLike,
+        box_high: ArrayLike,
+        velocity: ArrayLike = 0.0,
+        angular_velocity: ArrayLike = 0.0,
+        radius: ArrayLike | None = None,
+        mass: ArrayLike | None = None,
+        step_count: int = 0,
+    ) -> SwarmRollerState:
+        """Return the state that explicit arrays describe, for replay and tests.
+
+        Parameters
+        ----------
+        position : array, (N, 2) or (N, 3), length
+            Of the centres; two columns put the spheres on the floor.
+        targets : array, (N, 2), length
+        box_low, box_high : array, (2,), length
+            Of the floor.
+        velocity, angular_velocity : array, (N, 3) or broadcastable
+        radius, mass : array, (N,) or broadcastable, optional
+            The environment's, in the middle of a range, if left out.
+        step_count : int
+            Physics steps already taken.
+
+        Raises
+        ------
+        ValueError
+            If a shape does not fit, a number is not finite, or a radius is larger than the environment's.
+        """
+        check_count("SwarmRoller.make_state", step_count=step_count)
+        radius = self.middle(self.radius) if radius is None else radius
+        mass = self.middle(self.mass) if mass is None else mass
+        place, targets = dem.particles.as_float("position", position), dem.particles.as_float("targets", targets)
+        num = self.num_particles
+        for name, array, shapes in (("position", place, ((num, 2), (num, 3))), ("targets", targets, ((num, 2),))):
+            if array.shape not in shapes:
+                raise ValueError(
+                    f"SwarmRoller.make_state: {name} is {' or '.join(map(str, shapes))}; got shape {array.shape}. "
+                    "Match num_particles."
+                )
+        radius = jnp.broadcast_to(jnp.asarray(radius, float), (num,))
+        place = jnp.column_stack([place, radius]) if place.shape[1] == 2 else place
+        particles = dem.Particles.create(place, velocity, radius, mass, angular_velocity=angular_velocity)
+        swarm.check_radius("SwarmRoller.make_state", particles.radius, self.radius)
+        world = dem.World.create(box_low, box_high)
+        swarm.check_room_of("SwarmRoller.make_state", world, particles)
+        state = self._state(particles, targets, world.box_low, world.box_high, None)
+        return replace(state, step_count=jnp.asarray(step_count, jnp.int32))
+
+    @partial(jax.jit, static_argnums=0)
+    def step(self, state: SwarmRollerState, action: Array) -> tuple[SwarmRollerState, Timestep]:
+        """Return the state and the timestep after one decision.
+
+        Parameters
+        ----------
+        state : SwarmRollerState
+        action : Array, (N, 2)
+            Torques about x and y in units of `max_torque`, cut to length 1.
+        """
+        self.check_state(state)
+        self.check_action(action)
+        turning = self.max_torque * swarm.shorten(action, 1.0)
+        torque = jnp.column_stack([turning, jnp.zeros_like(turning[:, 0])])
+        around = self._surroundings
+        particles, contacts = dem.advance(
+            self.world(state),
+            state.particles,
+            jnp.zeros_like(torque),
+            self.physics_steps,
+            torque,
+            around.contacts,
+            state.vicinity.contacts,
+            self.engine,
+        )
+        vicinity = replace(state.vicinity, contacts=contacts)
+        new = self._state(particles, state.targets, state.box_low, state.box_high, vicinity)
+        new = replace(new, step_count=state.step_count + self.physics_steps)
+        progress = new.shaping - state.shaping
+        reward = (
+            progress
+            - self.ke_weight * (new.kinetic_energy - state.kinetic_energy)
+            + self.coop_weight * jnp.mean(progress)
+            + self.near_goal_bonus * (new.nearest_target <= particles.radius)
+        )
+        return new, Timestep(
+            observation=new.observation,
+            reward=reward,
+            terminated=jnp.zeros((), bool),
+            truncated=new.step_count >= self.max_steps,
+            info={
+                "success": jnp.mean(new.reached.astype(reward.dtype)),
+                "overflow": around.overflow(new.vicinity),
+            },
+        )
+
+    @cached_property
+    def _surroundings(self) -> Surroundings:
+        """Specifications of the neighbour lists."""
+        side, large = self.max_box_size + self.box_padding, swarm.largest(self.radius)
+        return Surroundings.create(
+            num_particles=self.num_particles,
+            extent=(side, side),
+            sensing_range=self.lidar_range,
+            contact_range=2 * large,
+            skin=0.5 * swarm.smallest(self.radius),
+            num_targets=self.num_particles,
+            # Nobody is above another, or hardly.
+            height=2 * large,
+            room=self.neighbor_room,
+        )
+
+    def world(self, state: SwarmRollerState) -> dem.World:
+        """Return the floor with its walls; the ceiling is out of reach."""
+        height = 20 * swarm.largest(self.radius)
+        return dem.World.create(
+            jnp.append(state.box_low, 0.0),
+            jnp.append(state.box_high, height),
+            boundary="soft",
+            stiffness=self.stiffness,
+            dt=self.dt,
+            drag=self.drag,
+            gravity=self.gravity,
+            restitution=self.restitution,
+            friction=self.contact_friction,
+            tangential_damping=self.tangential_damping,
+        )
+
+    @partial(jax.jit, static_argnums=0)
+    def _state(
+        self,
+        particles: dem.Particles,
+        targets: Array,
+        box_low: Array,
+        box_high: Array,
+        vicinity: Vicinity | None,
+    ) -> SwarmRollerState:
+        """Sense, and return the state at step 0."""
+        place = particles.position[:, :2]
+        around = self._surroundings
+        with jax.named_scope("lidar"):
+            vicinity = around.begin(place, particles.position) if vicinity is None else vicinity
+            vicinity = around.refresh(vicinity, place, box_low, box_high, targets)
+            to_targets = look(place, targets, vicinity.targets)
+            to_others = look(place, neighbors=vicinity.swarm)
+            target_reading = lidar(to_targets, self.lidar_range, self.n_lidar_rays)
+            swarm_reading = jnp.maximum(
+                lidar(to_others, self.lidar_range, self.n_lidar_rays),
+                wall_lidar(place, box_low, box_high, self.lidar_range, self.n_lidar_rays),
+            )
+        seen = target_reading > 0
+        potential = jnp.exp((target_reading - self.lidar_range) / self.shaping_length)
+        parts = [
+            particles.velocity[:, :2],
+            particles.angular_velocity * particles.radius[:, None],
+            target_reading / self.lidar_range,
+            swarm_reading / self.lidar_range,
+            *self.own_sizes(particles),
+        ]
+        return SwarmRollerState(
+            particles=particles,
+            targets=targets,
+            box_low=box_low,
+            box_high=box_high,
+            observation=jnp.concatenate(parts, axis=-1),
+            shaping=jnp.sum(jnp.where(seen, potential, 0.0), axis=-1),
+            kinetic_energy=particles.kinetic_energy,
+            step_count=jnp.zeros((), jnp.int32),
+            nearest_target=self.lidar_range - jnp.max(target_reading, axis=-1),
+            reached=reached_sources(to_targets, particles.radius, self.num_particles),
+            vicinity=vicinity,
+        )

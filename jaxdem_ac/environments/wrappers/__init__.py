@@ -1,0 +1,1 @@
+"""Adapters of environments for Gymnasium and PettingZoo."""

@@ -1,0 +1,186 @@
+"""One swarm as a ``gymnasium.Env``: one agent, who sees and moves all particles."""
+
+from collections.abc import Callable
+from typing import Any
+
+import gymnasium
+import numpy as np
+from gymnasium.spaces import Box
+
+from jaxdem_ac._checks import check_count
+from jaxdem_ac.environments.base import Environment
+from jaxdem_ac.environments.wrappers.host_vector_env import Allowed, Swarms
+from jaxdem_ac.registry import environments
+
+
+class SwarmEnv(gymnasium.Env[np.ndarray, np.ndarray]):
+    """One agent observes ``(N * O,)`` and acts ``(N * D,)``, particle by particle; its reward is the mean.
+
+    Make one with :func:`~jaxdem_ac.environments.wrappers.make.make_gym_env`.
+
+    Parameters
+    ----------
+    swarms : Swarms
+        Of one swarm.
+    draw : callable, optional
+        From an environment and a state to a picture.
+    """
+
+    def __init__(self, swarms: Swarms, draw: Callable[..., Any] | None = None) -> None:
+        environment = swarms.environment
+        self.swarms = swarms
+        self.draw = draw
+        self.render_mode = None if draw is None else "rgb_array"
+        self.metadata = {
+            "name": task_name(environment),
+            "render_modes": [] if draw is None else ["rgb_array"],
+            "render_fps": 1 / environment.decision_time,
+        }
+        self.observation_space, self.action_space = swarm_spaces(swarms)
+        self._under_way = False
+
+    def reset(
+        self, *, seed: int | None = None, options: dict[str, Any] | None = None
+    ) -> tuple[np.ndarray, dict[str, Any]]:
+        """Begin an episode.
+
+        Parameters
+        ----------
+        seed : int, optional
+            All that is random from here on is a function of it; as in every ``gymnasium.Env``.
+        options : dict, optional
+            Not used.
+
+        Returns
+        -------
+        observation : np.ndarray, (N * O,)
+        info : dict
+            Empty.
+
+        Raises
+        ------
+        ValueError
+            If the seed is no whole number from 0.
+        """
+        super().reset(seed=checked_seed("SwarmEnv.reset", seed))
+        self._under_way = True
+        return self.swarms.reset(self.np_random).reshape(-1), {}
+
+    def step(self, action: np.ndarray) -> tuple[np.ndarray, float, bool, bool, dict[str, Any]]:
+        """Take one decision.
+
+        Parameters
+        ----------
+        action : np.ndarray, (N * D,)
+            Allowed ones.
+
+        Returns
+        -------
+        observation : np.ndarray, (N * O,)
+        reward : float
+            Mean over the particles.
+        terminated, truncated : bool
+            Whether the task has ended, or the time limit has cut it.
+        info : dict
+            What the environment reports, as Python's floats.
+
+        Raises
+        ------
+        RuntimeError
+            If no episode is under way.
+        ValueError
+            If the action has another shape, is not finite, or is not in its space.
+        """
+        if not self._under_way:
+            raise RuntimeError("SwarmEnv.step: an episode is under way; got none. Call reset() first.")
+        played = self.swarms.step(checked("SwarmEnv.step", self.swarms, action, self.action_space))
+        terminated, truncated = bool(played.terminated[0]), bool(played.truncated[0])
+        self._under_way = not (terminated or truncated)
+        reward = float(np.mean(played.reward))
+        return played.observation.reshape(-1), reward, terminated, truncated, floats(played.info)
+
+    def render(self) -> Any:
+        """Return the picture that `draw` makes of the state, None without it."""
+        return draw_with(self.draw, self.swarms, "SwarmEnv.render")
+
+
+def swarm_spaces(swarms: Swarms) -> tuple[Box, Box]:
+    """Return the spaces of observation and action of a whole swarm."""
+    _, num, _ = swarms.action_shape
+    low, high = np.tile(swarms.allowed.low, num), np.tile(swarms.allowed.high, num)
+    seen = Box(-np.inf, np.inf, (num * swarms.environment.observation_size,), np.float32)
+    return seen, Box(low, high, dtype=np.float32)
+
+
+def task_name(environment: Environment) -> str:
+    """Return the name under which an environment is registered, or that of its class."""
+    return environments.name_of(type(environment)) or type(environment).__name__
+
+
+def floats(info: dict[str, np.ndarray]) -> dict[str, float]:
+    """Return the figures of the first swarm."""
+    return {name: float(figure[0]) for name, figure in info.items()}
+
+
+def checked(where: str, swarms: Swarms, action: Any, space: gymnasium.Space[Any]) -> np.ndarray:
+    """Return an action of a space's shape as ``(E, N, D)``, once it is known to be allowed.
+
+    Raises
+    ------
+    ValueError
+        If it is not.
+    """
+    numbers = as_numbers(action)
+    if numbers is None:
+        raise ValueError(f"{where}: actions are numbers, {space.shape}; got {action!r:.60}. Pass a numpy array.")
+    action = numbers
+    if action.shape != space.shape:
+        raise ValueError(
+            f"{where}: actions are {space.shape}; got shape {action.shape}. Give what action_space.sample() has."
+        )
+    action = action.reshape(swarms.action_shape)
+    bad = swarms.allowed.find_bad(action)
+    if bad is not None:
+        swarm, particle = map(int, bad)
+        who = f"particle_{particle}" + (f" of swarm {swarm}" if swarms.num_envs > 1 else "")
+        raise ValueError(f"{where}: {spell(swarms.allowed, who, action[swarm, particle])}")
+    return action
+
+
+def as_numbers(action: Any) -> np.ndarray | None:
+    """Return real numbers in float32, of an array of one's own; None of text, flags, complex numbers or nothing."""
+    try:
+        array = np.asarray(action)
+        # What is too large is infinite, and is told as that.
+        with np.errstate(over="ignore"):
+            return array.astype(np.float32) if array.dtype.kind in "iufV" else None
+    except (TypeError, ValueError):
+        return None
+
+
+def checked_seed(where: str, seed: Any) -> int | None:
+    """Return a seed as gymnasium takes it, or raise TypeError or ValueError."""
+    return None if seed is None else check_count(where, "seed", seed, least=0)
+
+
+def spell(allowed: Allowed, who: str, action: np.ndarray) -> str:
+    """Return what is wrong with an action that is not allowed."""
+    return (
+        f"every action is finite and in its space, {allowed.low.tolist()} to {allowed.high.tolist()}; got "
+        f"{who}={action.tolist()}. Clip it to the space, numpy.clip(action, space.low, space.high), if that is meant."
+    )
+
+
+def draw_with(draw: Callable[..., Any] | None, swarms: Swarms, where: str) -> np.ndarray | None:
+    """Return the picture of the first swarm; None if there is nothing to draw with.
+
+    Raises
+    ------
+    RuntimeError
+        Before the first reset.
+    """
+    if draw is None:
+        return None
+    if swarms.state is None:
+        raise RuntimeError(f"{where}: an episode is under way; got none. Call reset() first.")
+    return np.array(draw(swarms.environment, swarms.first_state()), np.uint8)

@@ -1,0 +1,249 @@
+"""A batch of environments stepped from NumPy, and bounds of actions, for the Gymnasium and PettingZoo wrappers."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import Array
+
+from jaxdem_ac.environments.base import Environment, Timestep, reset_batch, reset_where, resized, step_batch
+from jaxdem_ac.environments.swarm import shorten
+from jaxdem_ac.registry import action_spaces
+
+NEVER, SAME_STEP, NEXT_STEP = "Never", "SameStep", "NextStep"
+"""When a swarm begins its next episode by itself; the names are gymnasium's."""
+
+# Roundings in float32 of who scales actions to their bounds.
+_SLACK = 1e-6
+
+
+@dataclass(frozen=True)
+class Allowed:
+    """Which actions a particle may take: a box, and within it perhaps a ball."""
+
+    low: np.ndarray
+    """``(D,)``."""
+    high: np.ndarray
+    """``(D,)``."""
+    longest: float | None = None
+    """Radius of the ball. An action of the box that is longer is shortened to it, its direction kept: samples of a box
+    are in its corners too."""
+
+    def find_bad(self, action: np.ndarray) -> np.ndarray | None:
+        """Return where an action, ``(..., D)``, is not finite or not in the box: the first such index, or None."""
+        slack = _SLACK * np.where(np.isfinite(self.high), np.abs(self.low) + np.abs(self.high), 0.0)
+        good = (action >= self.low - slack) & (action <= self.high + slack) & np.isfinite(action)
+        return None if good.all() else np.argwhere(~good.all(-1))[0]
+
+
+class Played(NamedTuple):
+    """The outcome of one step of E swarms; NumPy arrays of their own, floats in float32."""
+
+    observation: np.ndarray
+    """To decide from next, ``(E, N, O)``: of a fresh episode where one has begun."""
+    reward: np.ndarray
+    """``(E, N)``."""
+    terminated: np.ndarray
+    """``(E,)`` of bool."""
+    truncated: np.ndarray
+    """``(E,)`` of bool."""
+    info: dict[str, np.ndarray]
+    """``(E,)`` each."""
+    began: np.ndarray
+    """Swarms whose step was a reset, ``(E,)`` of bool: its reward is 0, and it has no info."""
+    led_to: Any
+    """Observation after the step itself, before any reset, ``(E, N, O)``; still on its device."""
+
+
+class Swarms:
+    """E swarms of one environment, whose states stay on their device.
+
+    If lists of neighbours are too short, in a step or in an episode that begins with it, they are made longer and the
+    step is made again from the same states: nothing is lost, and what is returned is as if they had always been long.
+
+    Parameters
+    ----------
+    environment : Environment
+    num_envs : int
+        E.
+    allowed : Allowed
+    """
+
+    resets: str = NEVER
+    """When a swarm whose episode has ended begins the next one by itself: `NEVER`, in the `SAME_STEP` or in the
+    `NEXT_STEP`."""
+
+    def __init__(self, environment: Environment, num_envs: int, allowed: Allowed) -> None:
+        self.environment = environment
+        self.num_envs = num_envs
+        self.allowed = allowed
+        self.state: Any = None
+        self._ended = np.zeros(num_envs, bool)
+        self._seed = np.uint32(0)
+        self._count = 0
+
+    @property
+    def action_shape(self) -> tuple[int, int, int]:
+        """``(E, N, D)``."""
+        return self.num_envs, self.environment.num_particles, self.environment.action_size
+
+    def first_state(self) -> Any:
+        """Return the state of the first swarm, as `environment` knows it."""
+        return jax.tree.map(lambda leaf: leaf[0], self.state)
+
+    def reset(self, rng: np.random.Generator) -> np.ndarray:
+        """Begin an episode in every swarm and return what is seen, ``(E, N, O)``.
+
+        Parameters
+        ----------
+        rng : np.random.Generator
+            One number is drawn from it; all that is random until the next reset is a function of that.
+        """
+        seed, environment = np.uint32(rng.integers(2**32, dtype=np.uint32)), self.environment
+        while True:
+            state = _reset(environment, self.num_envs, seed)
+            short = self._shortage(environment, state)
+            if not short > 0:
+                break
+            environment = environment.grown(short)
+        self.environment, self.state, self._seed, self._count = environment, state, seed, 0
+        self._ended = np.zeros(self.num_envs, bool)
+        return _as_numpy(state.observation)
+
+    def step(self, action: np.ndarray) -> Played:
+        """Take one decision in every swarm, or reset it where its last one ended the episode.
+
+        Parameters
+        ----------
+        action : np.ndarray, (E, N, D)
+            Allowed ones.
+        """
+        began = self._ended if self.resets == NEXT_STEP else np.zeros(self.num_envs, bool)
+        while True:
+            state, timestep, worst = self._played(self.environment, self.state, action, began)
+            reward, terminated, truncated, info, short = jax.device_get(
+                (timestep.reward, timestep.terminated, timestep.truncated, timestep.info, worst)
+            )
+            ended = terminated | truncated
+            fresh = ended if self.resets == SAME_STEP else began
+            if fresh.any() and not short > 0:
+                short = self._shortage(self.environment, state)
+            if not short > 0:
+                break
+            roomy = self.environment.grown(float(short))
+            self.state, self.environment = resized(roomy, self.state, self.num_envs), roomy
+        self.state, self._ended, self._count = state, ended, self._count + 1
+        return Played(
+            observation=_as_numpy(state.observation),
+            reward=_as_numpy(reward),
+            terminated=np.array(terminated),
+            truncated=np.array(truncated),
+            info={name: _as_numpy(figure) for name, figure in info.items() if name != "overflow"},
+            began=began,
+            led_to=timestep.observation,
+        )
+
+    def _played(
+        self, environment: Environment, state: Any, action: np.ndarray, began: np.ndarray
+    ) -> tuple[Any, Timestep, Array]:
+        longest = self.allowed.longest
+        return _step(environment, self.resets, longest, state, action, began, self._seed, self._count)
+
+    def _shortage(self, environment: Environment, state: Any) -> float:
+        """Return how many times longer a list of these states has to be: a step tells, and is thrown away."""
+        nobody = np.zeros(self.num_envs, bool)
+        return float(self._played(environment, state, np.zeros(self.action_shape, np.float32), nobody)[2])
+
+
+def _as_numpy(array: Any) -> np.ndarray:
+    """Return an array of one's own: what JAX gives out cannot be written to."""
+    return np.array(array, np.float32)
+
+
+@partial(jax.jit, static_argnums=(0, 1))
+def _reset(environment: Environment, num_envs: int, seed: Array) -> Any:
+    return reset_batch(environment, jax.random.split(jax.random.key(seed), num_envs))
+
+
+@partial(jax.jit, static_argnums=(0, 1, 2))
+def _step(
+    environment: Environment,
+    resets: str,
+    longest: float | None,
+    state: Any,
+    action: Array,
+    began: Array,
+    seed: Array,
+    count: Array,
+) -> tuple[Any, Timestep, Array]:
+    """Return the states to go on from, what the step itself led to, and how many times longer a list has to be."""
+    action = jnp.asarray(action, float)
+    action = action if longest is None else shorten(action, longest)
+    state, timestep = step_batch(environment, state, action)
+    going = ~began
+    timestep = replace(
+        timestep,
+        reward=jnp.where(going[:, None], timestep.reward, 0.0),
+        terminated=timestep.terminated & going,
+        truncated=timestep.truncated & going,
+    )
+    short = jnp.max(jnp.where(going, timestep.info.get("overflow", 0.0), 0.0))
+    if resets == NEVER:
+        return state, timestep, short
+    fresh = began if resets == NEXT_STEP else timestep.terminated | timestep.truncated
+    keys = jax.random.split(jax.random.fold_in(jax.random.key(seed), count + 1), len(began))
+    return reset_where(environment, state, fresh, keys), timestep, short
+
+
+def allowed_actions(where: str, environment: Environment, space: Any, keywords: Mapping[str, Any]) -> Allowed:
+    """Return which actions an action space allows.
+
+    Parameters
+    ----------
+    where : str
+        Who asks, for messages.
+    environment : Environment
+    space : str or ActionSpace
+        As in :func:`~jaxdem_ac.environments.wrappers.make.make_parallel_env`.
+    keywords : mapping
+        Of a name.
+
+    Raises
+    ------
+    KeyError, TypeError, ValueError
+        If there is no such name, a keyword does not fit, or the action space is no box, ball or whole space of the size
+        of the environment's actions.
+    """
+    advice, size = environment.action_space_defaults, environment.action_size
+    if isinstance(space, str):
+        space = action_spaces.create(space, **{**advice.get(action_spaces.find(space).name, {}), **keywords})
+    elif keywords:
+        raise TypeError(
+            f"{where}: action_space_kw goes with the name of an action space; got {', '.join(keywords)} with a "
+            f"{type(space).__name__}. Set them where it is made."
+        )
+    own = getattr(space, "event_size", None)
+    if own not in (None, size):
+        raise ValueError(
+            f"{where}: an action of {type(environment).__name__} has {size} components; got an action space for {own}. "
+            "Give one bound, or one for each."
+        )
+
+    def full(bound: Any) -> np.ndarray:
+        return np.broadcast_to(np.asarray(bound, np.float32), (size,)).copy()
+
+    kind = action_spaces.name_of(type(space))
+    if kind == "Box":
+        return Allowed(full(space.x_min), full(space.x_max))
+    if kind == "MaxNorm":
+        return Allowed(full(-space.max_norm), full(space.max_norm), space.max_norm)
+    if kind == "Free":
+        return Allowed(full(-np.inf), full(np.inf))
+    raise TypeError(
+        f"{where}: gymnasium knows boxes, so that an action space is Box, MaxNorm or Free here; got "
+        f"{type(space).__name__}. Take a Box around its actions."
+    )

@@ -1,0 +1,200 @@
+"""Doors for the trainers of others: an environment as PettingZoo's and as gymnasium's classes."""
+
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any
+
+from jaxdem_ac._checks import check_flag, check_function
+from jaxdem_ac.environments.base import Environment
+from jaxdem_ac.environments.checks import check_whole
+from jaxdem_ac.environments.wrappers.host_vector_env import Swarms, allowed_actions
+from jaxdem_ac.registry import environments
+
+if TYPE_CHECKING:
+    from gymnasium.vector import AutoresetMode
+
+    from jaxdem_ac.environments.wrappers.gymnasium_env import SwarmEnv
+    from jaxdem_ac.environments.wrappers.gymnasium_vector_env import VectorSwarm
+    from jaxdem_ac.environments.wrappers.pettingzoo_env import ParallelSwarm
+
+Draw = Callable[[Environment, Any], Any]
+"""From an environment and a state of one swarm to a picture, ``(height, width, 3)`` of uint8."""
+
+
+def make_parallel_env(
+    environment: str | Environment,
+    /,
+    *,
+    action_space: Any = "MaxNorm",
+    action_space_kw: Mapping[str, Any] | None = None,
+    advised: bool = True,
+    draw: Draw | None = None,
+    **keywords: Any,
+) -> "ParallelSwarm":
+    """Return an environment as a ``pettingzoo.ParallelEnv``: its particles are the agents.
+
+    Parameters
+    ----------
+    environment : str or Environment
+        A name, as :func:`~jaxdem_ac.environments.make_environment` takes it, or an environment that has been made.
+    action_space : str or ActionSpace
+        Which actions are allowed: ``"MaxNorm"``, a ball, which is the default of ``ac.train`` too; ``"Box"``; or
+        ``"Free"``. gymnasium knows only boxes: an action in a corner of the box around a ball is shortened to the ball,
+        its direction kept. What is outside of the box is refused.
+    action_space_kw : mapping, optional
+        Keywords of an action space given by its name; what is not here the environment advises.
+    advised : bool
+        Whether a name is taken with the keywords that its environment advises for training, `training_defaults`, where
+        `keywords` say nothing else: what ``ac.train`` does. If False, with the defaults of its constructor.
+    draw : callable, optional
+        What `render` returns: a function of an environment and the state of its swarm to a picture.
+    **keywords
+        Of an environment given by its name.
+
+    Returns
+    -------
+    ParallelSwarm
+
+    Raises
+    ------
+    ImportError
+        If PettingZoo is not installed; the message says how to get it.
+    KeyError, TypeError, ValueError
+        If a name is unknown, a keyword does not fit, or an action space is none that a ``gymnasium.spaces.Box`` can
+        stand for.
+    """
+    try:
+        from jaxdem_ac.environments.wrappers.pettingzoo_env import ParallelSwarm
+    except ImportError as error:
+        raise _missing("make_parallel_env", error) from None
+    chosen = (action_space, action_space_kw, advised)
+    return ParallelSwarm(_swarms("make_parallel_env", environment, 1, chosen, keywords, draw), draw)
+
+
+def make_vector_env(
+    environment: str | Environment,
+    /,
+    num_envs: int = 1,
+    *,
+    view: str = "particle",
+    autoreset_mode: "str | AutoresetMode" = "SameStep",
+    action_space: Any = "MaxNorm",
+    action_space_kw: Mapping[str, Any] | None = None,
+    advised: bool = True,
+    **keywords: Any,
+) -> "VectorSwarm":
+    """Return E swarms side by side as a ``gymnasium.vector.VectorEnv``, for trainers that know one agent.
+
+    Parameters
+    ----------
+    environment : str or Environment
+        As in :func:`make_parallel_env`.
+    num_envs : int
+        E, how many swarms, as everywhere in this package.
+    view : str
+        ``"particle"``: each particle is a sub-environment, E * N in all, the particles of the first swarm first; a
+        trainer learns one policy that all share. ``"swarm"``: each swarm is one, its observation ``(N * O,)``, its
+        action ``(N * D,)``, its reward the mean over the particles.
+    autoreset_mode : str or gymnasium.vector.AutoresetMode
+        ``"SameStep"``: the step that ends an episode returns the next one's first observation, and the last one in
+        ``infos["final_obs"]``. ``"NextStep"``: the step after it resets, and its action does not count.
+    action_space, action_space_kw, advised, **keywords
+        As in :func:`make_parallel_env`.
+
+    Returns
+    -------
+    VectorSwarm
+
+    Raises
+    ------
+    ImportError
+        If gymnasium is not installed; the message says how to get it.
+    KeyError, TypeError, ValueError
+        As in :func:`make_parallel_env`, or if `num_envs`, `view` or `autoreset_mode` is none of the above.
+    """
+    try:
+        from jaxdem_ac.environments.wrappers.gymnasium_vector_env import VectorSwarm
+    except ImportError as error:
+        raise _missing("make_vector_env", error) from None
+    chosen = (action_space, action_space_kw, advised)
+    return VectorSwarm(_swarms("make_vector_env", environment, num_envs, chosen, keywords), view, autoreset_mode)
+
+
+def make_gym_env(
+    environment: str | Environment,
+    /,
+    *,
+    action_space: Any = "MaxNorm",
+    action_space_kw: Mapping[str, Any] | None = None,
+    advised: bool = True,
+    draw: Draw | None = None,
+    **keywords: Any,
+) -> "SwarmEnv":
+    """Return one swarm as a ``gymnasium.Env`` with one agent, who sees and moves all particles.
+
+    Its observation is ``(N * O,)``, its action ``(N * D,)``, its reward the mean over the particles. With one particle,
+    ``num_particles=1``, that is the particle's own task.
+
+    Parameters
+    ----------
+    environment, action_space, action_space_kw, advised, draw, **keywords
+        As in :func:`make_parallel_env`.
+
+    Returns
+    -------
+    SwarmEnv
+
+    Raises
+    ------
+    ImportError
+        If gymnasium is not installed; the message says how to get it.
+    KeyError, TypeError, ValueError
+        As in :func:`make_parallel_env`.
+    """
+    try:
+        from jaxdem_ac.environments.wrappers.gymnasium_env import SwarmEnv
+    except ImportError as error:
+        raise _missing("make_gym_env", error) from None
+    chosen = (action_space, action_space_kw, advised)
+    return SwarmEnv(_swarms("make_gym_env", environment, 1, chosen, keywords, draw), draw)
+
+
+def _swarms(
+    where: str,
+    environment: str | Environment,
+    num_envs: int,
+    chosen: tuple[Any, Mapping[str, Any] | None, bool],
+    keywords: Mapping[str, Any],
+    draw: Draw | None = None,
+) -> Swarms:
+    """Return the swarms behind a door, from what its user has chosen."""
+    check_whole(where, num_envs=num_envs)
+    action_space, action_space_kw, advised = chosen
+    check_flag(where, "advised", advised)
+    if draw is not None:
+        check_function(where, "draw", draw, "environment", "state")
+    if action_space_kw is not None and not isinstance(action_space_kw, Mapping):
+        raise TypeError(
+            f"{where}: action_space_kw is a dict of keywords; got action_space_kw={action_space_kw!r:.60}. Pass one."
+        )
+    if isinstance(environment, str):
+        # What makes a host's environment advises nothing.
+        advice = getattr(environments.get(environment), "training_defaults", {}) if advised else {}
+        environment = environments.create(environment, **{**advice, **keywords})
+    elif keywords:
+        raise TypeError(
+            f"{where}: keywords go with the name of an environment; got {', '.join(keywords)} with a "
+            f"{type(environment).__name__}. Set them where it is made."
+        )
+    if not isinstance(environment, Environment):
+        raise TypeError(
+            f"{where}: an environment is a name or a jaxdem_ac.environments.base.Environment; got a "
+            f"{type(environment).__name__}. Make one with make_environment(name, ...)."
+        )
+    return Swarms(environment, num_envs, allowed_actions(where, environment, action_space, action_space_kw or {}))
+
+
+def _missing(where: str, error: ImportError) -> ImportError:
+    """Return what to say if a library is not installed; any other failed import as it is."""
+    if error.name is None or error.name.partition(".")[0] not in ("gymnasium", "pettingzoo"):
+        return error
+    return ImportError(f'{where}: it needs {error.name}, which is not installed: pip install "jaxdem-ac[gym]".')

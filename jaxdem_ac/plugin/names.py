@@ -1,0 +1,95 @@
+"""JaxDEM's own classes under our names: ``jaxdem:<name>`` wherever one of ours could stand."""
+
+import importlib
+import importlib.util
+from functools import partial
+from types import ModuleType
+from typing import Any
+
+from jaxdem_ac.plugin.registration import HOST, HOW_TO_GET
+from jaxdem_ac.registry import REGISTRIES, Entry, Registry, action_spaces, environments, models, normalize_key, suggest
+from jaxdem_ac.untrusted import attempt, attribute, class_name, one_line, printable
+
+PREFIX = "jaxdem"
+
+_ROOTS = {models.kind: "Model", action_spaces.kind: "ActionSpace", environments.kind: "Environment"}
+
+
+def install() -> None:
+    """Have every registry find ``jaxdem:<name>`` in JaxDEM, which is imported when that is asked for."""
+    for registry in REGISTRIES:
+        registry.add_source(PREFIX, partial(find, registry))
+
+
+def is_there() -> bool:
+    """Return whether JaxDEM can be found, without importing it."""
+    return importlib.util.find_spec(PREFIX) is not None
+
+
+def import_host(where: str) -> ModuleType:
+    """Return ``jaxdem.rl``.
+
+    Raises
+    ------
+    ImportError
+        If it cannot be imported; the message says how to get it.
+    """
+    module, error = attempt(partial(importlib.import_module, HOST))
+    if error is not None:
+        raise ImportError(
+            f"{where}: JaxDEM has to be importable; got {one_line(error)}. Get it: {HOW_TO_GET}"
+        ) from error
+    found: ModuleType = module
+    return found
+
+
+def entries(registry: Registry) -> list[Entry]:
+    """Return what stands in JaxDEM's registry of that kind and is not ours, sorted by name.
+
+    Raises
+    ------
+    ImportError
+        If JaxDEM cannot be imported.
+    """
+    root: Any = getattr(import_host(registry.kind), _ROOTS[registry.kind])
+    # By identity: a class of a plugin's may not be hashed or compared.
+    ours = {id(attribute(made, "host_class", made)) for made in (entry.load() for entry in registry.entries())}
+    classes = {
+        _name(key, cls): cls
+        for key, cls in root._registry.items()
+        if key and cls is not root and id(attribute(cls, "guest_of", cls)) not in ours
+    }
+    return [_entry(registry, name, classes[name]) for name in sorted(classes, key=str.lower)]
+
+
+def find(registry: Registry, name: str) -> Entry:
+    """Return the entry of JaxDEM's class that it finds under `name`.
+
+    Raises
+    ------
+    ImportError
+        If JaxDEM cannot be imported.
+    KeyError
+        If it has nothing under that name; the message gives the nearest and the list.
+    """
+    known = {entry.name.removeprefix(f"{PREFIX}:"): entry for entry in entries(registry)}
+    found = {normalize_key(each): entry for each, entry in known.items()}.get(normalize_key(name))
+    if found is None:
+        raise KeyError(f"{registry.kind}: JaxDEM has no such name; got {name!r}. {suggest(name, known)}")
+    return found
+
+
+def _name(key: str, cls: type[Any]) -> str:
+    """Return the name that its class was registered with: a key has lost its capitals."""
+    name = class_name(cls)
+    return name if normalize_key(name) == normalize_key(key) else printable(key)
+
+
+def _entry(registry: Registry, name: str, cls: type[Any]) -> Entry:
+    package = printable(str(attribute(cls, "__module__", ""))).partition(".")[0]
+    target: Any = cls
+    if registry is environments:
+        from jaxdem_ac.plugin.from_jaxdem import hosted
+
+        target = hosted(name, cls)
+    return Entry(f"{PREFIX}:{name}", target, "JaxDEM" if package == "jaxdem" else package)

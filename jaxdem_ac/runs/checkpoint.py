@@ -1,0 +1,367 @@
+"""A run's checkpoints. Loading one reads data and runs nothing that it names."""
+
+import os
+import shutil
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import fields, replace
+from functools import partial
+from pathlib import Path
+from typing import Any, Self
+
+import jax
+import jax.numpy as jnp
+from flax import nnx
+from jax.sharding import SingleDeviceSharding
+
+from jaxdem_ac._files import as_path
+from jaxdem_ac.environments import make_environment
+from jaxdem_ac.environments.base import Environment
+from jaxdem_ac.models import make_model
+from jaxdem_ac.runs import distributed, foreign, orbax
+from jaxdem_ac.runs.config import TrainConfig
+from jaxdem_ac.runs.digest import check_digests, digest_of_text, digests_of
+from jaxdem_ac.runs.run_dir import CHECKPOINTS, CONFIG, single
+from jaxdem_ac.trainers.policy import Policy
+from jaxdem_ac.trainers.running_statistics import Normalizer
+
+SCORE = "score"
+
+
+def build_environment(config: TrainConfig) -> Environment:
+    """Return the environment of a configuration."""
+    return make_environment(config.env, **config.env_kw)
+
+
+def build_model(config: TrainConfig, environment: Environment) -> Any:
+    """Return the model of a configuration, with its initial parameters."""
+    from jaxdem_ac.action_spaces import make_action_space
+    from jaxdem_ac.models.per_particle import model_keywords
+
+    for name in ("key", "action_space", "observation_space_size", "action_space_size"):
+        if name in config.model_kw:
+            raise ValueError(
+                f"train: model_kw leaves {name} to the run; got it. Take it out; the seed and the "
+                "action space are fields of their own."
+            )
+    model = make_model(
+        config.model,
+        observation_space_size=environment.observation_size,
+        action_space_size=environment.action_size,
+        key=nnx.Rngs(config.seed),
+        action_space=make_action_space(config.action_space, **config.action_space_kw),
+        **model_keywords(
+            config.model, config.model_kw, environment.num_particles, getattr(environment, "species", None)
+        ),
+    )
+    if getattr(model, "discrete", False):
+        raise ValueError(
+            f"train: {config.env} takes actions of {environment.action_size} numbers; got discrete=True. "
+            "Leave it out of model_kw."
+        )
+    return model
+
+
+def initial_policy(config: TrainConfig) -> Policy:
+    """Return the policy that a run starts from."""
+    environment = build_environment(config)
+    normalizer = Normalizer.create(environment.observation_size) if config.ppo.normalize_observation else None
+    returns = Normalizer.create(1) if config.ppo.normalize_return else None
+    return Policy.of(build_model(config, environment), environment, normalizer, returns)
+
+
+class Writer:
+    """Writes checkpoints while a run goes on; each is complete or not there.
+
+    Used as a context: leaving it waits until the last one is on the disk. The newest two are kept, and the best one by
+    the last report's success.
+    """
+
+    def __init__(self, run_dir: Path) -> None:
+        from orbax.checkpoint import checkpoint_managers as policies
+
+        ocp = orbax.quiet()
+
+        def score(metrics: dict[str, float]) -> float:
+            return metrics[SCORE]
+
+        keep = policies.AnyPreservationPolicy([policies.LatestN(2), policies.BestN(get_metric_fn=score, n=1)])
+        # With best_fn scores are kept on the disk too: a run that is resumed knows which of the old ones was best.
+        options = ocp.CheckpointManagerOptions(preservation_policy=keep, best_fn=score, enable_async_checkpointing=True)
+        self._run_dir = run_dir
+        self._folder = run_dir.stat()
+        with self._explained():
+            self._manager = ocp.CheckpointManager((run_dir / CHECKPOINTS).resolve(), options=options)
+
+    def __enter__(self) -> Self:
+        """Return itself."""
+        return self
+
+    def __exit__(self, _: object, error: BaseException | None, __: object) -> None:
+        """Wait for the last checkpoint, unless a process that it waits for is gone."""
+        if distributed.lost(error):
+            return
+        try:
+            with self._explained():
+                self._manager.close()
+        except OSError:
+            # Of a disk that is full, or a folder that is gone, one error is enough.
+            if not isinstance(error, OSError):
+                raise
+        finally:
+            self._clear_ghost()
+
+    @contextmanager
+    def _explained(self) -> Iterator[None]:
+        """Turn what orbax raises, of whatever kind, into an OSError of one line that names the folder."""
+        try:
+            yield
+        except Exception as error:
+            if distributed.lost(error):
+                raise
+            self.check_there()
+            raise OSError(
+                f"train: a checkpoint is written to {str(self._run_dir / CHECKPOINTS)!r}; got "
+                f"{orbax.reason(error)}. Mend that, then go on with --resume."
+            ) from error
+
+    def check_there(self) -> None:
+        """Raise FileNotFoundError if the run's folder has been moved or deleted since this began."""
+        if not self._is_there():
+            raise FileNotFoundError(
+                f"train: a run's folder stays where it is while it is trained; got {str(self._run_dir)!r}, which is "
+                "gone, or another. Go on from where it is now with --resume, or train it again."
+            )
+
+    def _is_there(self) -> bool:
+        try:
+            return os.path.samestat(self._folder, self._run_dir.stat())
+        except OSError:
+            return False
+
+    def _clear_ghost(self) -> None:
+        """Remove the folder that a checkpoint on its way has made where the run's was before somebody moved it."""
+        if self._is_there():
+            return
+        orbax.join_threads()
+        # TensorStore's own threads go on for a moment: until nothing has come for half a second.
+        calm = 0
+        while calm < 10:
+            calm += 1
+            with suppress(OSError):
+                if [path.name for path in self._run_dir.iterdir()] == [CHECKPOINTS]:
+                    calm = 0
+                    shutil.rmtree(self._run_dir)
+            time.sleep(0.05)
+
+    def save(
+        self, num_updates: int, policy: Policy, learner: Any, environment_kw: dict[str, Any], score: float
+    ) -> None:
+        """Begin to write a checkpoint; the arrays are free to change once this returns.
+
+        Parameters
+        ----------
+        num_updates : int
+            Its number.
+        policy : Policy
+            What :func:`load_policy` reads.
+        learner : pytree of arrays
+            What else a run needs to go on.
+        environment_kw : dict
+            Fields of the environment that are not its configuration's any more.
+        score : float
+            Larger is better.
+
+        Raises
+        ------
+        OSError
+            If this checkpoint or the one before cannot be written.
+        """
+        ocp = orbax.quiet()
+        self.check_there()
+        if num_updates in self._manager.all_steps():
+            return
+        trees = {"policy": _as_tree(policy), "learner": _numbered(learner)}
+        about: dict[str, Any] = {"environment_kw": environment_kw}
+        about["digests"] = {**{name: digests_of(tree) for name, tree in trees.items()}, "about": digest_of_text(about)}
+        items = {name: ocp.args.StandardSave(tree) for name, tree in trees.items()}
+        args = ocp.args.Composite(**items, about=ocp.args.JsonSave(about))
+        with self._explained():
+            self._manager.save(num_updates, args=args, metrics={SCORE: float(score)}, force=True)
+
+
+def _reader(run_dir: Path) -> Any:
+    """Return an orbax manager of the run's checkpoints that changes nothing; each process reads for itself."""
+    ocp = orbax.quiet()
+    process = jax.process_index()
+    alone = ocp.options.MultiprocessingOptions(
+        primary_host=process, active_processes={process}, barrier_sync_key_prefix=f"reader-{process}"
+    )
+    options = ocp.CheckpointManagerOptions(
+        create=False, read_only=True, enable_async_checkpointing=False, multiprocessing_options=alone
+    )
+    return ocp.CheckpointManager((run_dir / CHECKPOINTS).resolve(), options=options)
+
+
+def _numbered(tree: Any) -> dict[str, Any]:
+    """Return the leaves of a tree by number, random keys as their data: what a file keeps names no class."""
+    leaves = jax.tree.leaves(tree)
+    return {str(number): _without_key(leaf) for number, leaf in enumerate(leaves)}
+
+
+def _without_key(leaf: Any) -> Any:
+    return jax.random.key_data(leaf) if jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key) else leaf
+
+
+def _as_tree(policy: Policy) -> dict[str, Any]:
+    """Return what a checkpoint keeps of a policy."""
+    tree: dict[str, Any] = {"model": nnx.to_pure_dict(policy.model_state)}
+    for name in ("normalizer", "return_normalizer"):
+        normalizer = getattr(policy, name)
+        if normalizer is not None:
+            tree[name] = {item.name: getattr(normalizer, item.name) for item in fields(normalizer)}
+    return tree
+
+
+def saved(run_dir: Path) -> list[int]:
+    """Return the numbers of a run's checkpoints."""
+    if not (run_dir / CHECKPOINTS).is_dir():
+        return []
+    with _reader(run_dir) as manager:
+        return sorted(manager.all_steps())
+
+
+@contextmanager
+def _newest(run_dir: Path, chosen: int | None = None) -> Iterator[tuple[Any, int]]:
+    """Give the reader of a run's checkpoints and the number of the newest, or of the one that is `chosen`.
+
+    Damage becomes one clear error.
+
+    Raises
+    ------
+    FileNotFoundError
+        If there is none.
+    ValueError
+        If what is read does not fit.
+    """
+    missing = f"load: a run folder holds a checkpoint; got none in {str(run_dir / CHECKPOINTS)!r}. Train it again."
+    if not (run_dir / CHECKPOINTS).is_dir():
+        raise FileNotFoundError(missing)
+    with _reader(run_dir) as manager:
+        newest = manager.latest_step() if chosen is None else chosen
+        if newest is None:
+            raise FileNotFoundError(missing)
+        try:
+            yield manager, newest
+        except (jax.errors.JaxRuntimeError, MemoryError):
+            raise
+        except Exception as error:
+            raise ValueError(
+                f"load: the checkpoint {newest} in {str(run_dir)!r} is damaged, or not of the model in {CONFIG}; got: "
+                f"{orbax.reason(error)}. Restore both as the run left them, remove that checkpoint for the one before "
+                "it, or train it again."
+            ) from error
+
+
+def load_learner(
+    run_dir: Path, template: Callable[[dict[str, Any]], Any], chosen: int | None = None
+) -> tuple[int, Any, dict[str, Any]]:
+    """Return the number of a checkpoint, and what a run needs to go on from it.
+
+    Parameters
+    ----------
+    run_dir : Path
+        The run's folder.
+    template : callable
+        From fields of the environment that have changed to a pytree of shapes.
+    chosen : int, optional
+        The checkpoint's number; the newest if left out.
+
+    Returns
+    -------
+    num_updates : int
+    learner : Any
+        In the template's structure.
+    environment_kw : dict
+        Those fields.
+
+    Raises
+    ------
+    FileNotFoundError, ValueError
+        As :func:`load_policy`.
+    """
+    with _newest(run_dir, chosen) as (manager, newest):
+        environment_kw, digests = _about(manager, newest)
+        like = template(environment_kw)
+        stored = _restored(manager, newest, "learner", _numbered_shapes(like), digests)
+        leaves, structure = jax.tree.flatten(like)
+        restored = [
+            jax.random.wrap_key_data(stored[str(number)])
+            if jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key)
+            else jnp.asarray(stored[str(number)])
+            for number, leaf in enumerate(leaves)
+        ]
+        return newest, jax.tree.unflatten(structure, restored), environment_kw
+
+
+def _about(manager: Any, number: int) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Return the changed fields of the environment, and the digests of arrays; none of what was written before 0.1."""
+    ocp = orbax.quiet()
+    about = dict(manager.restore(number, args=ocp.args.Composite(about=ocp.args.JsonRestore()))["about"])
+    digests = dict(about.pop("digests", {}))
+    if about.keys() != {"environment_kw"} or digests.pop("about", digest_of_text(about)) != digest_of_text(about):
+        raise ValueError("another note of the environment than was written.")
+    return dict(about["environment_kw"]), digests
+
+
+def _restored(manager: Any, number: int, name: str, like: Any, digests: dict[str, Any]) -> Any:
+    """Return an item of a checkpoint, checked against what was written."""
+    ocp = orbax.quiet()
+    tree = manager.restore(number, args=ocp.args.Composite(**{name: ocp.args.StandardRestore(like)}))[name]
+    if digests:
+        check_digests(tree, digests[name])
+    return tree
+
+
+def _numbered_shapes(like: Any) -> dict[str, Any]:
+    # Where a checkpoint came from need not be there any more: without a place orbax looks for its devices.
+    here = SingleDeviceSharding(jax.local_devices()[0])
+    shapes = (jax.eval_shape(_without_key, leaf) for leaf in jax.tree.leaves(like))
+    placed: Any = partial(jax.ShapeDtypeStruct, sharding=here)
+    return {str(number): placed(shape.shape, shape.dtype) for number, shape in enumerate(shapes)}
+
+
+def load_policy(run_dir: str | Path) -> Policy:
+    """Return the policy of a run's newest checkpoint.
+
+    Parameters
+    ----------
+    run_dir : path
+        The run's folder; or that of JaxDEM's CheckpointModelWriter, whose newest model it is then.
+
+    Returns
+    -------
+    Policy
+        ``policy(observation)`` is deterministic, ``policy(observation, key)`` samples; the normalizer is inside. A
+        recurrent one acts by ``policy.step(observation, carry, key)``.
+
+    Raises
+    ------
+    FileNotFoundError
+        If the folder holds no run, or no checkpoint.
+    ValueError
+        If the run is of another version, or its checkpoint does not fit its configuration.
+    """
+    run_dir = as_path("load_policy", "run_dir", run_dir)
+    if not (run_dir / CONFIG).is_file() and foreign.holds_checkpoint(run_dir):
+        return foreign.load(run_dir)
+    fresh = initial_policy(single(run_dir))
+    with _newest(run_dir) as (manager, newest):
+        tree = _restored(manager, newest, "policy", _as_tree(fresh), _about(manager, newest)[1])
+    state = fresh.model_state
+    nnx.replace_by_pure_dict(state, tree["model"])
+    normalizer, returns = (
+        Normalizer(**tree[name]) if name in tree else None for name in ("normalizer", "return_normalizer")
+    )
+    return replace(fresh, model_state=state, normalizer=normalizer, return_normalizer=returns)

@@ -1,0 +1,235 @@
+"""Several processes, on one host or many: what they have to agree on, and what is said when one of them is gone.
+
+Every process runs the same program on its own devices; JAX's are all of them together. Only what `jax.distributed`
+gives is used: a process joins by :func:`connect`, or by `jax.distributed.initialize` itself.
+"""
+
+import hashlib
+import json
+import signal
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.experimental import multihost_utils
+
+from jaxdem_ac.runs.config import TrainConfig
+
+Tree = TypeVar("Tree")
+
+# What JAX's errors say when a peer is gone: of Gloo (CPU), NCCL (GPU), and of its own coordination service.
+_SIGNS = ("gloo", "nccl", "connection", "coordination", "heartbeat", "unavailable", "barrier", "deadline_exceeded")
+
+
+def connect(coordinator: str | None = None, num_processes: int | None = None, process_id: int | None = None) -> bool:
+    """Join the other processes of a run; before anything else that uses JAX.
+
+    Parameters
+    ----------
+    coordinator : str, optional
+        Host and port at which process 0 can be reached. Left out with the two others, JAX asks the scheduler: SLURM,
+        Open MPI and those that `jax.distributed.initialize` names.
+    num_processes : int, optional
+        How many they are.
+    process_id : int, optional
+        Which one this is, from 0.
+
+    Returns
+    -------
+    bool
+        Whether this is process 0, which writes and reports.
+
+    Raises
+    ------
+    ValueError
+        If only some are given, or no scheduler is found.
+    """
+    given = {"--coordinator": coordinator, "--num-processes": num_processes, "--process-id": process_id}
+    missing = [name for name, value in given.items() if value is None]
+    if 0 < len(missing) < len(given):
+        raise ValueError(
+            f"train: --coordinator, --num-processes and --process-id go together; got no {', '.join(missing)}. "
+            "Give all three, or under a scheduler --distributed alone."
+        )
+    try:
+        jax.distributed.initialize(coordinator, num_processes, process_id)
+    except ValueError as error:
+        advice = (
+            "Give --coordinator HOST:PORT, --num-processes and --process-id." if missing else "Give the ones that fit."
+        )
+        raise ValueError(
+            f"train: a process knows the others from a scheduler or from its options; got: {error} {advice}"
+        ) from error
+    if jax.default_backend() == "cpu":
+        # jax 0.10.2: a program of several processes that comes from the cache on disk waits forever in its first sum.
+        jax.config.update("jax_enable_compilation_cache", False)  # type: ignore[no-untyped-call]
+    return jax.process_index() == 0
+
+
+def check_alike(config: TrainConfig, state: Any) -> None:
+    """Check that every process is about to run the same configuration from the same state.
+
+    Raises
+    ------
+    ValueError
+        If not: they would wait for each other forever, or learn something that is nobody's.
+    """
+    if jax.process_count() == 1:
+        return
+    text = json.dumps(config.to_dict(), sort_keys=True, default=lambda value: type(value).__name__)
+    digest = hashlib.sha256(text.encode())
+    for leaf in jax.tree.leaves(state):
+        digest.update(np.asarray(_without_key(leaf)).tobytes())
+    found = np.asarray(multihost_utils.process_allgather(np.frombuffer(digest.digest(), np.uint8)))
+    other = [number for number, bits in enumerate(found) if (bits != found[0]).any()]
+    if other:
+        raise ValueError(
+            "train: all processes start from one configuration and one state; got others than process 0's in "
+            f"process {', '.join(map(str, other))}. Give all the same options, on machines of one kind."
+        )
+
+
+def _without_key(leaf: Any) -> Any:
+    return jax.random.key_data(leaf) if jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key) else leaf
+
+
+def in_first(action: Callable[[], None]) -> None:
+    """Do something in process 0 while the others wait; all go on, or none.
+
+    Raises
+    ------
+    OSError
+        In the others, if it failed; in process 0 whatever it raised.
+    """
+    error = None
+    if jax.process_index() == 0:
+        try:
+            action()
+        except Exception as raised:
+            error = raised
+    failed = bool(np.any(_gathered(error is not None)))
+    if error is not None:
+        raise error
+    if failed:
+        raise OSError("train: process 0 prepares the run's folder; got an error there. See what it says.")
+
+
+def _gathered(*numbers: int) -> np.ndarray:
+    """Return whole numbers of every process, ``(processes, len(numbers))``."""
+    mine = np.asarray(numbers, np.int32)
+    if jax.process_count() == 1:
+        return mine[None]
+    return np.asarray(multihost_utils.process_allgather(mine))
+
+
+@dataclass
+class Signals:
+    """Signals that reached a process while it computes; none are noted in a run of one process."""
+
+    last: int = 0
+    """Number of the last signal that asks for an end, or 0."""
+
+    def agree(self, due: bool) -> tuple[bool, int]:
+        """Return whether a checkpoint is due by the clock of process 0, and the signal that any process has got.
+
+        All processes have to call it, and all go by its answer: a checkpoint is one of all of them.
+        """
+        answers = _gathered(due, self.last)
+        return bool(answers[0, 0]), int(answers[:, 1].max())
+
+
+@contextmanager
+def noting_signals() -> Iterator[Signals]:
+    """Note SIGTERM and Ctrl-C instead of leaving at once, if there are others to agree with; main thread only.
+
+    A second Ctrl-C is Python's own.
+    """
+    signals = Signals()
+    if jax.process_count() == 1 or threading.current_thread() is not threading.main_thread():
+        yield signals
+        return
+
+    def note(number: int, _: Any) -> None:
+        signals.last = number
+        if number == signal.SIGINT:
+            signal.signal(signal.SIGINT, signal.default_int_handler)
+
+    before = {number: signal.signal(number, note) for number in (signal.SIGTERM, signal.SIGINT)}
+    try:
+        yield signals
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+@contextmanager
+def leaving_on_sigterm() -> Iterator[None]:
+    """Turn SIGTERM, by which schedulers announce an end, into an exit that can be answered; main thread only."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def leave(*_: Any) -> None:
+        raise SystemExit(128 + signal.SIGTERM)
+
+    before = signal.signal(signal.SIGTERM, leave)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def leave(number: int) -> None:
+    """Raise what a signal means to a run.
+
+    Raises
+    ------
+    KeyboardInterrupt, SystemExit
+    """
+    if number == signal.SIGINT:
+        raise KeyboardInterrupt
+    raise SystemExit(128 + number)
+
+
+def lost(error: BaseException | None) -> bool:
+    """Return whether an error says that another process is gone."""
+    if not isinstance(error, Exception) or jax.process_count() == 1:
+        return False
+    text = str(error).lower()
+    return isinstance(error, ConnectionAbortedError) or any(sign in text for sign in _SIGNS)
+
+
+@contextmanager
+def explaining(run_dir: Path | None) -> Iterator[None]:
+    """Turn what JAX says when another process is gone into one line that says what to do.
+
+    Raises
+    ------
+    ConnectionAbortedError
+        In place of JAX's error.
+    """
+    try:
+        yield
+    except Exception as error:
+        if not lost(error):
+            raise
+        advice = "Start it again." if run_dir is None else f"Start all again with: jaxdem-ac train --resume {run_dir}"
+        reason = str(error).strip().splitlines()[0][:120]
+        raise ConnectionAbortedError(
+            f"train: all processes go on together; got no answer from another one, which has died or cannot be reached "
+            f"({reason}). {advice}"
+        ) from error
+
+
+def local(tree: Tree) -> Tree:
+    """Return arrays that all processes hold as arrays of this process alone."""
+    if jax.process_count() == 1:
+        return tree
+    here: Tree = jax.tree.map(lambda leaf: leaf if leaf.is_fully_addressable else leaf.addressable_data(0), tree)
+    return here

@@ -1,0 +1,253 @@
+"""An episode on the disk: every frame of it, and what was seen, done and gained."""
+
+import json
+from dataclasses import dataclass, fields, replace
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import Array
+
+from jaxdem_ac._checks import check_count, check_seed
+from jaxdem_ac._files import as_path, parse_json, written
+from jaxdem_ac.dem.particles import Particles
+from jaxdem_ac.dem.world import World
+from jaxdem_ac.environments import make_environment
+from jaxdem_ac.environments.base import Environment
+from jaxdem_ac.runs.checkpoint import build_environment, load_policy
+from jaxdem_ac.runs.digest import digest_of, digest_of_text
+from jaxdem_ac.runs.recording_checks import check_recording, read_world
+from jaxdem_ac.runs.run_dir import single
+from jaxdem_ac.trainers.rollout import play_episode
+from jaxdem_ac.untrusted import one_line
+
+FORMAT = 1
+EPISODE = "episode.npz"
+
+# Arrays of a recording that are its own, beside those of particles and world.
+_TEXTS = ("env", "env_kw", "seed", "decision_time")
+_ARRAYS = ("targets", "observation", "action", "reward", "value", "success")
+# Only where a task has one, and not in files that were written before there was one.
+_TARGET_RADIUS = "target_radius"
+
+
+@dataclass(frozen=True)
+class Recording:
+    """One episode, or its beginning: T decisions and T + 1 frames, with what it takes to play it again."""
+
+    env: str
+    """The environment's name."""
+    env_kw: dict[str, Any]
+    """Its keywords."""
+    seed: int
+    """Of the random key that it was played with."""
+    decision_time: float
+    """Between two frames, time."""
+    particles: Particles
+    """Leaves ``(T + 1, B, ...)``; the first N of them act."""
+    world: World | None
+    """Box, material and time step; None of an environment that shows none."""
+    targets: Array
+    """``(T + 1, M, dim)``, length."""
+    observation: Array
+    """Observation before each decision, ``(T, N, O)``."""
+    action: Array
+    """``(T, N, D)``."""
+    reward: Array
+    """``(T, N)``."""
+    value: Array
+    """The policy's value before each decision, ``(T, N)``."""
+    success: Array
+    """The task's figure after each decision, ``(T,)``; NaN of one that has none."""
+    target_radius: Array | None = None
+    """Distance within which a target is reached, ``(M,)``, length; None where that is a particle's own radius."""
+
+    def __post_init__(self) -> None:
+        """Raise TypeError or ValueError unless everything fits together."""
+        check_recording(self)
+
+    @property
+    def num_decisions(self) -> int:
+        """T."""
+        return self.action.shape[0]
+
+    def frame(self, number: int) -> Particles:
+        """Return the particles of one frame, 0 to T; leaves ``(B, ...)``.
+
+        Raises
+        ------
+        TypeError
+            If it is no whole number.
+        IndexError
+            If there is no such frame.
+        """
+        if isinstance(number, bool) or not isinstance(number, int | np.integer):
+            raise TypeError(f"Recording.frame: a frame is a whole number; got {number!r:.60}. Pass an int.")
+        if not 0 <= number <= self.num_decisions:
+            raise IndexError(
+                f"Recording.frame: frames are 0 to {self.num_decisions}; got {number}. Choose one of them."
+            )
+        return jax.tree.map(lambda leaf: leaf[number], self.particles)
+
+    def environment(self) -> Environment:
+        """Return the environment that was played, from the registry."""
+        made: Environment = make_environment(self.env, **self.env_kw)
+        return made
+
+    def save(self, path: str | Path) -> Path:
+        """Write it to one file, whole or not at all, over one that is there; return its path.
+
+        The file is NumPy's ``.npz``: arrays by name, and ``about``, a JSON text.
+        """
+        path = as_path("Recording.save", "path", path)
+        about: dict[str, Any] = {
+            "format": FORMAT,
+            **{name: getattr(self, name) for name in _TEXTS},
+        }
+        arrays: dict[str, Any] = {name: np.asarray(getattr(self, name)) for name in _ARRAYS}
+        arrays |= {
+            f"particles.{item.name}": np.asarray(getattr(self.particles, item.name)) for item in fields(Particles)
+        }
+        if self.target_radius is not None:
+            arrays[_TARGET_RADIUS] = np.asarray(self.target_radius)
+        if self.world is not None:
+            numbers, about["world"] = self.world.parts()
+            arrays |= {f"world.{name}": np.asarray(number) for name, number in numbers.items()}
+        about["digest"] = _digest(about, arrays)
+        with written(path) as draft, draft.open("wb") as file:
+            np.savez_compressed(file, about=np.array(json.dumps(about)), **arrays)
+        return path
+
+    @classmethod
+    def load(cls, path: str | Path) -> "Recording":
+        """Return the recording in a file.
+
+        Raises
+        ------
+        FileNotFoundError
+            If there is no such file.
+        ValueError
+            If it is not a recording, is damaged, or of another version.
+        """
+        path = as_path("Recording.load", "path", path)
+        if not path.is_file():
+            raise FileNotFoundError(f"load: a recording is a file; got {str(path)!r}. Make one: jaxdem-ac record RUN.")
+        try:
+            with path.open("rb") as file, np.load(file, allow_pickle=False) as stored:
+                arrays = {name: stored[name] for name in stored.files}
+            about = parse_json(str(arrays.pop("about")))
+            if not isinstance(about, dict) or about.get("format") != FORMAT:
+                got = about.get("format") if isinstance(about, dict) else type(about).__name__
+                raise ValueError(f"this version reads format {FORMAT}, got {got}")
+            # Files of before have none.
+            if about.pop("digest", None) not in (None, _digest(about, arrays)):
+                raise ValueError("damaged: other numbers than were written")
+            return _recording_of(about, arrays)
+        except KeyError as error:
+            got = f"nothing under the name {error.args[0]!r}" if error.args else "no such name"
+        except Exception as error:
+            got = one_line(error).removeprefix("ValueError: ")
+        raise ValueError(
+            f"load: {str(path)!r} is not a recording of this version; got {got}. Make it again: jaxdem-ac record."
+        )
+
+
+def _recording_of(about: dict[str, Any], arrays: dict[str, Any]) -> Recording:
+    """Return the recording that a file's text and arrays make, or raise whatever is wrong with them."""
+    found: dict[str, Any] = {name: about[name] for name in _TEXTS}
+    particles = Particles(**{item.name: arrays[f"particles.{item.name}"] for item in fields(Particles)})
+    kept = {name: arrays[name] for name in _ARRAYS}
+    kept |= {name: arrays[name] for name in (_TARGET_RADIUS,) if name in arrays}
+    world = read_world(about["world"], arrays) if "world" in about else None
+    # Checked as they stand in the file, before JAX makes its own types of them.
+    made = Recording(**found, particles=particles, world=world, **kept)
+    # NaN stands there for what a task or a policy has not.
+    with jax.debug_nans(False):
+        ours: dict[str, Any] = {name: jnp.asarray(array) for name, array in kept.items()}
+    return replace(made, particles=jax.tree.map(jnp.asarray, particles), **ours)
+
+
+def _digest(about: dict[str, Any], arrays: dict[str, Any]) -> str:
+    """Return the digest of all that a recording says."""
+    return digest_of_text([about, {name: digest_of(array) for name, array in sorted(arrays.items())}])
+
+
+def record_episode(
+    env: str,
+    env_kw: dict[str, Any],
+    policy: Any,
+    *,
+    seed: int = 1_000,
+    decisions: int | None = None,
+    sample: bool = False,
+) -> Recording:
+    """Play an episode and return its recording.
+
+    Parameters
+    ----------
+    env : str
+        Of a registered environment, so that a file can name it.
+    env_kw : dict
+        Its keywords.
+    policy : callable
+        As in :func:`~jaxdem_ac.trainers.rollout.play_episode`.
+    seed : int
+        Of the random key.
+    decisions : int, optional
+        How many at most; an episode's length if left out. It ends where the episode does.
+    sample : bool
+        Whether actions are sampled.
+
+    Raises
+    ------
+    ValueError
+        If `decisions` is below 1.
+    TypeError
+        If states of the environment have no particles.
+    """
+    if not isinstance(env_kw, dict):
+        raise TypeError(f"record: env_kw is a dict of keywords; got {type(env_kw).__name__}. Pass one.")
+    seed = check_seed("record", seed)
+    environment = make_environment(env, **env_kw)
+    length = environment.episode_length if decisions is None else check_count("record", "decisions", decisions)
+    played = play_episode(environment, policy, jax.random.key(seed), length, sample)
+    states, timestep = played.states, played.timestep
+    if not hasattr(states, "particles"):
+        raise TypeError(f"record: a frame shows particles; got {type(states).__name__} without any. Record another.")
+    ends = np.asarray(timestep.terminated | timestep.truncated)
+    length = int(np.argmax(ends)) + 1 if ends.any() else length
+    first = jax.tree.map(lambda leaf: leaf[0], states)
+    nowhere = jnp.zeros((*states.particles.position.shape[:1], 0, states.particles.position.shape[-1]))
+    frames = {"particles": states.particles, "targets": getattr(states, "targets", nowhere)}
+    decided = {
+        "observation": states.observation[:-1],
+        "action": played.action,
+        "reward": timestep.reward,
+        "value": played.value,
+        "success": timestep.info.get("success", np.full(len(ends), np.nan, np.float32)),
+    }
+    return Recording(
+        env,
+        env_kw,
+        seed,
+        environment.decision_time,
+        world=environment.world(first) if hasattr(environment, "world") else None,
+        **jax.tree.map(lambda leaf: leaf[: length + 1], frames),
+        **jax.tree.map(lambda leaf: leaf[:length], decided),
+        target_radius=getattr(first, "target_radius", None),
+    )
+
+
+def record_run(run_dir: str | Path, **options: Any) -> Recording:
+    """Return an episode of a run's policy in its environment; options as in :func:`record_episode`.
+
+    Raises
+    ------
+    FileNotFoundError, ValueError
+        As :func:`~jaxdem_ac.runs.checkpoint.load_policy`.
+    """
+    config = single(run_dir)
+    build_environment(config)
+    return record_episode(config.env, dict(config.env_kw), load_policy(run_dir), **options)

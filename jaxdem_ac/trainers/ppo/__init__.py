@@ -1,0 +1,1 @@
+"""Proximal policy optimisation: configuration, state, rollouts, loss and update."""

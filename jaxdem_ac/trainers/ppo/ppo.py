@@ -1,0 +1,178 @@
+"""Proximal policy optimisation in pure functions: collect, estimate, update.
+
+Schulman et al., "Proximal Policy Optimization Algorithms", 2017. Parameters are shared by all particles; the particle
+axis is kept throughout. Actions are stored before the bijector: the ratio of policies is exact however saturated an
+action is, since the Jacobian cancels in it.
+"""
+
+from dataclasses import replace
+from functools import partial
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import optax
+from flax import nnx
+from jax import Array
+
+from jaxdem_ac.environments.base import reset_batch
+from jaxdem_ac.models import recurrent
+from jaxdem_ac.models.policy import entropy_to_report
+from jaxdem_ac.trainers.permutation import shuffled
+from jaxdem_ac.trainers.ppo.collect import collect, see
+from jaxdem_ac.trainers.ppo.config import PPOConfig
+from jaxdem_ac.trainers.ppo.loss import Batch, differentiate, rows_of
+from jaxdem_ac.trainers.ppo.state import TERMS as TERMS
+from jaxdem_ac.trainers.ppo.state import Learner as Learner
+from jaxdem_ac.trainers.ppo.state import LearnerState as LearnerState
+from jaxdem_ac.trainers.ppo.state import Varied, apply_model, first_bad
+from jaxdem_ac.trainers.running_statistics import Normalizer
+
+
+def make_optimizer(learner: Learner) -> optax.GradientTransformation:
+    """Return the optimizer, its schedule counted in optimizer updates."""
+    config = learner.config
+    total = learner.num_updates * config.num_epochs * config.num_minibatches
+    rate: Any = {
+        "constant": optax.constant_schedule(config.learning_rate),
+        "linear": optax.linear_schedule(config.learning_rate, 0.0, total),
+        "cosine": optax.cosine_decay_schedule(config.learning_rate, total),
+    }[config.schedule]
+    method = {"adam": partial(optax.adam, eps=1e-5), "muon": optax.contrib.muon}[config.optimizer]
+    return optax.chain(optax.clip_by_global_norm(config.max_grad_norm), method(rate))
+
+
+def init(learner: Learner, model_state: Any, key: Array) -> LearnerState:
+    """Return the state at the beginning of a run.
+
+    Parameters
+    ----------
+    learner : Learner
+    model_state : nnx.State
+        The model's, from `nnx.split`.
+    key : Array
+        Random key.
+
+    Raises
+    ------
+    ValueError
+        If the model is recurrent, and its minibatches would not be of whole environments.
+    """
+    key_envs, key_run = jax.random.split(key)
+    config, environment = learner.config, learner.environment
+    shape = config.num_envs, environment.num_particles, environment.observation_size
+    rest, carry = recurrent.split_carry(learner.graphdef, model_state, *shape[1:])
+    if jax.tree.leaves(carry) and config.num_envs % config.num_minibatches:
+        raise ValueError(
+            "train: minibatches of a recurrent model are whole environments: ppo.num_minibatches divides ppo.num_envs; "
+            f"got num_minibatches={config.num_minibatches} for num_envs={config.num_envs}. Set either of them so."
+        )
+    params, constants = nnx.split_state(rest, nnx.Param, ...)
+    return LearnerState(
+        params=params,
+        constants=constants,
+        opt_state=make_optimizer(learner).init(params),
+        normalizer=Normalizer.create(environment.observation_size),
+        return_normalizer=Normalizer.create(1),
+        env_state=reset_batch(environment, jax.random.split(key_envs, config.num_envs)),
+        carry=recurrent.initial_carry(learner.graphdef, (params, constants), carry, shape),
+        key=key_run,
+        num_updates=jnp.zeros((), jnp.int32),
+        bad_term=jnp.zeros((), jnp.int32),
+    )
+
+
+def learn(learner: Learner, state: LearnerState, batch: Batch) -> tuple[LearnerState, dict[str, Array]]:
+    """Pass over a batch `num_epochs` times, in minibatches of its rows.
+
+    With `target_kl` the passes end at the first minibatch whose policy has gone farther than that from the one that
+    played; the metric `share_learnt` says how much of them came before.
+    """
+    config = learner.config
+    optimizer = make_optimizer(learner)
+    rows = rows_of(batch)
+    num_rows = rows.advantage.shape[0]
+
+    def minibatch_step(carry: tuple[LearnerState, Array], index: Array) -> tuple[Any, dict[str, Array]]:
+        state, going = carry
+        minibatch = jax.tree.map(lambda leaf: leaf[index], rows)
+        gradient, terms = differentiate(learner, state.params, state.constants, minibatch)
+        terms["grad_norm"] = optax.tree.norm(gradient)
+        with jax.named_scope("optimizer"):
+            updates, opt_state = optimizer.update(gradient, state.opt_state, state.params)
+            params = optax.apply_updates(state.params, updates)
+        watched = {name: terms[name] for name in TERMS if name in terms}
+        bad_term = first_bad(state.bad_term, **watched)
+        if config.target_kl is not None:
+            going &= terms["kl"] <= config.target_kl
+            terms["share_learnt"] = going.astype(float)
+        # From the first bad number on nothing is learnt, so that the last good parameters are what is kept.
+        learnt = (bad_term == 0) & going
+        keep = partial(jax.tree.map, lambda new, old: jnp.where(learnt, new, old))
+        kept = replace(
+            state,
+            params=keep(params, state.params),
+            opt_state=keep(opt_state, state.opt_state),
+            bad_term=bad_term,
+        )
+        return (kept, going), terms
+
+    def epoch(carry: tuple[LearnerState, Array], key_epoch: Array) -> tuple[Any, dict[str, Array]]:
+        order = shuffled(key_epoch, num_rows).reshape(config.num_minibatches, -1)
+        return jax.lax.scan(minibatch_step, carry, order)
+
+    key, key_epochs = jax.random.split(state.key)
+    before = state
+    with jax.named_scope("update"):
+        start = replace(state, key=key), jnp.ones((), bool)
+        (state, _), terms = jax.lax.scan(epoch, start, jax.random.split(key_epochs, config.num_epochs))
+        # Finite steps can add up to what is not: looked at once, for in every minibatch it took a tenth of the time.
+        size = optax.tree.norm(state.params)
+        sound = partial(jax.tree.map, lambda new, old: jnp.where(jnp.isfinite(size), new, old))
+        state = replace(
+            state,
+            params=sound(state.params, before.params),
+            opt_state=sound(state.opt_state, before.opt_state),
+            bad_term=first_bad(state.bad_term, parameters=size),
+        )
+    if config.target_kl is None:
+        return state, jax.tree.map(jnp.mean, terms)
+    # Of the minibatches that were learnt and the one that ended it; what would have come later is nobody's figure.
+    learnt = terms["share_learnt"].ravel()
+    looked_at = jnp.concatenate([jnp.ones(1), learnt[:-1]])
+    metrics = {name: jnp.sum(term.ravel() * looked_at) / jnp.sum(looked_at) for name, term in terms.items()}
+    return state, {**metrics, "share_learnt": jnp.mean(learnt)}
+
+
+def update(learner: Learner, state: LearnerState) -> tuple[LearnerState, dict[str, Array]]:
+    """Collect one rollout and learn from it.
+
+    Returns
+    -------
+    state : LearnerState
+    metrics : dict of Array, () each
+        Means over the rollout and over the minibatches.
+    """
+    if state.varied:
+        assert isinstance(learner.config, PPOConfig)
+        learner = replace(learner, config=Varied(learner.config, state.varied))
+    state, batch, figures = collect(learner, state)
+    spread = jnp.var(batch.target)
+    figures["explained_variance"] = 1 - jnp.var(batch.target - batch.value) / jnp.maximum(spread, 1e-12)
+    if not learner.config.has_entropy_bonus:
+        # Only to report: of the last decisions, or of the next ones with the memory for them. In every minibatch it
+        # would cost a third of the whole update.
+        last = batch.observation[-1] if batch.carry is None else see(learner, state, state.env_state.observation)
+        distribution, _ = apply_model(learner, state.params, state.constants, last, state.carry)
+        figures["entropy"] = jnp.mean(entropy_to_report(distribution))
+    state, terms = learn(learner, state, batch)
+    return replace(state, num_updates=state.num_updates + 1), {**figures, **terms}
+
+
+@partial(jax.jit, static_argnames=("learner", "num_updates"))
+def update_many(learner: Learner, state: LearnerState, num_updates: int) -> tuple[LearnerState, dict[str, Array]]:
+    """Make `num_updates` updates in one compiled call; metrics are ``(num_updates,)`` each.
+
+    The old state stays: if lists of neighbours turn out too short, a run goes back to it.
+    """
+    return jax.lax.scan(lambda carry, _: update(learner, carry), state, length=num_updates)

@@ -1,0 +1,1 @@
+"""Pictures of a swarm: still, animated, with the rays of its sensors."""

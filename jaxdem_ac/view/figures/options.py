@@ -1,0 +1,70 @@
+"""Options of a picture: its contents and its style."""
+
+import math
+from dataclasses import dataclass
+from typing import Any, Literal, Self
+
+from jaxdem_ac._checks import check_flag
+from jaxdem_ac.registry import check_keywords
+from jaxdem_ac.view.figures.camera import ABOVE, Camera
+
+LONGEST_FILM = 150
+"""Frames, where nobody asks for more: a film of seven seconds."""
+
+
+@dataclass(frozen=True)
+class Look:
+    """The options of a picture."""
+
+    heading: bool = True
+    """Whether a line from the centre to the rim shows where a particle goes, unless it rests."""
+    forces: bool = False
+    """Whether contact forces are shown, as wide as they are large."""
+    rays: int | Literal["all"] | None = None
+    """Particles whose lidar is shown: one by its number, or all."""
+    every: int | None = None
+    """Every how many decisions a frame is drawn; if left out a long film is thinned out to 150 frames."""
+    fps: float = 20.0
+    """Frames of a film in a second."""
+    size: int = 600
+    """Width of a film, pixels."""
+    frames: int = 3
+    """Moments in a strip, from the first to the last."""
+    elevation: float = 35.0
+    """Of the camera above the floor, degrees; 90 looks down. In the plane there is no choice."""
+    azimuth: float = -60.0
+    """Of the camera around the vertical, degrees."""
+
+    @classmethod
+    def of(cls, **options: Any) -> Self:
+        """Return checked options; raise TypeError for one that there is not."""
+        check_keywords("render", cls, options)
+        return cls(**options)
+
+    def __post_init__(self) -> None:
+        """Check every field, once."""
+        for name in ("heading", "forces"):
+            check_flag("render", name, getattr(self, name))
+        for name, least in (("every", 1), ("size", 64), ("frames", 1)):
+            value = getattr(self, name)
+            if name == "every" and value is None:
+                continue
+            if isinstance(value, bool) or not isinstance(value, int) or value < least:
+                raise ValueError(f"render: {name} is a whole number from {least}; got {name}={value!r}. Raise it.")
+        if not _is_number(self.fps) or not 0 < self.fps <= 100:
+            raise ValueError(f"render: fps is above 0 and at most 100; got fps={self.fps!r}. Set it inside.")
+        if not _is_number(self.elevation) or not -90 <= self.elevation <= 90:
+            raise ValueError(f"render: elevation is in [-90, 90]; got elevation={self.elevation!r}. Set it inside.")
+        if not _is_number(self.azimuth):
+            raise ValueError(f"render: azimuth is a number of degrees; got azimuth={self.azimuth!r}. Set one.")
+        whole = isinstance(self.rays, int) and not isinstance(self.rays, bool)
+        if self.rays is not None and self.rays != "all" and not whole:
+            raise ValueError(f"render: rays are of a particle's number, or 'all'; got rays={self.rays!r}. Give one.")
+
+    def camera(self, in_space: bool) -> Camera:
+        """Return where a picture is taken from."""
+        return Camera(self.elevation, self.azimuth) if in_space else ABOVE
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)

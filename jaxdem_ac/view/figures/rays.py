@@ -1,0 +1,109 @@
+"""Lidars: what a particle senses in each of its sectors."""
+
+from typing import Any, Literal
+
+import numpy as np
+
+from jaxdem_ac.environments.sensing.lidar import Channel
+from jaxdem_ac.view.episode import Episode
+from jaxdem_ac.view.figures.camera import Camera, in_space
+from jaxdem_ac.view.figures.style import ORANGE, PURPLE, SKY
+
+_COLORS = (ORANGE, PURPLE, SKY)
+_ARC = 9
+
+
+class Rays:
+    """In each sector in which a lidar senses something, a ray that ends in an arc at the distance it senses.
+
+    Where in the sector the thing is the lidar does not know, and the arc spans it all.
+    """
+
+    def __init__(self, axis: Any, episode: Episode, camera: Camera, which: int | Literal["all"]) -> None:
+        from matplotlib.collections import LineCollection
+        from matplotlib.lines import Line2D
+
+        self.episode, self.camera = episode, camera
+        self.sensors = sensors_of(episode, which)
+        alpha = 1.0 if len(self.sensors) == 1 else 0.5
+        self.artists, self.legend = [], []
+        for number, channel in enumerate(episode.lidars):
+            color = _COLORS[number % len(_COLORS)]
+            lines = LineCollection([], colors=color, alpha=alpha, zorder=7, capstyle="round")
+            axis.add_collection(lines, autolim=False)
+            self.artists.append(lines)
+            self.legend.append(Line2D([], [], color=color, linewidth=2.0, label=f"lidar of {channel.senses}"))
+
+    def draw(self, index: int) -> None:
+        """Draw what is sensed in one frame; a recording does not hold what its last frame sees."""
+        assert self.episode.observation is not None
+        if index >= len(self.episode.observation):
+            for lines in self.artists:
+                lines.set_segments([])
+            return
+        observation = self.episode.observation[index]
+        frame = self.episode.frame(index)
+        for number, (channel, lines) in enumerate(zip(self.episode.lidars, self.artists, strict=True)):
+            shares = (number + 1) / (len(self.artists) + 1)
+            rays, arcs = [], []
+            for sensor in self.sensors:
+                centre = in_space(frame.position[sensor])
+                found = sensed(channel, observation[sensor], float(frame.radius[sensor]), shares)
+                rays += [self._seen(centre, line) for line in found[0]]
+                arcs += [self._seen(centre, line) for line in found[1]]
+            lines.set_segments(rays + arcs)
+            lines.set_linewidth([0.7] * len(rays) + [2.2] * len(arcs))
+
+    def _seen(self, centre: np.ndarray, line: np.ndarray) -> np.ndarray:
+        return self.camera.project(centre + in_space(line))[:, :2]
+
+
+def sensors_of(episode: Episode, which: int | Literal["all"]) -> list[int]:
+    """Return the numbers of the particles whose lidar is drawn.
+
+    Raises
+    ------
+    ValueError
+        If the task lists no lidar, or there is no such particle.
+    """
+    if not episode.lidars or episode.observation is None:
+        raise ValueError(
+            "render: rays are those of a task that says where in an observation its lidars stand; got one that does "
+            "not. Leave out rays, or give the environment a property `lidars`."
+        )
+    num = episode.observation.shape[1]
+    if which == "all":
+        return list(range(num))
+    if not 0 <= which < num:
+        raise ValueError(f"render: rays are of a particle from 0 to {num - 1}; got rays={which}. Choose one of them.")
+    return [which]
+
+
+def sensed(
+    channel: Channel, observation: np.ndarray, radius: float, share: float = 0.5
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return the rays and the arcs of one lidar, about its particle: ``(K, 2, 2)`` and ``(K, 9, 2)``, length.
+
+    Parameters
+    ----------
+    channel : Channel
+    observation : array, (O,)
+        Of one particle.
+    radius : float, length
+        From where rays begin.
+    share : float
+        Where in its sector a ray is, from 0 to 1: those of two lidars should not hide each other.
+    """
+    reading = observation[channel.start : channel.start + channel.num_bins]
+    sectors = np.flatnonzero(reading > 0)
+    distance = channel.lidar_range * (1 - reading[sectors])
+    step = 2 * np.pi / channel.num_bins
+    middle = -np.pi + step * (sectors + share)
+    ends = np.stack([np.minimum(radius, distance), distance], axis=1)
+    along = -np.pi + step * (sectors[:, None] + np.linspace(0.06, 0.94, _ARC))
+    return _polar(ends, middle[:, None]), _polar(distance[:, None], along)
+
+
+def _polar(distance: np.ndarray, angle: np.ndarray) -> np.ndarray:
+    distance, angle = np.broadcast_arrays(distance, angle)
+    return np.stack([distance * np.cos(angle), distance * np.sin(angle)], axis=-1)

@@ -1,0 +1,134 @@
+"""Lists of neighbours that start too short: what is trained, evaluated and played equals what long ones give."""
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import jaxdem_ac as ac
+from jaxdem_ac.environments.base import worst_overflow
+from jaxdem_ac.environments.swarm import SwarmTask
+from jaxdem_ac.trainers.evaluate import evaluate
+
+# Short episodes that begin in different places: resets fall into the last decision of a report too.
+TASKS: dict[str, dict[str, Any]] = {
+    "swarm_navigator": {"min_box_size": 14.0, "max_box_size": 24.0, "lidar_range": 5.0},
+    "multi_navigator": {"min_box_size": 14.0, "max_box_size": 24.0, "lidar_range": 5.0},
+    "collective_transport": {"arena_size": (8.0, 14.0), "box_padding": 16.0, "lidar_range": 4.0},
+    "evacuation": {"room_size": 12.0, "forecourt": 8.0, "lidar_range": 3.0},
+    "swarm_roller": {"min_box_size": 16.0, "max_box_size": 24.0, "box_padding": 16.0, "lidar_range": 5.0},
+}
+# Its programs compile quickly; the slow tests have all.
+QUICK = "multi_navigator"
+MODEL = {"architecture": (8,)}
+
+
+def task(name: str, room: float, **keywords: Any) -> Any:
+    small = {"num_particles": 50, "physics_steps": 2, "max_steps": 8, "n_lidar_rays": 4, "neighbor_room": room}
+    return ac.make_environment(name, **{**small, **TASKS[name], **keywords})
+
+
+def config(name: str, room: float, seed: int, **keywords: Any) -> ac.TrainConfig:
+    environment = task(name, room)
+    fields = ("num_particles", "physics_steps", "max_steps", "n_lidar_rays", "neighbor_room")
+    return ac.TrainConfig(
+        env=name,
+        env_kw={**{field: getattr(environment, field) for field in fields}, **TASKS[name]},
+        model_kw=MODEL,
+        seed=seed,
+        steps=50 * 2 * 4 * 3,
+        report_every=1,
+        ppo=ac.PPOConfig(num_envs=2, num_steps=4, num_minibatches=2, num_epochs=1),
+        **keywords,
+    )
+
+
+def assert_same(ours: Any, expected: Any) -> None:
+    jax.tree.map(np.testing.assert_array_equal, ours, expected)
+
+
+def figures(result: ac.TrainResult) -> list[dict[str, Any]]:
+    timed = ("seconds", "agent_steps_per_second")
+    return [{name: value for name, value in line.items() if name not in timed} for line in result.metrics]
+
+
+def check_training(name: str, room: float, seed: int, **keywords: Any) -> None:
+    short = ac.train(config(name, room, seed, **keywords))
+    long = ac.train(config(name, 10.0, seed, **keywords))
+    assert short.environment.neighbor_room > room
+    assert figures(short) == figures(long)
+    assert_same(short.policy.model_state, long.policy.model_state)
+
+
+def check_rollout(name: str, room: float, seed: int) -> None:
+    short, long = (ac.rollout(task(name, each), "random", jax.random.key(seed), 9, 2) for each in (room, 10.0))
+    assert_same(short, long)
+    assert float(jnp.max(short.info["overflow"])) == 0
+
+
+def check_evaluation(name: str, room: float, seed: int) -> None:
+    def push(observation: jax.Array, key: Any = None) -> jax.Array:
+        return jnp.stack([jnp.cos(7 * observation[..., 0]), jnp.sin(9 * observation[..., -1])], axis=-1)
+
+    short, long = (evaluate(task(name, each), push, jax.random.key(seed), 3) for each in (room, 10.0))
+    assert short == long
+
+
+@pytest.mark.parametrize("name", [QUICK, pytest.param("evacuation", marks=pytest.mark.slow)])
+def test_a_state_says_that_its_lists_are_too_short(name: str) -> None:
+    """From the reset on, when there is no timestep yet that could."""
+    keys = jax.random.split(jax.random.key(0), 3)
+    short, long = task(name, 0.3), task(name, 10.0)
+    assert float(worst_overflow(short, jax.vmap(short.reset)(keys))) > 1
+    assert float(worst_overflow(long, jax.vmap(long.reset)(keys))) == 0
+
+
+@pytest.mark.parametrize("name", [QUICK, pytest.param("evacuation", marks=pytest.mark.slow)])
+def test_a_rollout(name: str) -> None:
+    check_rollout(name, 0.3, 3)
+
+
+@pytest.mark.slow
+def test_a_training() -> None:
+    check_training("swarm_navigator", 0.3, 1)
+
+
+@pytest.mark.slow
+def test_trainings_side_by_side() -> None:
+    check_training("multi_navigator", 0.3, 1, num_seeds=2)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", TASKS)
+@given(room=st.floats(0.05, 0.5), seed=st.integers(0, 1_000))
+@settings(max_examples=5)
+def test_all_of_it(name: str, room: float, seed: int) -> None:
+    check_rollout(name, room, seed)
+    check_evaluation(name, room, seed)
+    check_training(name, room, seed)
+
+
+@pytest.mark.slow
+def test_a_training_that_is_stopped_while_its_lists_grow(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It goes on from the state before, and ends as one that was never stopped."""
+    whole = ac.train(config("multi_navigator", 0.3, 1))
+
+    def stopped(self: Any, overflow: float) -> Any:
+        if (tmp_path / "run" / "config.json").exists():
+            raise KeyboardInterrupt
+        # No more than the episodes to begin with need: later ones need more.
+        return replace(self, neighbor_room=1.0001 * overflow * self.neighbor_room)
+
+    monkeypatch.setattr(SwarmTask, "grown", stopped)
+    with pytest.raises(KeyboardInterrupt):
+        ac.train(config("multi_navigator", 0.3, 1, out=str(tmp_path / "run")))
+    monkeypatch.undo()
+    resumed = ac.resume(tmp_path / "run")
+    assert figures(resumed) == figures(whole)
+    assert_same(resumed.policy.model_state, whole.policy.model_state)
