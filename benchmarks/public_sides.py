@@ -36,7 +36,7 @@ class Snapshot:
     learnt: Any
 
 
-def our_learner(task: Any, config: PPOConfig, networks: dict[str, Any]) -> tuple[ppo.Learner, Callable[[int], Any]]:
+def our_learner(task: Any, config: PPOConfig, networks: dict[str, Any]) -> tuple[ppo.Problem, Callable[[int], Any]]:
     """Return our learner, and a function from a seed to its first state."""
 
     def model(seed: int) -> tuple[Any, Any]:
@@ -51,18 +51,18 @@ def our_learner(task: Any, config: PPOConfig, networks: dict[str, Any]) -> tuple
         )
         return nnx.split(made)
 
-    learner = ppo.Learner(task, model(0)[0], config, num_updates=1_000_000)
+    learner = ppo.Problem(task, model(0)[0], config, num_updates=1_000_000)
     return learner, lambda seed: ppo.init(learner, model(seed)[1], jax.random.key(seed))
 
 
-def our_act(learner: ppo.Learner, learnt: ppo.LearnerState, observation: Array, key: Array) -> Array:
+def our_act(learner: ppo.Problem, learnt: ppo.PPOState, observation: Array, key: Array) -> Array:
     """Return actions of our policy."""
     seen = learnt.normalizer(observation) if learner.config.normalize_observation else observation
     distribution, _ = ppo.apply_model(learner, learnt.params, learnt.constants, seen)
     return distribution.sample(seed=key)
 
 
-def our_run(learner: ppo.Learner, start: Any, updates: int, every: int, seed: int) -> Iterator[Snapshot]:
+def our_run(learner: ppo.Problem, start: Any, updates: int, every: int, seed: int) -> Iterator[Snapshot]:
     """Train, and yield what has been learnt every few updates."""
     state, config = start(seed), learner.config
     yield Snapshot(0, state)

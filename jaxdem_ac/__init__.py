@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from jaxdem_ac.models import make_model as make_model
     from jaxdem_ac.plugin.registration import register as register
     from jaxdem_ac.registry import list_action_spaces as list_action_spaces
+    from jaxdem_ac.registry import list_algorithms as list_algorithms
     from jaxdem_ac.registry import list_environments as list_environments
     from jaxdem_ac.registry import list_models as list_models
     from jaxdem_ac.runs.checkpoint import load_policy as load_policy
@@ -44,6 +45,7 @@ _HOMES = {
     "Trajectory": "jaxdem_ac.trainers.rollout",
     "evaluate": "jaxdem_ac.trainers.evaluate",
     "list_action_spaces": "jaxdem_ac.registry",
+    "list_algorithms": "jaxdem_ac.registry",
     "list_environments": "jaxdem_ac.registry",
     "list_models": "jaxdem_ac.registry",
     "load_policy": "jaxdem_ac.runs.checkpoint",

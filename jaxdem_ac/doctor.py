@@ -16,7 +16,8 @@ from urllib.parse import unquote, urlparse
 from jaxdem_ac import registry
 from jaxdem_ac.plugin import autoload
 from jaxdem_ac.plugin.discovery import unreadable_lists
-from jaxdem_ac.plugin.registration import HOW_TO_GET, standing
+from jaxdem_ac.plugin.jaxdem import HOW_TO_GET
+from jaxdem_ac.plugin.registration import standing
 from jaxdem_ac.untrusted import attempt, one_line, printable
 
 _PACKAGES = (
@@ -151,7 +152,7 @@ def _registered_in_jaxdem(faults: dict[str, str]) -> dict[str, str]:
     """Return our names in JaxDEM's registries; they are put there as at any import of it."""
     if importlib.util.find_spec("jaxdem") is None:
         return {}
-    from jaxdem_ac.plugin.names import import_host
+    from jaxdem_ac.plugin.jaxdem import import_host
 
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")

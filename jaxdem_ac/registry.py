@@ -1,11 +1,12 @@
-"""Names to classes: one registry each for models, action spaces and environments.
+"""Names to classes: one registry each for models, action spaces, environments, engines and algorithms.
 
 Nothing heavy is imported here: a built-in entry is a reference, ``"module:attribute"``, that is loaded when
 somebody asks for it.
 """
 
 import importlib
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -126,6 +127,19 @@ class Registry:
             return cls
 
         return decorate
+
+    @contextmanager
+    def temporarily(self, name: str, cls: type[Any]) -> Iterator[type[Any]]:
+        """Have `cls` stand under `name` inside a ``with`` block, in place of a class of that name; for tests."""
+        key = self._key(name)
+        before = self._entries.pop(key, None)
+        try:
+            self.add(name, cls, origin=cls.__module__.partition(".")[0])
+            yield cls
+        finally:
+            self._entries.pop(key, None)
+            if before is not None:
+                self._entries[key] = before
 
     def add_source(self, prefix: str, find: Source) -> None:
         """Have names ``<prefix>:<name>`` be found by `find`, which raises KeyError where it has no such name."""
@@ -286,7 +300,18 @@ engines = Registry("engine", "jaxdem.engines")
 engines.add("embedded", "jaxdem_ac.dem.step:step")
 engines.add("jaxdem", "jaxdem_ac.plugin.state:step", origin="JaxDEM")
 
-REGISTRIES = (models, action_spaces, environments)
+algorithms = Registry("algorithm", "jaxdem_ac.algorithms")
+algorithms.add("ppo", "jaxdem_ac.trainers.ppo.ppo:PPO")
+
+HOSTED = (models, action_spaces, environments)
+"""Registries whose kinds JaxDEM has too."""
+REGISTRIES = (*HOSTED, algorithms)
+"""Registries that plugins add to."""
+
+
+def list_algorithms() -> list[str]:
+    """Return the sorted names of all learning algorithms, those of plugins included."""
+    return algorithms.names()
 
 
 def list_models() -> list[str]:

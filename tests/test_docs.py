@@ -20,8 +20,8 @@ from test_examples import run
 
 import jaxdem_ac as ac
 from jaxdem_ac.cli import main
+from jaxdem_ac.runs.build import with_training_defaults
 from jaxdem_ac.runs.config import TrainConfig, parse_assignments
-from jaxdem_ac.runs.train import resolve
 
 ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"
@@ -263,13 +263,13 @@ def collect() -> ModuleType:
     ],
 )
 def test_the_command_of_a_reference_run_makes_it(config: TrainConfig, collect: ModuleType) -> None:
-    words = shlex.split(collect.command_of(resolve(config)))
+    words = shlex.split(collect.command_of(with_training_defaults(config)))
     assert words[:2] == ["jaxdem-ac", "train"]
     params = main.commands["train"].make_context("train", words[2:]).params
     chosen = {item.name: params[item.name] for item in fields(TrainConfig) if params.get(item.name) not in (None, ())}
     base = TrainConfig.from_file(params["file"]) if params["file"] else TrainConfig()
     again = replace(base, **chosen).with_values(parse_assignments(params["assignments"]))
-    assert replace(resolve(again), out=None) == resolve(config)
+    assert replace(with_training_defaults(again), out=None) == with_training_defaults(config)
 
 
 def test_reference_curves_are_means_over_seeds(collect: ModuleType, generated: ModuleType, tmp_path: Path) -> None:

@@ -94,7 +94,7 @@ def acting(result: Callable[[Any], Any]) -> Callable[..., Any]:
     return lambda observation, key: result(observation)
 
 
-def door(make: Callable[..., Any]) -> Callable[..., Any]:
+def wrapper(make: Callable[..., Any]) -> Callable[..., Any]:
     return lambda **keywords: make(keywords.pop("environment", ENVIRONMENT), **keywords)
 
 
@@ -116,7 +116,7 @@ ACTS += [acting(result) for result in RETURNS.values()]
 # Of one swarm alone, which a picture shows, that is right.
 ALONE = [acts for acts in ACTS if acts is not ACTS[-len(RETURNS) + list(RETURNS).index("one swarm")]]
 
-DOOR: dict[str, list[Any]] = {
+WRAPPER: dict[str, list[Any]] = {
     "environment": [object(), None, 3, b"x", {}, []],
     "action_space": [object(), None, 3, 1j, b"x", {}, []],
     "action_space_kw": [object(), 3, "x", b"x", [1]],
@@ -165,10 +165,10 @@ CALLS: dict[str, tuple[Callable[..., Any], dict[str, list[Any]]]] = {
     "render_recording": (lambda recording: render_recording(recording, "nowhere/e.gif"), {"recording": NAME}),
     "render_recorded": (lambda recording: render_recorded(recording, "nowhere"), {"recording": NAME}),
     "render_particles": (particles, {"world": NAME, "particles": NAME, "time_step": [*NOTHING, True, -1.0, []]}),
-    "make_parallel_env": (door(ac.make_parallel_env), {**DOOR, "draw": [3, "x", lambda: 0]}),
-    "make_gym_env": (door(ac.make_gym_env), {**DOOR, "draw": [3, "x", lambda: 0]}),
+    "make_parallel_env": (wrapper(ac.make_parallel_env), {**WRAPPER, "draw": [3, "x", lambda: 0]}),
+    "make_gym_env": (wrapper(ac.make_gym_env), {**WRAPPER, "draw": [3, "x", lambda: 0]}),
     "make_vector_env": (
-        door(ac.make_vector_env), {**DOOR, "num_envs": WHOLE, "view": NAME, "autoreset_mode": NAME}
+        wrapper(ac.make_vector_env), {**WRAPPER, "num_envs": WHOLE, "view": NAME, "autoreset_mode": NAME}
     ),
     "register": (ac.register, {"replace": FLAG}),
 }  # fmt: skip

@@ -20,11 +20,10 @@ import numpy as np
 import jaxdem_ac as ac
 from jaxdem_ac._files import write_text
 from jaxdem_ac.bench.machine import machine
-from jaxdem_ac.runs.checkpoint import build_environment
+from jaxdem_ac.runs.build import build_environment, with_training_defaults
 from jaxdem_ac.runs.config import TrainConfig
 from jaxdem_ac.runs.config_file import reference_names
 from jaxdem_ac.runs.run_dir import read_config, read_metrics
-from jaxdem_ac.runs.train import resolve
 from jaxdem_ac.trainers.evaluate import estimate
 from jaxdem_ac.view.figures.style import BLUE, new_figure, save_figure
 
@@ -38,9 +37,10 @@ Reports = Sequence[Mapping[str, Any]]
 def command_of(config: TrainConfig) -> str:
     """Return the command that makes a run of that configuration, in its own folder."""
     shipped = f"reference/{config.env}"
-    if shipped in reference_names() and resolve(TrainConfig.from_file(shipped)) == replace(config, out=None):
+    known = shipped in reference_names()
+    if known and with_training_defaults(TrainConfig.from_file(shipped)) == replace(config, out=None):
         return shlex.join(["jaxdem-ac", "train", "--config", shipped, "--out", f"runs/{config.env}"])
-    plain = resolve(TrainConfig(env=config.env, action_space=config.action_space)).to_dict()
+    plain = with_training_defaults(TrainConfig(env=config.env, action_space=config.action_space)).to_dict()
     words = ["jaxdem-ac", "train", "--env", config.env, "--action-space", config.action_space]
     for name, value in config.to_dict().items():
         if name in ("env", "action_space", "out") or value == plain[name]:

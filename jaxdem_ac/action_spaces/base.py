@@ -1,14 +1,45 @@
-"""The base class of action spaces, with its metadata, and checks of their parameters."""
+"""The base class of action spaces, with its metadata and bounds, and checks of their parameters."""
 
 import inspect
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, Self
 
 import distrax
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax import Array
+from jax.typing import ArrayLike
 
 from jaxdem_ac._checks import as_real, fits
+
+# Roundings in float32 of who scales actions to their bounds.
+_SLACK = 1e-6
+
+
+@dataclass(frozen=True)
+class ActionBounds:
+    """Bounds of a particle's action: a box, and within it perhaps a ball."""
+
+    low: np.ndarray
+    """``(D,)``."""
+    high: np.ndarray
+    """``(D,)``."""
+    max_norm: float | None = None
+    """Radius of the ball. An action of the box that is longer is shortened to it, its direction kept: samples of a box
+    are in its corners too."""
+
+    @classmethod
+    def of(cls, low: ArrayLike, high: ArrayLike, size: int, max_norm: float | None = None) -> Self:
+        """Return the bounds of an action of `size` components; one number holds for all of them."""
+        full = [np.broadcast_to(np.asarray(bound, np.float32), (size,)).copy() for bound in (low, high)]
+        return cls(full[0], full[1], max_norm)
+
+    def find_bad(self, action: np.ndarray) -> np.ndarray | None:
+        """Return where an action, ``(..., D)``, is not finite or not in the box: the first such index, or None."""
+        slack = _SLACK * np.where(np.isfinite(self.high), np.abs(self.low) + np.abs(self.high), 0.0)
+        good = (action >= self.low - slack) & (action <= self.high + slack) & np.isfinite(action)
+        return None if good.all() else np.argwhere(~good.all(-1))[0]
 
 
 class ActionSpace(distrax.Bijector):
@@ -24,6 +55,18 @@ class ActionSpace(distrax.Bijector):
     def event_size(self) -> int | None:
         """The number of components that an action has to have; None for any."""
         return None
+
+    def bounds(self, size: int) -> ActionBounds:
+        """Return the bounds of an action of `size` components, for trainers that need to know them.
+
+        Raises
+        ------
+        NotImplementedError
+            If the action space says none.
+        """
+        raise NotImplementedError(
+            f"{type(self).__name__}.bounds: this action space says none. Define it to have it in Gymnasium."
+        )
 
     @property
     def metadata(self) -> dict[str, Any]:

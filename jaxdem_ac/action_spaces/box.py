@@ -9,7 +9,14 @@ from jax import Array
 from jax.typing import ArrayLike
 
 from jaxdem_ac._checks import fits, is_traced
-from jaxdem_ac.action_spaces.base import ActionSpace, arctanh, check_eps, check_positive, largest_below_one
+from jaxdem_ac.action_spaces.base import (
+    ActionBounds,
+    ActionSpace,
+    arctanh,
+    check_eps,
+    check_positive,
+    largest_below_one,
+)
 from jaxdem_ac.action_spaces.expectations import expected_log_cosh, log_cosh
 
 
@@ -56,6 +63,10 @@ class Box(ActionSpace):
         """The number of components that the bounds are for; None where one bound serves any number."""
         shape = np.broadcast_shapes(np.shape(self.x_min), np.shape(self.x_max))
         return shape[-1] if shape and shape[-1] != 1 else None
+
+    def bounds(self, size: int) -> ActionBounds:
+        """Return the bounds of an action of `size` components."""
+        return ActionBounds.of(self.x_min, self.x_max, size)
 
     def _slope(self) -> Any:
         return (1 - self.eps) * (self.x_max - self.x_min) / 2 / self.width

@@ -1,9 +1,10 @@
 """Free: actions without bounds."""
 
 import jax.numpy as jnp
+import numpy as np
 from jax import Array
 
-from jaxdem_ac.action_spaces.base import ActionSpace
+from jaxdem_ac.action_spaces.base import ActionBounds, ActionSpace
 
 
 class Free(ActionSpace):
@@ -14,6 +15,10 @@ class Free(ActionSpace):
 
     def __init__(self) -> None:
         super().__init__(event_ndims_in=0, is_constant_jacobian=True, is_constant_log_det=True)
+
+    def bounds(self, size: int) -> ActionBounds:
+        """Return the bounds of an action of `size` components."""
+        return ActionBounds.of(-np.inf, np.inf, size)
 
     def forward_and_log_det(self, x: Array) -> tuple[Array, Array]:
         """Return ``x`` and 0; ``(...)`` each."""

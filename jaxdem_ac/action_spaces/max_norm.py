@@ -5,7 +5,14 @@ from typing import Any
 import jax.numpy as jnp
 from jax import Array
 
-from jaxdem_ac.action_spaces.base import ActionSpace, arctanh, check_eps, check_positive, largest_below_one
+from jaxdem_ac.action_spaces.base import (
+    ActionBounds,
+    ActionSpace,
+    arctanh,
+    check_eps,
+    check_positive,
+    largest_below_one,
+)
 from jaxdem_ac.action_spaces.expectations import expected_radial_log_det, log_cosh
 
 # Below this r**2 the series below hold every digit of float64, and their derivatives are finite at r = 0.
@@ -93,6 +100,10 @@ class MaxNorm(ActionSpace):
     def forward_log_det_jacobian(self, x: Array) -> Array:
         """Return ``log |det J(x)|``; ``(..., D)`` to ``(...)``, finite for every x whose square is."""
         return self._log_det(jnp.sum(x**2, axis=-1), x.shape[-1])
+
+    def bounds(self, size: int) -> ActionBounds:
+        """Return the bounds of an action of `size` components."""
+        return ActionBounds.of(-self.max_norm, self.max_norm, size, self.max_norm)
 
     def forward_and_log_det(self, x: Array) -> tuple[Array, Array]:
         """Return ``y``, ``(..., D)``, and ``log |det J(x)|``, ``(...)``."""

@@ -13,7 +13,7 @@ from flax import nnx
 from jaxdem_ac import registry
 from jaxdem_ac.models.per_particle import PerParticle, Sharing
 from jaxdem_ac.registry import normalize_key, suggest
-from jaxdem_ac.runs.checkpoint import build_environment, build_model
+from jaxdem_ac.runs.build import build_environment, build_model
 from jaxdem_ac.runs.config import TrainConfig
 from jaxdem_ac.trainers.ppo.config import PPOConfig
 

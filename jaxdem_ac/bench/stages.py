@@ -17,12 +17,12 @@ from jaxdem_ac.bench.noise import Noise
 from jaxdem_ac.environments.base import Environment, reset_batch
 from jaxdem_ac.models import recurrent
 from jaxdem_ac.models.policy import sample_raw, to_action
-from jaxdem_ac.runs.checkpoint import build_environment, build_model
+from jaxdem_ac.runs.build import build_environment, build_model
 from jaxdem_ac.runs.config import TrainConfig
 from jaxdem_ac.trainers.ppo import ppo
 from jaxdem_ac.trainers.ppo.collect import collect
 from jaxdem_ac.trainers.ppo.loss import Batch
-from jaxdem_ac.trainers.ppo.state import TERMS
+from jaxdem_ac.trainers.ppo.state import TERMS, PPOProblem
 from jaxdem_ac.trainers.rollout import Decision, random_action, unroll
 
 WITHOUT_PHYSICS = ("policy", "update")
@@ -158,12 +158,10 @@ def once(function: Callable[..., Any], made_for: Any, *arguments: Any) -> Any:
     return jax.jit(partial(function, made_for)).lower(*arguments).compile(quickly())(*arguments)
 
 
-def _learner(
-    environment: Environment, config: TrainConfig, playing: Environment
-) -> tuple[ppo.Learner, ppo.LearnerState]:
+def _learner(environment: Environment, config: TrainConfig, playing: Environment) -> tuple[PPOProblem, ppo.PPOState]:
     """Return a learner of the environment's model, and its state at the beginning of a run in another environment."""
     graphdef, model_state = nnx.split(build_model(config, environment))
-    learner = ppo.Learner(playing, graphdef, config.ppo, num_updates=1_000_000)
+    learner = ppo.Problem(playing, graphdef, config.ppo, num_updates=1_000_000)
     return learner, once(ppo.init, learner, model_state, jax.random.key(config.seed))
 
 
@@ -172,7 +170,7 @@ def _policy(environment: Environment, config: TrainConfig) -> Program:
     learner, state = _learner(environment, config, Noise.like(environment))
     num_steps = config.ppo.num_steps
 
-    def act(state: ppo.LearnerState, _: None, key: Array) -> tuple[Any, Any]:
+    def act(state: ppo.PPOState, _: None, key: Array) -> tuple[Any, Any]:
         key_seen, key_steps = jax.random.split(key)
         shape = state.env_state.observation.shape
         seen = jax.random.uniform(key_seen, shape, float)
@@ -199,7 +197,7 @@ def _rollout(environment: Environment, config: TrainConfig) -> Program:
     """Make a batch as it is learnt from, with advantages, and hand out all of it."""
     learner, state = _learner(environment, config, environment)
 
-    def play(state: ppo.LearnerState, _: None, key: Array) -> tuple[Any, Any]:
+    def play(state: ppo.PPOState, _: None, key: Array) -> tuple[Any, Any]:
         state, batch, figures = collect(learner, replace(state, key=key))
         overflow = figures.get("overflow", jnp.zeros(()))
         return state, ({"digest": figures["reward"], "overflow": overflow, "bad_term": state.bad_term}, batch)
@@ -212,7 +210,7 @@ def _update(environment: Environment, config: TrainConfig) -> Program:
     learner, state = _learner(environment, config, Noise.like(environment))
     _, batch, _ = once(collect, learner, state)
 
-    def learn(state: ppo.LearnerState, batch: Batch, key: Array) -> tuple[Any, Any]:
+    def learn(state: ppo.PPOState, batch: Batch, key: Array) -> tuple[Any, Any]:
         state, terms = ppo.learn(learner, replace(state, key=key), batch)
         return state, ({"digest": terms["grad_norm"], "bad_term": state.bad_term}, terms)
 
@@ -223,7 +221,7 @@ def _training(environment: Environment, config: TrainConfig) -> Program:
     """Play a rollout and learn from it."""
     learner, state = _learner(environment, config, environment)
 
-    def train(state: ppo.LearnerState, _: None, key: Array) -> tuple[Any, Any]:
+    def train(state: ppo.PPOState, _: None, key: Array) -> tuple[Any, Any]:
         state, metrics = ppo.update(learner, replace(state, key=key))
         overflow = metrics.get("overflow", jnp.zeros(()))
         return state, ({"digest": metrics["grad_norm"], "overflow": overflow, "bad_term": state.bad_term}, metrics)

@@ -174,7 +174,7 @@ def evaluate(run: Path, episodes: int, seed: int, sample: bool, no_baseline: boo
     """
     import jax
 
-    from jaxdem_ac.runs.checkpoint import build_environment, initial_policy
+    from jaxdem_ac.runs.build import build_environment, initial_policy
     from jaxdem_ac.runs.run_dir import single
 
     config = single(run)
@@ -222,10 +222,10 @@ def export(run: Path, path: Path, sample: bool, jaxdem: bool, as_json: bool) -> 
 @main.command("list")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def list_all(as_json: bool) -> None:
-    """List models, action spaces and environments, with where each comes from."""
-    from jaxdem_ac.registry import REGISTRIES
+    """List models, action spaces, environments and algorithms, with where each comes from."""
+    from jaxdem_ac.registry import HOSTED, REGISTRIES
 
-    hosts = _of_host(REGISTRIES)
+    hosts = _of_host(HOSTED)
     table = [
         {"kind": registry.kind, "name": entry.name, "origin": entry.origin, "summary": summary(entry.load())}
         for registry in REGISTRIES
@@ -244,10 +244,10 @@ def list_all(as_json: bool) -> None:
 
 def _of_host(registries: Sequence[Any]) -> dict[str, list[Any]]:
     """Return what JaxDEM has, by kind; nothing, and a warning, where it is there but cannot be imported."""
-    from jaxdem_ac.plugin import names
+    from jaxdem_ac.plugin import jaxdem, names
 
     try:
-        return {each.kind: names.entries(each) for each in registries} if names.is_there() else {}
+        return {each.kind: names.entries(each) for each in registries} if jaxdem.is_there() else {}
     except ImportError as error:
         click.echo(f"warning: {error}", err=True)
         return {}

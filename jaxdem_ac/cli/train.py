@@ -14,7 +14,7 @@ import click
 
 import jaxdem_ac as ac
 from jaxdem_ac.cli.options import PATH, Completion, complete_configuration, complete_names, complete_run, complete_words
-from jaxdem_ac.registry import action_spaces, environments, models
+from jaxdem_ac.registry import action_spaces, algorithms, environments, models
 from jaxdem_ac.runs import claim
 from jaxdem_ac.runs.config import Log, TrainConfig, parse_assignments
 from jaxdem_ac.runs.run_dir import read_config
@@ -52,6 +52,7 @@ _TYPES: dict[str, Callable[[str], Any]] = {"devices": _whole_or_all}
 _COMPLETIONS: dict[str, Completion] = {
     "env": complete_names(environments),
     "model": complete_names(models),
+    "algorithm": complete_names(algorithms),
     "action_space": complete_names(action_spaces),
     "log": complete_words(get_args(Log)),
     "out": lambda _, __, incomplete: [click.shell_completion.CompletionItem(incomplete, type="dir")],
@@ -62,7 +63,7 @@ def _config_options(command: Callable[..., Any]) -> Callable[..., Any]:
     """Add an option for every plain field of TrainConfig, and --set for all that lies deeper."""
     documentation = _field_documentation(TrainConfig)
     for item in reversed(fields(TrainConfig)):
-        if item.default is MISSING:
+        if item.default is MISSING or item.name == "algorithm_config":
             continue
         repeated = isinstance(item.default, tuple)
         default = _DEFAULT_OUT if item.name == "out" else "none" if repeated else item.default

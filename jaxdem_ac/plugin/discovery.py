@@ -12,7 +12,8 @@ from collections.abc import Iterable
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from jaxdem_ac.plugin.registration import HOST, WAITING, is_importing, register_found
+from jaxdem_ac.plugin.jaxdem import HOST, is_importing
+from jaxdem_ac.plugin.registration import WAITING, register_found
 from jaxdem_ac.registry import REGISTRIES, Problem, Registry, environments, normalize_key
 from jaxdem_ac.untrusted import attempt, class_name, one_line, printable
 

@@ -1,14 +1,11 @@
 """JaxDEM's own classes under our names: ``jaxdem:<name>`` wherever one of ours could stand."""
 
-import importlib
-import importlib.util
 from functools import partial
-from types import ModuleType
 from typing import Any
 
-from jaxdem_ac.plugin.registration import HOST, HOW_TO_GET
-from jaxdem_ac.registry import REGISTRIES, Entry, Registry, action_spaces, environments, models, normalize_key, suggest
-from jaxdem_ac.untrusted import attempt, attribute, class_name, one_line, printable
+from jaxdem_ac.plugin.jaxdem import import_host
+from jaxdem_ac.registry import HOSTED, Entry, Registry, action_spaces, environments, models, normalize_key, suggest
+from jaxdem_ac.untrusted import attribute, class_name, printable
 
 PREFIX = "jaxdem"
 
@@ -17,30 +14,8 @@ _ROOTS = {models.kind: "Model", action_spaces.kind: "ActionSpace", environments.
 
 def install() -> None:
     """Have every registry find ``jaxdem:<name>`` in JaxDEM, which is imported when that is asked for."""
-    for registry in REGISTRIES:
+    for registry in HOSTED:
         registry.add_source(PREFIX, partial(find, registry))
-
-
-def is_there() -> bool:
-    """Return whether JaxDEM can be found, without importing it."""
-    return importlib.util.find_spec(PREFIX) is not None
-
-
-def import_host(where: str) -> ModuleType:
-    """Return ``jaxdem.rl``.
-
-    Raises
-    ------
-    ImportError
-        If it cannot be imported; the message says how to get it.
-    """
-    module, error = attempt(partial(importlib.import_module, HOST))
-    if error is not None:
-        raise ImportError(
-            f"{where}: JaxDEM has to be importable; got {one_line(error)}. Get it: {HOW_TO_GET}"
-        ) from error
-    found: ModuleType = module
-    return found
 
 
 def entries(registry: Registry) -> list[Entry]:

@@ -16,14 +16,9 @@ from importlib.machinery import ModuleSpec
 from types import ModuleType
 from typing import Any
 
+from jaxdem_ac.plugin.jaxdem import HOST, HOW_TO_GET, is_importing
 from jaxdem_ac.registry import Entry, Registry, action_spaces, environments, models, normalize_key
 from jaxdem_ac.untrusted import attempt, attribute, one_line
-
-HOW_TO_GET = 'pip install "JaxDEM @ git+https://github.com/cdelv/JaxDEM" tqdm'
-"""JaxDEM is not on the package index; of its heavy extra `rl` only tqdm is missing beside what we need ourselves."""
-
-HOST = "jaxdem.rl"
-"""The module that holds JaxDEM's registries; ``import jaxdem`` alone does not import it."""
 
 WAITING: set[str] = set()
 """Modules of plugins that discovery left for later, because they were being imported at that moment."""
@@ -211,13 +206,6 @@ def install_hook() -> None:
 def _is_ready() -> bool:
     """Return whether ``jaxdem.rl`` is imported, to the end."""
     return HOST in sys.modules and not is_importing(HOST)
-
-
-def is_importing(name: str) -> bool:
-    """Return whether the module, or a package that holds it, is being imported at this moment."""
-    parts = name.split(".")
-    modules = [sys.modules.get(".".join(parts[: length + 1])) for length in range(len(parts))]
-    return any(attribute(attribute(each, "__spec__", None), "_initializing", False) is True for each in modules)
 
 
 def _hooks() -> list[Any]:

@@ -15,7 +15,7 @@ from jaxdem_ac.dem.forces import pair_forces
 from jaxdem_ac.dem.neighbor_list import Neighbors, NeighborSpec
 from jaxdem_ac.dem.particles import Particles
 from jaxdem_ac.dem.world import World
-from jaxdem_ac.plugin.names import import_host
+from jaxdem_ac.plugin.jaxdem import import_host
 
 # JaxDEM's own advice: beyond some thousand particles its cell lists are faster than all pairs.
 CELLS_FROM = 1_000

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 from jax import Array
 
 from jaxdem_ac.environments.base import Environment
-from jaxdem_ac.plugin.names import import_host
+from jaxdem_ac.plugin.jaxdem import import_host
 from jaxdem_ac.plugin.state import as_state, as_system
 from jaxdem_ac.registry import check_keywords
 

@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 
 from jaxdem_ac._files import as_path, make_folder
-from jaxdem_ac.plugin.names import import_host
+from jaxdem_ac.plugin.jaxdem import import_host
 from jaxdem_ac.plugin.state import as_state, as_system
 
 if TYPE_CHECKING:

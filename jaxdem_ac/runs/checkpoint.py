@@ -16,59 +16,14 @@ from flax import nnx
 from jax.sharding import SingleDeviceSharding
 
 from jaxdem_ac._files import as_path
-from jaxdem_ac.environments import make_environment
-from jaxdem_ac.environments.base import Environment
-from jaxdem_ac.models import make_model
 from jaxdem_ac.runs import distributed, foreign, orbax
-from jaxdem_ac.runs.config import TrainConfig
+from jaxdem_ac.runs.build import initial_policy
 from jaxdem_ac.runs.digest import check_digests, digest_of_text, digests_of
 from jaxdem_ac.runs.run_dir import CHECKPOINTS, CONFIG, single
 from jaxdem_ac.trainers.policy import Policy
 from jaxdem_ac.trainers.running_statistics import Normalizer
 
 SCORE = "score"
-
-
-def build_environment(config: TrainConfig) -> Environment:
-    """Return the environment of a configuration."""
-    return make_environment(config.env, **config.env_kw)
-
-
-def build_model(config: TrainConfig, environment: Environment) -> Any:
-    """Return the model of a configuration, with its initial parameters."""
-    from jaxdem_ac.action_spaces import make_action_space
-    from jaxdem_ac.models.per_particle import model_keywords
-
-    for name in ("key", "action_space", "observation_space_size", "action_space_size"):
-        if name in config.model_kw:
-            raise ValueError(
-                f"train: model_kw leaves {name} to the run; got it. Take it out; the seed and the "
-                "action space are fields of their own."
-            )
-    model = make_model(
-        config.model,
-        observation_space_size=environment.observation_size,
-        action_space_size=environment.action_size,
-        key=nnx.Rngs(config.seed),
-        action_space=make_action_space(config.action_space, **config.action_space_kw),
-        **model_keywords(
-            config.model, config.model_kw, environment.num_particles, getattr(environment, "species", None)
-        ),
-    )
-    if getattr(model, "discrete", False):
-        raise ValueError(
-            f"train: {config.env} takes actions of {environment.action_size} numbers; got discrete=True. "
-            "Leave it out of model_kw."
-        )
-    return model
-
-
-def initial_policy(config: TrainConfig) -> Policy:
-    """Return the policy that a run starts from."""
-    environment = build_environment(config)
-    normalizer = Normalizer.create(environment.observation_size) if config.ppo.normalize_observation else None
-    returns = Normalizer.create(1) if config.ppo.normalize_return else None
-    return Policy.of(build_model(config, environment), environment, normalizer, returns)
 
 
 class Writer:

@@ -10,7 +10,7 @@ from typing import Any, Literal, Self, get_args
 
 from jaxdem_ac._files import as_path, parse_json
 from jaxdem_ac._numbers import COUNT, WHOLE, check_number, shown
-from jaxdem_ac.registry import suggest
+from jaxdem_ac.registry import algorithms, normalize_key, suggest
 from jaxdem_ac.trainers.ppo.config import GRID_FIELDS, PPOConfig
 
 Log = Literal["tensorboard", "wandb"]
@@ -40,6 +40,8 @@ class TrainConfig:
     """Name of the action space."""
     action_space_kw: Mapping[str, Any] = field(default_factory=dict)
     """Its keywords."""
+    algorithm: str = "ppo"
+    """Name of the learning algorithm."""
     steps: int = 4_000_000
     """Length of the run in agent-steps: decisions times particles, rounded up to whole reports."""
     seed: int = 0
@@ -51,17 +53,20 @@ class TrainConfig:
     num_seeds: int = 1
     """Runs that are made side by side as one compiled program, with the seeds seed, seed + 1, and so on."""
     grid: Mapping[str, Sequence[float]] = field(default_factory=dict)
-    """Values of hyperparameters, by field of ppo: each combination is made side by side too, once for every seed."""
+    """Values of hyperparameters, by field: each combination is made side by side too, once for every seed."""
     devices: int | Literal["all"] = 1
     """Over how many devices the environments are spread, or all that JAX sees."""
     log: Sequence[str] = ()
     """Where reports go beside metrics.jsonl: tensorboard, wandb. Repeatable."""
     ppo: PPOConfig = field(default_factory=PPOConfig)
-    """Hyperparameters."""
+    """Hyperparameters of ppo."""
+    algorithm_config: Any = None
+    """Hyperparameters of another algorithm, of its configuration class; in a file a mapping under its name."""
 
     def __post_init__(self) -> None:
         """Check every field, once."""
         self._check_log()
+        self._check_algorithm()
         check_number(
             "TrainConfig", "steps", self.steps, int, lambda x: 1 <= x <= MOST_STEPS, "a whole number from 1 to 2**53"
         )
@@ -74,10 +79,7 @@ class TrainConfig:
                 "TrainConfig", "devices", self.devices, int, lambda x: x >= 1, "a whole number from 1, or 'all'"
             )
         for name in ("env", "model", "action_space"):
-            if not isinstance(getattr(self, name), str):
-                raise TypeError(
-                    f"TrainConfig: {name} is a name; got {type(getattr(self, name)).__name__}. Pass a string."
-                )
+            self._check_name(name)
         if self.out is not None:
             object.__setattr__(self, "out", str(as_path("TrainConfig", "out", self.out)))
         for name in ("env_kw", "model_kw", "action_space_kw"):
@@ -92,10 +94,47 @@ class TrainConfig:
                         f"TrainConfig: whole numbers of {name} are below 2**31; got {name}.{keyword}={shown(value)}. "
                         "Lower it."
                     )
+
+    def _check_name(self, name: str) -> None:
+        if not isinstance(getattr(self, name), str):
+            raise TypeError(f"TrainConfig: {name} is a name; got {type(getattr(self, name)).__name__}. Pass a string.")
+
+    def _check_algorithm(self) -> None:
+        """Raise unless the hyperparameters are those of the algorithm; fill in its defaults if there are none."""
+        self._check_name("algorithm")
         if not isinstance(self.ppo, PPOConfig):
             raise TypeError(
                 f"TrainConfig: ppo is a PPOConfig, in a file a mapping; got {type(self.ppo).__name__}. Build one."
             )
+        if self.section == PPO:
+            if self.algorithm_config is not None:
+                raise ValueError(
+                    "TrainConfig: the hyperparameters of ppo are the field ppo; got algorithm_config too. Leave it out."
+                )
+            return
+        config_class = _config_class(self.algorithm)
+        if self.algorithm_config is None:
+            object.__setattr__(self, "algorithm_config", config_class())
+        if not isinstance(self.algorithm_config, config_class):
+            raise TypeError(
+                f"TrainConfig: algorithm_config is a {config_class.__name__}, in a file a mapping; got "
+                f"{type(self.algorithm_config).__name__}. Build one, or leave it out."
+            )
+
+    @property
+    def section(self) -> str:
+        """Name under which the hyperparameters stand in a file: that of the algorithm."""
+        return _section(self.algorithm)
+
+    @property
+    def hyperparameters(self) -> Any:
+        """Hyperparameters of the algorithm: `ppo`, or `algorithm_config` for another one."""
+        return self.ppo if self.section == PPO else self.algorithm_config
+
+    def with_hyperparameters(self, **changes: Any) -> Self:
+        """Return the configuration with hyperparameters changed."""
+        field = "ppo" if self.section == PPO else "algorithm_config"
+        return replace(self, **{field: replace(self.hyperparameters, **changes)})
 
     def _check_log(self) -> None:
         """Raise TypeError or ValueError unless `log` is a list of names; keep it as a tuple, as a default is."""
@@ -116,18 +155,19 @@ class TrainConfig:
                 "{'learning_rate': [1e-3, 3e-3]} say."
             )
         for name, values in self.grid.items():
-            if name not in GRID_FIELDS:
+            known = _grid_fields(self.algorithm)
+            if name not in known:
                 raise ValueError(
-                    f"TrainConfig: a grid varies numbers of ppo; got {name!r}. {suggest(str(name), GRID_FIELDS)}"
+                    f"TrainConfig: a grid varies numbers of {self.section}; got {name!r}. {suggest(str(name), known)}"
                 )
             if not isinstance(values, list | tuple) or not values or len(set(map(str, values))) != len(values):
                 raise ValueError(
                     f"TrainConfig: grid.{name} is a list of different values; got {values!r}. "
-                    f"Pass grid.{name}=[...], or set ppo.{name} if there is one."
+                    f"Pass grid.{name}=[...], or set {self.section}.{name} if there is one."
                 )
             for value in values:
                 check_number("TrainConfig", f"grid.{name}", value, float, lambda _: True, "a list of numbers")
-                replace(self.ppo, **{name: value})
+                replace(self.hyperparameters, **{name: value})
         number = self.num_seeds * math.prod(len(values) for values in self.grid.values())
         if number > MOST_RUNS:
             raise ValueError(
@@ -148,9 +188,8 @@ class TrainConfig:
             for seed in range(self.seed, self.seed + self.num_seeds):
                 name = ",".join([f"seed-{seed}", *(f"{field}={value:g}" for field, value in chosen.items())])
                 runs[name] = replace(
-                    self,
+                    self.with_hyperparameters(**chosen),
                     seed=seed,
-                    ppo=replace(self.ppo, **chosen),
                     out=None if self.out is None else str(Path(self.out) / name),
                     num_seeds=1,
                     grid={},
@@ -162,7 +201,8 @@ class TrainConfig:
         """Return the configuration as nested JSON types."""
         plain = {item.name: getattr(self, item.name) for item in fields(self)}
         keywords = {name: {key: _plain(value) for key, value in plain[name].items()} for name in _MAPPINGS}
-        return {**plain, **keywords, "log": list(self.log), "ppo": asdict(self.ppo)}
+        del plain["algorithm_config"], plain["ppo"]
+        return {**plain, **keywords, "log": list(self.log), self.section: asdict(self.hyperparameters)}
 
     @classmethod
     def from_file(cls, path: str | Path) -> Self:
@@ -203,10 +243,16 @@ class TrainConfig:
                 f"TrainConfig.from_dict: values are a mapping of fields; got {type(values).__name__}. Pass a dict."
             )
         values = dict(values)
-        _check_known("TrainConfig", values, cls)
-        if isinstance(values.get("ppo"), Mapping):
-            _check_known("PPOConfig", values["ppo"], PPOConfig)
-            values["ppo"] = PPOConfig(**_whole(PPOConfig, values["ppo"]))
+        algorithm = values.get("algorithm", PPO)
+        section = _section(algorithm) if isinstance(algorithm, str) else PPO
+        config_class = PPOConfig if section == PPO else _config_class(algorithm)
+        given = values.pop(section, None)
+        _check_known("TrainConfig", values, cls, [section])
+        if isinstance(given, Mapping):
+            _check_known(config_class.__name__, given, config_class)
+            given = config_class(**_whole(config_class, given))
+        if given is not None:
+            values["ppo" if section == PPO else "algorithm_config"] = given
         return cls(**_whole(cls, values))
 
     def with_values(self, assignments: Mapping[str, Any]) -> Self:
@@ -222,13 +268,19 @@ class TrainConfig:
                 f"TrainConfig.with_values: assignments are a mapping of dotted fields; got {assignments!r:.100}. "
                 'Pass {"ppo.gamma": 0.9}, say.'
             )
+        algorithm = assignments.get("algorithm", self.algorithm)
+        section = _section(algorithm) if isinstance(algorithm, str) else self.section
         values = self.to_dict()
+        if section != self.section:
+            # Numbers of one algorithm are nothing to another.
+            del values[self.section]
+            values[section] = {}
         for path, value in assignments.items():
             head, _, tail = path.partition(".")
-            if tail and (head in _MAPPINGS or head == "ppo") and isinstance(values[head], Mapping):
+            if tail and (head in _MAPPINGS or head == section) and isinstance(values[head], Mapping):
                 values[head][tail] = value
-            elif tail or head == "ppo":
-                raise ValueError(f"TrainConfig: no such field; got {path!r}. {suggest(path, _paths())}")
+            elif tail or head == section:
+                raise ValueError(f"TrainConfig: no such field; got {path!r}. {suggest(path, _paths(algorithm))}")
             else:
                 values[head] = value
         return self.from_dict(values)
@@ -270,15 +322,42 @@ _KEYWORD_FIELDS = ("env_kw", "model_kw", "action_space_kw")
 _MAPPINGS = (*_KEYWORD_FIELDS, "grid")
 
 
-def _paths() -> list[str]:
-    """Return every dotted field that can be set."""
-    own = [item.name for item in fields(TrainConfig) if item.name != "ppo" and item.name not in _MAPPINGS]
-    deeper = [f"ppo.{item.name}" for item in fields(PPOConfig)] + [f"grid.{name}" for name in GRID_FIELDS]
-    return own + deeper + [f"{name}.<keyword>" for name in _KEYWORD_FIELDS]
+PPO = "ppo"
 
 
-def _check_known(where: str, values: Mapping[str, Any], cls: type[Any]) -> None:
-    known = [item.name for item in fields(cls)]
+def _section(algorithm: str) -> str:
+    """Return the name of an algorithm as it is registered, which the section of its hyperparameters has in a file."""
+    # Without a question to the registry, which may import plugins.
+    return PPO if normalize_key(algorithm) == PPO else algorithms.find(algorithm).name
+
+
+def _config_class(algorithm: str) -> Any:
+    """Return the class of an algorithm's hyperparameters, or raise TypeError if it is no algorithm."""
+    if _section(algorithm) == PPO:
+        return PPOConfig
+    from jaxdem_ac.trainers.base import check_algorithm
+
+    check_algorithm(algorithm, algorithms.create(algorithm))
+    return algorithms.get(algorithm).config_class
+
+
+def _grid_fields(algorithm: str) -> tuple[str, ...]:
+    fields_: tuple[str, ...] = GRID_FIELDS if _section(algorithm) == PPO else algorithms.get(algorithm).grid_fields
+    return fields_
+
+
+def _paths(algorithm: str) -> list[str]:
+    """Return every dotted field that can be set in a run of an algorithm."""
+    not_plain = ("ppo", "algorithm_config", *_MAPPINGS)
+    own = [item.name for item in fields(TrainConfig) if item.name not in not_plain]
+    deeper = [f"{_section(algorithm)}.{item.name}" for item in fields(_config_class(algorithm))]
+    grid = [f"grid.{name}" for name in _grid_fields(algorithm)]
+    return own + deeper + grid + [f"{name}.<keyword>" for name in _KEYWORD_FIELDS]
+
+
+def _check_known(where: str, values: Mapping[str, Any], cls: type[Any], sections: Sequence[str] = ()) -> None:
+    """Raise ValueError if a name is neither a field of a dataclass, but for hyperparameters, nor a section."""
+    known = [item.name for item in fields(cls) if item.name not in ("ppo", "algorithm_config")] + [*sections]
     for name in values:
         if name not in known:
             raise ValueError(f"{where}: no such field; got {name!r}. {suggest(str(name), known)}")

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
-from jaxdem_ac.trainers.ppo.state import LearnerState
+from jaxdem_ac.trainers.base import StateT
 
 Devices = int | Literal["all"]
 
@@ -51,13 +51,13 @@ def choose_devices(devices: Devices, num_envs: int, what: str = "ppo.num_envs") 
     return there[:number]
 
 
-def spread_runs(states: LearnerState, devices: list[jax.Device]) -> LearnerState:
+def spread_runs(states: StateT, devices: list[jax.Device]) -> StateT:
     """Return the states of many runs, leaves ``(runs, ...)``, with the runs spread evenly over devices."""
     mesh = Mesh(np.asarray(devices), ("runs",))
     return jax.device_put(states, NamedSharding(mesh, PartitionSpec("runs")))  # type: ignore[no-untyped-call]
 
 
-def spread(state: LearnerState, devices: list[jax.Device]) -> LearnerState:
+def spread(state: StateT, devices: list[jax.Device]) -> StateT:
     """Return a learner's state with its environments spread over devices and all else on each of them.
 
     With an environment goes what a recurrent model remembers of it.
@@ -68,7 +68,9 @@ def spread(state: LearnerState, devices: list[jax.Device]) -> LearnerState:
     everywhere = NamedSharding(mesh, PartitionSpec())  # type: ignore[no-untyped-call]
     apart = NamedSharding(mesh, PartitionSpec("environments"))  # type: ignore[no-untyped-call]
     env_state, carry = _put((state.env_state, state.carry), apart)
-    return replace(_put(replace(state, env_state=None, carry=None), everywhere), env_state=env_state, carry=carry)
+    rest: Any = replace(state, env_state=None, carry=None)  # type: ignore[type-var]
+    spread_state: StateT = replace(_put(rest, everywhere), env_state=env_state, carry=carry)
+    return spread_state
 
 
 def _put(tree: Any, sharding: NamedSharding) -> Any:

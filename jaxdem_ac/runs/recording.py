@@ -16,7 +16,8 @@ from jaxdem_ac.dem.particles import Particles
 from jaxdem_ac.dem.world import World
 from jaxdem_ac.environments import make_environment
 from jaxdem_ac.environments.base import Environment
-from jaxdem_ac.runs.checkpoint import build_environment, load_policy
+from jaxdem_ac.runs.build import build_environment
+from jaxdem_ac.runs.checkpoint import load_policy
 from jaxdem_ac.runs.digest import digest_of, digest_of_text
 from jaxdem_ac.runs.recording_checks import check_recording, read_world
 from jaxdem_ac.runs.run_dir import single

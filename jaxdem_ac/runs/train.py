@@ -1,6 +1,5 @@
-"""One training from configuration to policy, in memory or in a folder."""
+"""Training from configuration to policy, in memory or in a folder; one run, or many side by side."""
 
-import math
 import time
 from collections.abc import Callable
 from contextlib import ExitStack
@@ -12,28 +11,26 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-from flax import nnx
 
-from jaxdem_ac import registry
 from jaxdem_ac._files import as_path
 from jaxdem_ac.environments.base import Environment, play_with_room, resized, worst_overflow
 from jaxdem_ac.environments.testing import check_shapes
 from jaxdem_ac.models.structure import split_model
 from jaxdem_ac.runs import checkpoint, claim, distributed, loggers
-from jaxdem_ac.runs.config import TrainConfig, run_path
-from jaxdem_ac.runs.devices import Devices, choose_devices, spread
-from jaxdem_ac.runs.run_dir import (
-    Metrics,
-    append_line,
-    config_text,
-    lines_until,
-    read_config,
-    rewrite_lines,
+from jaxdem_ac.runs.build import (
+    algorithm_of,
+    build_environment,
+    build_model,
+    num_updates,
+    steps_per_update,
+    with_training_defaults,
 )
+from jaxdem_ac.runs.config import TrainConfig, run_path
+from jaxdem_ac.runs.devices import Devices, choose_devices, spread, spread_runs
+from jaxdem_ac.runs.metrics import first_bad_number, goodness, score_of, summarise, together
+from jaxdem_ac.runs.run_dir import Metrics, append_line, config_text, lines_until, read_config, rewrite_lines
+from jaxdem_ac.trainers.base import Problem, update_many
 from jaxdem_ac.trainers.policy import Policy
-from jaxdem_ac.trainers.ppo import ppo
-from jaxdem_ac.trainers.ppo.collect import ENDED
-from jaxdem_ac.trainers.running_statistics import Normalizer
 
 Report = Callable[[Metrics], None]
 
@@ -57,37 +54,6 @@ class TrainResult:
     members: dict[str, "TrainResult"] = field(default_factory=dict)
     """Results of many runs, by name; then `policy` is that of the best, and figures are means over them, with
     their standard deviation as ``<figure>_spread``."""
-
-
-def resolve(config: TrainConfig) -> TrainConfig:
-    """Return `config` with what the environment advises where its user has set nothing."""
-    environment = registry.environments.get(config.env)
-    space = registry.action_spaces.find(config.action_space).name
-    advice = getattr(environment, "action_space_defaults", {}).get(space, {})
-    return replace(
-        config,
-        env_kw={**getattr(environment, "training_defaults", {}), **config.env_kw},
-        action_space_kw={**advice, **config.action_space_kw},
-    )
-
-
-def num_updates(config: TrainConfig, environment: Environment) -> int:
-    """Return how many updates `steps` come to, rounded up to whole reports: each report is one compiled call.
-
-    Raises ValueError if a rollout or the run is longer than 32 bits count.
-    """
-    per_update = config.ppo.num_envs * config.ppo.num_steps * environment.num_particles
-    updates = -(-config.steps // per_update)
-    if updates > config.report_every:
-        updates = -(-updates // config.report_every) * config.report_every
-    optimizer_updates = updates * config.ppo.num_epochs * config.ppo.num_minibatches
-    for what, number, advice in (
-        ("agent-steps of a rollout", per_update, "Lower ppo.num_envs, ppo.num_steps or the number of particles"),
-        ("updates of the optimizer", optimizer_updates, "Lower steps"),
-    ):
-        if number >= 2**31:
-            raise ValueError(f"train: {what} are fewer than 2**31; got {number:,}. {advice}.")
-    return updates
 
 
 def train(config: TrainConfig, report: Report | None = None, *, overwrite: bool = False) -> TrainResult:
@@ -126,59 +92,26 @@ def train(config: TrainConfig, report: Report | None = None, *, overwrite: bool 
     if not isinstance(config, TrainConfig):
         raise TypeError(f"train: config is a TrainConfig; got {type(config).__name__}. Build one.")
     _check_report(report)
-    config = resolve(config)
+    config = with_training_defaults(config)
     loggers.check(config)
     run_dir = run_path(config)
     if run_dir is not None and not jax.distributed.is_initialized():
         # Before anything is built. Of several processes the first may be here already.
         claim.check(run_dir, overwrite, [".", *(config.members() if config.is_many else [])])
-    if config.is_many:
-        from jaxdem_ac.runs import many
-
-        return many.train(config, report, overwrite=overwrite)
-    environment = checkpoint.build_environment(config)
-    check_shapes(environment)
-    graphdef, model_state = split_model(checkpoint.build_model(config, environment))
-    learner = ppo.Learner(environment, graphdef, config.ppo, num_updates(config, environment))
-    learner, state = begin(learner, lambda learner: ppo.init(learner, model_state, jax.random.key(config.seed)))
     # Whatever is wrong with the configuration shows here, before a folder is touched.
-    devices = choose_devices(config.devices, config.ppo.num_envs)
-    jax.eval_shape(partial(ppo.update, learner), state)
-    distributed.check_alike(config, state)
+    runs = _Runs(config)
+    runs.begin()
     with ExitStack() as stack:
         if run_dir is not None:
-            claimed = claim.claimed(run_dir, overwrite, {".": config_text(config)})
+            texts = {name or ".": config_text(member) for name, member in runs.members.items()}
+            claimed = claim.claimed(run_dir, overwrite, {**texts, ".": config_text(config)})
             distributed.in_first(partial(stack.enter_context, claimed))
-        return _run(config, learner, _placed(state, devices), run_dir, [], report)
-
-
-def begin(
-    learner: ppo.Learner,
-    init: Callable[[ppo.Learner], ppo.LearnerState],
-    overflows: Callable[[Environment, Any], jax.Array] = worst_overflow,
-) -> tuple[ppo.Learner, ppo.LearnerState]:
-    """Return a learner whose lists of neighbours hold the episodes that it begins with, and its first state.
-
-    Every growth of lists goes back to a state without overflow; this makes the first one.
-    """
-
-    def make(environment: Environment) -> tuple[ppo.Learner, ppo.LearnerState]:
-        roomy = replace(learner, environment=environment)
-        return roomy, init(roomy)
-
-    def overflow(made: tuple[ppo.Learner, ppo.LearnerState]) -> float:
-        return float(jnp.max(overflows(made[0].environment, made[1].env_state)))
-
-    return play_with_room(learner.environment, make, overflow)[1]
+        return _run(runs, report)
 
 
 def _check_report(report: Any) -> None:
     if report is not None and not callable(report):
         raise TypeError(f"train: report is a function of metrics; got {type(report).__name__}. Pass print, say.")
-
-
-def _placed(state: ppo.LearnerState, devices: list[jax.Device]) -> ppo.LearnerState:
-    return spread(state, devices) if len(devices) > 1 else state
 
 
 def resume(run_dir: str | Path, report: Report | None = None, *, devices: Devices | None = None) -> TrainResult:
@@ -213,199 +146,224 @@ def resume(run_dir: str | Path, report: Report | None = None, *, devices: Device
     run_dir = as_path("resume", "run_dir", run_dir)
     with ExitStack() as stack:
         distributed.in_first(partial(stack.enter_context, claim.reopened(run_dir)))
-        return _resume(run_dir, report, devices)
+        config = replace(read_config(run_dir), out=str(run_dir))
+        if devices is not None:
+            config = replace(config, devices=devices)
+        loggers.check(config)
+        runs = _Runs(config)
+        runs.load(run_dir)
+        return _run(runs, report)
 
 
-def _resume(run_dir: Path, report: Report | None, devices: Devices | None) -> TrainResult:
-    config = replace(read_config(run_dir), out=str(run_dir))
-    if devices is not None:
-        config = replace(config, devices=devices)
-    loggers.check(config)
-    if config.is_many:
-        from jaxdem_ac.runs import many
+class _Runs:
+    """R runs that are made together, by name; a single one is named "" and has no axis of its own.
 
-        return many.resume(config, report)
-    chosen = choose_devices(config.devices, config.ppo.num_envs)
-    configured = checkpoint.build_environment(config)
-    graphdef, model_state = split_model(checkpoint.build_model(config, configured))
-    learner = ppo.Learner(configured, graphdef, config.ppo, num_updates(config, configured))
+    Parameters
+    ----------
+    config : TrainConfig
+        With the environment's training defaults.
+    """
 
-    def template(environment_kw: dict[str, Any]) -> Any:
-        there = replace(learner, environment=with_fields(configured, environment_kw))
-        return jax.eval_shape(partial(ppo.init, there), model_state, jax.random.key(config.seed))
-
-    done, state, environment_kw = checkpoint.load_learner(run_dir, template)
-    learner = replace(learner, environment=with_fields(configured, environment_kw))
-    lines = lines_until(run_dir, done)
-    distributed.check_alike(replace(config, out=None), state)
-    distributed.in_first(partial(rewrite_lines, run_dir, lines))
-    return _run(config, learner, _placed(state, chosen), run_dir, lines, report)
-
-
-def with_fields(environment: Environment, fields: dict[str, Any]) -> Environment:
-    """Return an environment with fields changed."""
-    changed: Any = replace(environment, **fields) if fields else environment  # type: ignore[type-var]
-    return changed
-
-
-def _run(
-    config: TrainConfig,
-    learner: ppo.Learner,
-    state: ppo.LearnerState,
-    run_dir: Path | None,
-    lines: list[Metrics],
-    report: Report | None,
-) -> TrainResult:
-    """Make the updates that are left; whatever stops them, what has been learnt is kept."""
-    with ExitStack() as stack:
-        stack.enter_context(distributed.explaining(run_dir))
-        writer = None if run_dir is None else stack.enter_context(checkpoint.Writer(run_dir))
-        stack.enter_context(distributed.leaving_on_sigterm())
-        signals = stack.enter_context(distributed.noting_signals())
-        keeper = _Keeper(config, learner, state, run_dir, writer)
-        first = jax.process_index() == 0
-        log = stack.enter_context(loggers.opened(config, run_dir if first else None, {}, lines))
-        try:
-            _loop(config, keeper, lines, report if first else None, signals, log)
-        except (KeyboardInterrupt, SystemExit):
-            # Several processes save together, in the loop, or not at all.
-            if jax.process_count() == 1:
-                keeper.save(lines)
-            raise
-    policy = distributed.local(policy_of(keeper.learner, keeper.state))
-    return TrainResult(config, run_dir, policy, keeper.learner.environment, lines)
-
-
-def policy_of(learner: ppo.Learner, state: ppo.LearnerState) -> Policy:
-    """Return the policy of a learner's state."""
-    config = learner.config
-    normalizer: Normalizer | None = state.normalizer if config.normalize_observation else None
-    returns = state.return_normalizer if config.normalize_return else None
-    model_state = nnx.merge_state(state.params, state.constants)
-    # Environments may lie on devices of other processes: of the carry only shapes are looked at.
-    blank = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape[2:], leaf.dtype), state.carry)
-    return Policy(learner.graphdef, model_state, normalizer, learner.environment.observation_size, returns, blank)
-
-
-class _Keeper:
-    """Holds the newest state, so that an interrupt loses nothing that has been learnt, and writes checkpoints."""
-
-    def __init__(
-        self,
-        config: TrainConfig,
-        learner: ppo.Learner,
-        state: ppo.LearnerState,
-        run_dir: Path | None,
-        writer: checkpoint.Writer | None,
-    ) -> None:
-        self.learner = learner
-        self.state = state
-        self.run_dir = run_dir
+    def __init__(self, config: TrainConfig) -> None:
+        self.config = config
+        self.members = config.members() if config.is_many else {"": config}
+        self.run_dir = run_path(config)
+        if config.is_many and jax.process_count() > 1:
+            raise ValueError(
+                f"train: runs side by side are made by one process; got {len(self.members)} runs in "
+                f"{jax.process_count()}. Leave out --distributed, and use --devices all for the devices of one."
+            )
+        self.algorithm = algorithm_of(config)
+        self._configured = build_environment(config)
+        check_shapes(self._configured)
+        models = [split_model(build_model(member, self._configured)) for member in self.members.values()]
+        self._model_states = [state for _, state in models]
+        hyperparameters, length = config.hyperparameters, num_updates(config, self._configured)
+        self.problem: Problem[Any] = Problem(self._configured, models[0][0], hyperparameters, length)
+        varied = {name: [getattr(own.hyperparameters, name) for own in self.members.values()] for name in config.grid}
+        self._numbers = {name: jnp.asarray(values, float) for name, values in varied.items()}
+        shared = ("the number of runs", len(self.members))
+        if not config.is_many:
+            shared = (f"{config.section}.num_envs", hyperparameters.num_envs)
+        self._devices = choose_devices(config.devices, shared[1], what=shared[0])
+        self.state: Any = None
+        self.lines: dict[str, list[Metrics]] = {name: [] for name in self.members}
+        """Reports of each run."""
+        # A single run's reports are those of all.
+        self.reports: list[Metrics] = [] if config.is_many else self.lines[""]
+        """Reports of all runs together."""
+        self.writers: dict[str, checkpoint.Writer] = {}
         self.last_save = time.monotonic()
-        self._config = config
-        self._writer = writer
-        self._devices = choose_devices(config.devices, config.ppo.num_envs)
 
-    def update(self, num_updates: int) -> dict[str, np.ndarray]:
-        """Make updates and return their metrics; with longer lists of neighbours if they have been too short."""
+    @property
+    def environment(self) -> Environment:
+        """The task, with lists of neighbours as long as they have become."""
+        return self.problem.environment
+
+    def _folder(self, name: str) -> Path:
+        assert self.run_dir is not None
+        return self.run_dir / name
+
+    # How runs begin.
+
+    def _initial_state(self, problem: Problem[Any]) -> Any:
+        keys = [jax.random.key(member.seed) for member in self.members.values()]
+        init = partial(self.algorithm.init, problem)
+        if not self.config.is_many:
+            return init(self._model_states[0], keys[0])
+        return jax.jit(jax.vmap(init))(_stacked(self._model_states), jnp.stack(keys))
+
+    def begin(self) -> None:
+        """Make the first state, in lists of neighbours that hold the episodes that it begins with.
+
+        Every growth of lists goes back to a state without overflow; this makes the first one.
+        """
+
+        def make(environment: Environment) -> tuple[Problem[Any], Any]:
+            problem = replace(self.problem, environment=environment)
+            return problem, self._initial_state(problem)
+
+        def overflow(made: tuple[Problem[Any], Any]) -> float:
+            worst = partial(worst_overflow, made[0].environment)
+            return float(jnp.max((jax.vmap(worst) if self.config.is_many else worst)(made[1].env_state)))
+
+        self.problem, self.state = play_with_room(self.environment, make, overflow)[1]
+        update = partial(update_many, self.algorithm, self.problem, num_updates=1, side_by_side=self.config.is_many)
+        jax.eval_shape(update, self._numbers, self.state)
+        distributed.check_alike(self.config, self.state)
+        self.state = self._placed(self.state)
+        self._model_states.clear()
+
+    def load(self, run_dir: Path) -> None:
+        """Read the newest state that all runs have, and their reports until then."""
+        number = None
+        if self.config.is_many:
+            common = set.intersection(*(set(checkpoint.saved(self._folder(name))) for name in self.members))
+            if not common:
+                raise FileNotFoundError(
+                    f"resume: runs side by side go on from a checkpoint that all have; got none in {str(run_dir)!r}. "
+                    "Train them again."
+                )
+            number = max(common)
+        states = []
+        for name in self.members:
+            done, state, changed = checkpoint.load_learner(self._folder(name), self._template, number)
+            states.append(state)
+        self.problem = replace(self.problem, environment=_with_fields(self._configured, changed))
+        self.state = self._placed(_stacked(states) if self.config.is_many else states[0])
+        distributed.check_alike(replace(self.config, out=None), states[0])
+        self._model_states.clear()
+        for folder, lines in {**self.lines, "": self.reports}.items():
+            lines[:] = lines_until(self._folder(folder), done)
+            distributed.in_first(partial(rewrite_lines, self._folder(folder), lines))
+
+    def _template(self, changed: dict[str, Any]) -> Any:
+        """Return the shapes of one run's state, in an environment with fields changed."""
+        problem = replace(self.problem, environment=_with_fields(self._configured, changed))
+        return jax.eval_shape(partial(self.algorithm.init, problem), self._model_states[0], jax.random.key(0))
+
+    def _placed(self, state: Any) -> Any:
+        if len(self._devices) == 1:
+            return state
+        return (spread_runs if self.config.is_many else spread)(state, self._devices)
+
+    # How they go on.
+
+    def update(self, number: int) -> list[dict[str, np.ndarray]]:
+        """Make updates and return each run's figures, ``(number,)``; in longer lists if they have been too short."""
         while True:
-            state, history = ppo.update_many(self.learner, self.state, num_updates)
-            history = jax.device_get(history)
-            overflow = float(np.max(history.pop("overflow", 0)))
-            # What is not a number any more is near nobody, or everybody.
-            if overflow == 0 or int(state.bad_term):
+            state, figures = update_many(
+                self.algorithm, self.problem, self._numbers, self.state, number, self.config.is_many
+            )
+            figures = jax.device_get(figures)
+            each = [figures]
+            if self.config.is_many:
+                each = [{name: values[run] for name, values in figures.items()} for run in range(len(self.members))]
+            overflows = [float(np.max(own.pop("overflow", 0))) for own in each]
+            # NaN positions make the neighbour count meaningless: the lists are not made longer for them.
+            sound = np.atleast_1d(np.asarray(state.bad_term)) == 0
+            overflow = float(np.max(np.where(sound, overflows, 0.0)))
+            if overflow == 0:
                 self.state = state
-                return history
-            environment = self.learner.environment.grown(overflow)
-            self.learner = replace(self.learner, environment=environment)
-            env_state = resized(environment, self.state.env_state, self.learner.config.num_envs)
-            self.state = _placed(replace(self.state, env_state=env_state), self._devices)
+                return each
+            environment = self.environment.grown(overflow)
+            self.problem = replace(self.problem, environment=environment)
+            grow = partial(resized, environment, num_envs=self.problem.config.num_envs)
+            env_state = (jax.vmap(grow) if self.config.is_many else grow)(self.state.env_state)
+            self.state = self._placed(replace(self.state, env_state=env_state))
 
-    def check_there(self) -> None:
-        """Raise FileNotFoundError if the run's folder, if it has one, is gone."""
-        if self._writer is not None:
-            self._writer.check_there()
+    @property
+    def num_updates(self) -> int:
+        """Updates made."""
+        return int(np.ravel(self.state.num_updates)[0])
 
-    def save(self, lines: list[Metrics]) -> None:
-        """Write a checkpoint, if the run has a folder."""
-        if self._writer is None:
-            return
-        changed = changed_fields(self._config, self.learner.environment)
-        policy = policy_of(self.learner, self.state)
-        self._writer.save(int(self.state.num_updates), policy, self.state, changed, score_of(lines))
+    @property
+    def bad_terms(self) -> np.ndarray:
+        """For each run 0, or 1 + the index of the term that was not finite first, ``(R,)``."""
+        return np.atleast_1d(np.asarray(self.state.bad_term))
+
+    def report(self, about: Metrics, figures: list[Metrics], rate: float) -> Metrics:
+        """Add a report of each run, and of all together, which is returned."""
+        for own, lines in zip(figures, self.lines.values(), strict=True):
+            lines.append({**about, "agent_steps_per_second": round(rate, 1), **own})
+        if self.config.is_many:
+            number, diverged = len(self.members), self.bad_terms > 0
+            counts = {"runs": number, "diverged": int(diverged.sum())}
+            going = [own for own, bad in zip(figures, diverged, strict=True) if not bad]
+            about = {**about, "agent_steps_per_second": round(number * rate, 1), **counts}
+            self.reports.append({**about, **together(going or figures)})
+        return self.reports[-1]
+
+    def write_reports(self, log: loggers.Logs) -> None:
+        """Write the newest reports to the folders and the logs."""
+        for writer in self.writers.values():
+            writer.check_there()
+        newest = {name: lines[-1] for name, lines in self.lines.items()} | {"": self.reports[-1]}
+        for name, metrics in newest.items():
+            if self.run_dir is not None and jax.process_index() == 0:
+                append_line(self._folder(name), metrics)
+            log.write(metrics, name)
+
+    # What they leave.
+
+    def _member(self, number: int) -> Any:
+        return jax.tree.map(lambda leaf: leaf[number], self.state) if self.config.is_many else self.state
+
+    def save(self) -> None:
+        """Write a checkpoint of every run, if they have folders: each can be loaded, and resumed, by itself."""
+        changed = _changed_fields(self._configured, self.environment)
+        for number, (name, writer) in enumerate(self.writers.items()):
+            state = self._member(number)
+            policy = self.algorithm.policy(self.problem, state)
+            writer.save(self.num_updates, policy, state, changed, score_of(self.lines[name]))
         self.last_save = time.monotonic()
 
-
-def _loop(
-    config: TrainConfig,
-    keeper: _Keeper,
-    lines: list[Metrics],
-    report: Report | None,
-    signals: distributed.Signals,
-    log: loggers.Logs,
-) -> None:
-    """Update, report and save until the run's end; add the reports to `lines`."""
-    total, run_dir = keeper.learner.num_updates, keeper.run_dir
-    chunk = min(config.report_every, total)
-    per_update = config.ppo.num_envs * config.ppo.num_steps * keeper.learner.environment.num_particles
-    start = time.monotonic() - (lines[-1]["seconds"] if lines else 0.0)
-    for done in range(int(keeper.state.num_updates) + chunk, total + 1, chunk):
-        began = time.monotonic()
-        history = keeper.update(chunk)
-        metrics = summarise(history)
-        now = time.monotonic()
-        metrics = {
-            "update": done,
-            "steps": done * per_update,
-            "total_steps": total * per_update,
-            "seconds": round(now - start, 3),
-            "agent_steps_per_second": round(chunk * per_update / (now - began), 1),
-            **metrics,
-        }
-        lines.append(metrics)
-        keeper.check_there()
-        if run_dir is not None and jax.process_index() == 0:
-            append_line(run_dir, metrics)
-        log.write(metrics)
-        bad = int(keeper.state.bad_term)
-        due, asked = signals.agree(now - keeper.last_save > SECONDS_BETWEEN_CHECKPOINTS)
-        if bad or due or asked or done == total:
-            keeper.save(lines)
-        if bad:
-            raise FloatingPointError(first_bad_number(ppo.TERMS[bad - 1], done - chunk, done, run_dir))
-        if report is not None:
-            report(metrics)
-        if asked and done < total:
-            distributed.leave(asked)
+    def result(self) -> TrainResult:
+        """Return what the runs leave."""
+        results = {}
+        for number, (name, member) in enumerate(self.members.items()):
+            policy = distributed.local(self.algorithm.policy(self.problem, self._member(number)))
+            run_dir = None if self.run_dir is None else self._folder(name)
+            results[name] = TrainResult(member, run_dir, policy, self.environment, self.lines[name])
+        if not self.config.is_many:
+            return results[""]
+        alive = [name for name, bad in zip(results, self.bad_terms, strict=True) if not bad]
+        best = max(alive, key=lambda name: goodness(self.lines[name]))
+        return TrainResult(self.config, self.run_dir, results[best].policy, self.environment, self.reports, results)
 
 
-def first_bad_number(term: str, before: int, after: int, run_dir: Path | None) -> str:
-    """Return what is said of a number that has stopped being finite."""
-    kept = "" if run_dir is None else f" What was learnt before it is kept in {str(run_dir)!r}."
-    return (
-        f"train: every number is finite; got NaN or infinity first in {term!r}, between updates {before} and {after}."
-        f"{kept} Lower ppo.learning_rate or ppo.max_grad_norm, or look at the environment if it is its observation or "
-        "reward."
-    )
+def _stacked(trees: list[Any]) -> Any:
+    return jax.tree.map(lambda *leaves: jnp.stack(leaves), *trees)
 
 
-def summarise(history: dict[str, np.ndarray]) -> Metrics:
-    """Return the means over the updates of one report as numbers, and None for what no update had."""
-    summary: Metrics = {}
-    ended = np.asarray(history.get(ENDED, 1)) > 0
-    for name, values in sorted(history.items()):
-        if name == ENDED:
-            continue
-        values = np.asarray(values, np.float64)
-        # Figures of ends are 0 in a rollout without one: not a number would stop a run under JAX_DEBUG_NANS.
-        values = values[np.isfinite(values) & (ended | (not name.startswith("final_")))]
-        summary[name] = float(values.mean()) if values.size else None
-    return summary
+def _with_fields(environment: Environment, changed: dict[str, Any]) -> Environment:
+    """Return an environment with fields changed."""
+    made: Any = replace(environment, **changed) if changed else environment  # type: ignore[type-var]
+    return made
 
 
-def changed_fields(config: TrainConfig, environment: Environment) -> dict[str, Any]:
+def _changed_fields(configured: Environment, environment: Environment) -> dict[str, Any]:
     """Return the fields of an environment that are not those that its configuration gives."""
-    configured = checkpoint.build_environment(config)
     return {
         item.name: getattr(environment, item.name)
         for item in fields(configured)  # type: ignore[arg-type]
@@ -413,7 +371,55 @@ def changed_fields(config: TrainConfig, environment: Environment) -> dict[str, A
     }
 
 
-def score_of(lines: list[Metrics]) -> float:
-    """Return the success of the last report, the reward of a task that has no such figure, -inf without a report."""
-    score = lines[-1].get("final_success", lines[-1]["reward"]) if lines else None
-    return -math.inf if score is None else float(score)
+def _run(runs: _Runs, report: Report | None) -> TrainResult:
+    """Make the updates that are left; whatever stops them, what has been learnt is kept."""
+    first, many = jax.process_index() == 0, runs.config.is_many
+    with ExitStack() as stack:
+        stack.enter_context(distributed.explaining(runs.run_dir))
+        if runs.run_dir is not None:
+            for name in runs.members:
+                runs.writers[name] = stack.enter_context(checkpoint.Writer(runs.run_dir / name))
+        stack.enter_context(distributed.leaving_on_sigterm())
+        signals = stack.enter_context(distributed.noting_signals())
+        members = runs.members if many else {}
+        opened = loggers.opened(runs.config, runs.run_dir if first else None, members, runs.reports)
+        log = stack.enter_context(opened)
+        try:
+            _loop(runs, report if first else None, signals, log)
+        except (KeyboardInterrupt, SystemExit):
+            # Several processes save together, in the loop, or not at all.
+            if jax.process_count() == 1:
+                runs.save()
+            raise
+    return runs.result()
+
+
+def _loop(runs: _Runs, report: Report | None, signals: distributed.Signals, log: loggers.Logs) -> None:
+    """Update, report and save until the runs' end."""
+    config, total = runs.config, runs.problem.num_updates
+    chunk, per_update = min(config.report_every, total), steps_per_update(config, runs.environment)
+    start = time.monotonic() - (runs.reports[-1]["seconds"] if runs.reports else 0.0)
+    for done in range(runs.num_updates + chunk, total + 1, chunk):
+        began = time.monotonic()
+        figures = [summarise(history) for history in runs.update(chunk)]
+        now = time.monotonic()
+        about: Metrics = {
+            "update": done,
+            "steps": done * per_update,
+            "total_steps": total * per_update,
+            "seconds": round(now - start, 3),
+        }
+        metrics = runs.report(about, figures, chunk * per_update / (now - began))
+        runs.write_reports(log)
+        # A run whose numbers stop being finite stays as it was before; the others go on.
+        ended = bool(np.all(runs.bad_terms))
+        due, asked = signals.agree(now - runs.last_save > SECONDS_BETWEEN_CHECKPOINTS)
+        if ended or due or asked or done == total:
+            runs.save()
+        if ended:
+            terms = ", ".join(sorted({runs.algorithm.terms[bad - 1] for bad in runs.bad_terms}))
+            raise FloatingPointError(first_bad_number(terms, done - chunk, done, runs.run_dir, config.section))
+        if report is not None:
+            report(metrics)
+        if asked and done < total:
+            distributed.leave(asked)

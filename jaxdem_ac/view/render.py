@@ -18,7 +18,8 @@ from jaxdem_ac.dem.particles import Particles
 from jaxdem_ac.dem.world import World
 from jaxdem_ac.environments.base import Environment, check_is_environment
 from jaxdem_ac.models.checks import check_key
-from jaxdem_ac.runs.checkpoint import build_environment, load_policy
+from jaxdem_ac.runs.build import build_environment
+from jaxdem_ac.runs.checkpoint import load_policy
 from jaxdem_ac.runs.recording import Recording, record_run
 from jaxdem_ac.runs.run_dir import read_metrics, single
 from jaxdem_ac.trainers.policy import Policy, acting
@@ -322,7 +323,7 @@ def render_vtk(run_dir: str | Path, directory: str | Path, **options: Any) -> Pa
     ImportError
         If JaxDEM cannot be imported.
     """
-    from jaxdem_ac.plugin.names import import_host
+    from jaxdem_ac.plugin.jaxdem import import_host
     from jaxdem_ac.plugin.vtk import check_empty, write_vtk
 
     check_empty(as_path("render", "directory", directory))

@@ -15,7 +15,7 @@ from support.event_files import curve
 import jaxdem_ac as ac
 from jaxdem_ac import doctor, registry
 from jaxdem_ac.cli import main
-from jaxdem_ac.plugin import names
+from jaxdem_ac.plugin import jaxdem, names
 from jaxdem_ac.registry import Entry
 
 ROOT = Path(__file__).parents[2]
@@ -253,6 +253,7 @@ def test_list_names_everything() -> None:
         "model": ac.list_models(),
         "action space": ac.list_action_spaces(),
         "environment": ac.list_environments(),
+        "algorithm": ac.list_algorithms(),
     }
     assert all(row["summary"].endswith(".") for row in rows if row["origin"] == "jaxdem-ac")
     words = call("list")
@@ -275,7 +276,7 @@ def test_list_without_the_host_where_that_is_broken(monkeypatch: pytest.MonkeyPa
     def fail(_: Any) -> None:
         raise ImportError("model: JaxDEM has to be importable; got ModuleNotFoundError: h5py. Get it: pip ...")
 
-    monkeypatch.setattr(names, "is_there", lambda: True)
+    monkeypatch.setattr(jaxdem, "is_there", lambda: True)
     monkeypatch.setattr(names, "entries", fail)
     result = call("list", "--json")
     assert result.exit_code == 0

@@ -163,7 +163,14 @@ def test_a_number_that_is_not_whole_is_one_line(text: str) -> None:
 
 def test_every_plain_field_is_an_option() -> None:
     options = {parameter.name for parameter in train.train.params}
-    plain = {item.name for item in fields(ac.TrainConfig)} - {"env_kw", "model_kw", "action_space_kw", "grid", "ppo"}
+    plain = {item.name for item in fields(ac.TrainConfig)} - {
+        "env_kw",
+        "model_kw",
+        "action_space_kw",
+        "grid",
+        "ppo",
+        "algorithm_config",
+    }
     assert plain <= options
 
 

@@ -1,4 +1,4 @@
-"""The door to PettingZoo: its own tests, and that nothing is lost, invented or let through on the way."""
+"""The wrapper for PettingZoo: its own tests, and that nothing is lost, invented or let through on the way."""
 
 import sys
 import warnings
@@ -8,9 +8,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from support.door_tasks import TINY, Walk, steps
+from support.wrapper_tasks import TINY, Walk, steps
 
 import jaxdem_ac as ac
+from jaxdem_ac.action_spaces.base import ActionBounds
+from jaxdem_ac.action_spaces.free import Free
 from jaxdem_ac.environments.wrappers.pettingzoo_env import ParallelSwarm
 
 pettingzoo_test = pytest.importorskip("pettingzoo.test")
@@ -167,8 +169,25 @@ def test_bad_keywords_are_refused() -> None:
         ac.make_parallel_env(Walk(), action_space=ac.make_action_space("Box", x_min=[0.0, 0.0], x_max=1.0))
     with pytest.raises(TypeError, match=r"action_space_kw goes with the name.*got eps with a Free"):
         ac.make_parallel_env(Walk(), action_space=ac.make_action_space("Free"), action_space_kw={"eps": 1e-3})
-    with pytest.raises(TypeError, match=r"an action space is Box, MaxNorm or Free here; got Walk"):
+    with pytest.raises(TypeError, match=r"an action space says its bounds; got Walk, which does not"):
         ac.make_parallel_env(Walk(), action_space=Walk())
+
+
+class Forward(Free):
+    """Somebody else's action space, of components above 0."""
+
+    def bounds(self, size: int) -> ActionBounds:
+        return ActionBounds.of(0.0, np.inf, size)
+
+
+def test_an_action_space_of_somebody_else_says_its_bounds() -> None:
+    swarm = ac.make_parallel_env("multi_navigator", **TINY, action_space=Forward())
+    swarm.reset(seed=0)
+    space = swarm.action_space(swarm.agents[0])
+    np.testing.assert_array_equal(space.low, [0.0, 0.0])
+    np.testing.assert_array_equal(space.high, [np.inf, np.inf])
+    with pytest.raises(ValueError, match=r"every action is finite and in its space, \[0\.0, 0\.0\] to \[inf, inf\]"):
+        swarm.step({agent: np.array([-1.0, 0.0], np.float32) for agent in swarm.agents})
 
 
 def test_lists_that_are_too_short_grow_and_nothing_is_lost() -> None:
@@ -260,7 +279,7 @@ def test_what_is_no_number_is_no_action(bad: Any) -> None:
         ({"draw": 3}, "draw is a function"),
         ({"draw": lambda state: state}, r"draw is a function \(environment, state\)"),
         ({"action_space_kw": [1]}, "action_space_kw is a dict"),
-        ({"action_space": 3}, "an action space is Box, MaxNorm or Free here; got int"),
+        ({"action_space": 3}, "an action space says its bounds; got int"),
     ],
 )
 def test_an_option_of_another_type(keywords: dict[str, Any], word: str) -> None:

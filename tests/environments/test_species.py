@@ -84,7 +84,7 @@ def test_observe_sizes_is_a_flag() -> None:
 
 
 def test_a_policy_of_species_takes_those_of_its_environment() -> None:
-    from jaxdem_ac.runs.checkpoint import build_environment, build_model
+    from jaxdem_ac.runs.build import build_environment, build_model
 
     config = ac.TrainConfig(
         env="multi_navigator",

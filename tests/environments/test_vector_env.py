@@ -1,4 +1,4 @@
-"""The doors to gymnasium: its checker, its own vector environments as the measure, and both views."""
+"""The wrappers for gymnasium: its checker, its own vector environments as the measure, and both views."""
 
 from typing import Any
 
@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from support.door_tasks import Walk, steps
+from support.wrapper_tasks import Walk, steps
 
 import jaxdem_ac as ac
 

@@ -36,7 +36,7 @@ def name(request: pytest.FixtureRequest, rl: ModuleType) -> str:
     return request.param
 
 
-def make(environment: Environment, name: str, space: str, **space_kw: Any) -> tuple[ppo.Learner, ppo.LearnerState]:
+def make(environment: Environment, name: str, space: str, **space_kw: Any) -> tuple[ppo.Problem, ppo.PPOState]:
     model = ac.make_model(
         f"jaxdem:{name}",
         observation_space_size=environment.observation_size,
@@ -46,7 +46,7 @@ def make(environment: Environment, name: str, space: str, **space_kw: Any) -> tu
         **SMALL[name],
     )
     graphdef, state = nnx.split(model)
-    learner = ppo.Learner(environment, graphdef, ac.PPOConfig(**SETTINGS, learning_rate=1e-12), 10)
+    learner = ppo.Problem(environment, graphdef, ac.PPOConfig(**SETTINGS, learning_rate=1e-12), 10)
     return learner, ppo.init(learner, state, jax.random.key(0))
 
 

@@ -13,7 +13,7 @@ import jax
 import pytest
 
 from jaxdem_ac import doctor, registry
-from jaxdem_ac.plugin import names
+from jaxdem_ac.plugin import jaxdem
 
 COMMIT = "5d9c13a" + 33 * "0"
 Recorded = Callable[[Any], None]
@@ -119,7 +119,7 @@ def test_a_jaxdem_that_cannot_be_imported_is_a_fault(monkeypatch: pytest.MonkeyP
     def fail(where: str) -> None:
         raise ImportError("doctor: ...") from ModuleNotFoundError("No module named 'h5py'")
 
-    monkeypatch.setattr(names, "import_host", fail)
+    monkeypatch.setattr(jaxdem, "import_host", fail)
     faults: dict[str, str] = {}
     assert doctor._registered_in_jaxdem(faults) == {}
     assert faults["jaxdem"].startswith("ModuleNotFoundError: No module named 'h5py'. Install it anew: pip install")

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 import jaxdem_ac as ac
-from jaxdem_ac.runs import checkpoint
+from jaxdem_ac.runs import build, checkpoint
 from jaxdem_ac.runs.digest import check_digests, digest_of, digests_of
 from jaxdem_ac.runs.run_dir import config_text
 
@@ -29,7 +29,7 @@ LEARNER = {"a": jnp.arange(40_000.0), "b": jnp.ones((3, 2), jnp.int32)}
 
 @pytest.fixture(scope="module")
 def policy() -> Any:
-    return checkpoint.initial_policy(CONFIG)
+    return build.initial_policy(CONFIG)
 
 
 def write(folder: Path, policy: Any, numbers: tuple[int, ...] = (1,)) -> None:
@@ -226,12 +226,12 @@ def test_a_full_disk_is_one_error(small: Path, policy: Any) -> None:
 def test_the_process_says_nothing_at_its_end_either(small: Path) -> None:
     code = (
         "import sys, numpy as np; from pathlib import Path\n"
-        "import jaxdem_ac as ac; from jaxdem_ac.runs import checkpoint\n"
+        "import jaxdem_ac as ac; from jaxdem_ac.runs import build, checkpoint\n"
         "config = ac.TrainConfig(env='multi_navigator', env_kw={'num_particles': 2})\n"
         "try:\n"
         "    with checkpoint.Writer(Path(sys.argv[1])) as writer:\n"
         "        big = {str(n): np.random.default_rng(n).normal(size=9_000) for n in range(30)}\n"
-        "        writer.save(1, checkpoint.initial_policy(config), big, {}, 0.0)\n"
+        "        writer.save(1, build.initial_policy(config), big, {}, 0.0)\n"
         "except OSError as error: print(error)\n"
     )
     said = subprocess.run([sys.executable, "-c", code, str(small)], capture_output=True, text=True, check=True)

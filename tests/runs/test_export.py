@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 import jaxdem_ac as ac
-from jaxdem_ac.runs.checkpoint import initial_policy
+from jaxdem_ac.runs.build import initial_policy
 from jaxdem_ac.runs.export import export_policy, load_exported
 from jaxdem_ac.trainers.policy import Policy
 

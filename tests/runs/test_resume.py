@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 
 import jaxdem_ac as ac
-from jaxdem_ac.runs import checkpoint
+from jaxdem_ac.runs import build, checkpoint
 from jaxdem_ac.runs.run_dir import CHECKPOINTS, read_metrics
 
 REPORTS = 6
@@ -146,7 +146,7 @@ def test_a_checkpoint_of_another_model_says_so(stopped: Path, tmp_path: Path) ->
 
 
 def test_the_best_checkpoint_is_kept_beside_the_newest_two(tmp_path: Path) -> None:
-    policy = checkpoint.initial_policy(ac.TrainConfig(**CONFIG))
+    policy = build.initial_policy(ac.TrainConfig(**CONFIG))
     with checkpoint.Writer(tmp_path) as writer:
         for number, score in enumerate([0.1, 0.9, float("-inf"), 0.3, 0.2, 0.4]):
             writer.save(number, policy, {"a": jax.numpy.ones(2)}, {}, score)
@@ -154,7 +154,7 @@ def test_the_best_checkpoint_is_kept_beside_the_newest_two(tmp_path: Path) -> No
 
 
 def test_the_best_is_known_after_a_resume_and_the_rest_goes(tmp_path: Path) -> None:
-    policy = checkpoint.initial_policy(ac.TrainConfig(env="multi_navigator", env_kw={"num_particles": 2}))
+    policy = build.initial_policy(ac.TrainConfig(env="multi_navigator", env_kw={"num_particles": 2}))
     (tmp_path / CHECKPOINTS).mkdir()
     kept = []
     for scores in ({1: 0.1, 2: 0.9, 3: 0.3}, {4: -np.inf, 5: 0.2, 6: 0.4}, {7: 0.1, 8: 0.95, 9: 0.2, 10: 0.3}):

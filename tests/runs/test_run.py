@@ -14,10 +14,9 @@ from support.probe_environments import Breaking, registered
 
 import jaxdem_ac as ac
 from jaxdem_ac import registry
-from jaxdem_ac.runs.checkpoint import initial_policy
+from jaxdem_ac.runs.build import initial_policy, with_training_defaults
 from jaxdem_ac.runs.recording import record_episode
 from jaxdem_ac.runs.run_dir import read_config, read_metrics
-from jaxdem_ac.runs.train import resolve
 
 ENV_KW = {"num_particles": 4, "physics_steps": 1, "max_steps": 8, "n_lidar_rays": 5}
 PPO = ac.PPOConfig(
@@ -211,7 +210,9 @@ def test_what_json_cannot_hold_is_named(tmp_path: Path) -> None:
 
 
 def test_advice_yields_to_what_is_set() -> None:
-    found = resolve(ac.TrainConfig(env_kw={"num_particles": 3}, action_space="Box", action_space_kw={"x_max": 9.0}))
+    found = with_training_defaults(
+        ac.TrainConfig(env_kw={"num_particles": 3}, action_space="Box", action_space_kw={"x_max": 9.0})
+    )
     advice = registry.environments.get("swarm_navigator")
     assert found.env_kw == {**advice.training_defaults, "num_particles": 3}
     assert found.action_space_kw == {**advice.action_space_defaults["Box"], "x_max": 9.0}

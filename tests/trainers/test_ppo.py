@@ -44,7 +44,7 @@ def make(
     space: str = "Free",
     model_kw: dict[str, Any] | None = None,
     **config: Any,
-) -> tuple[ppo.Learner, ppo.LearnerState]:
+) -> tuple[ppo.Problem, ppo.PPOState]:
     model = ac.make_model(
         "ActorCritic",
         observation_space_size=environment.observation_size,
@@ -57,11 +57,11 @@ def make(
         **(model_kw or {}),
     )
     graphdef, state = nnx.split(model)
-    learner = ppo.Learner(environment, graphdef, ac.PPOConfig(**{**FAST, **config}), num_updates)
+    learner = ppo.Problem(environment, graphdef, ac.PPOConfig(**{**FAST, **config}), num_updates)
     return learner, ppo.init(learner, state, jax.random.key(0))
 
 
-def learn(environment: Environment, num_updates: int = 80, **config: Any) -> tuple[ppo.Learner, ppo.LearnerState]:
+def learn(environment: Environment, num_updates: int = 80, **config: Any) -> tuple[ppo.Problem, ppo.PPOState]:
     learner, state = make(environment, num_updates, **config)
     state, metrics = ppo.update_many(learner, state, num_updates)
     assert int(state.bad_term) == 0
@@ -69,12 +69,12 @@ def learn(environment: Environment, num_updates: int = 80, **config: Any) -> tup
     return learner, state
 
 
-def value_of(learner: ppo.Learner, state: ppo.LearnerState, *observations: float) -> np.ndarray:
+def value_of(learner: ppo.Problem, state: ppo.PPOState, *observations: float) -> np.ndarray:
     _, value = apply_model(learner, state.params, state.constants, jnp.asarray(observations)[:, None])
     return np.asarray(value)
 
 
-def action_of(learner: ppo.Learner, state: ppo.LearnerState, *observations: float) -> np.ndarray:
+def action_of(learner: ppo.Problem, state: ppo.PPOState, *observations: float) -> np.ndarray:
     policy, _ = apply_model(learner, state.params, state.constants, jnp.asarray(observations)[:, None])
     return np.asarray(policy.mode())[:, 0]
 
@@ -139,7 +139,7 @@ def test_actions_follow_observations() -> None:
     np.testing.assert_allclose(action_of(learner, state, *targets), targets, atol=0.15)
 
 
-def batch_of(learner: ppo.Learner, state: ppo.LearnerState, seed: int = 0) -> loss.Batch:
+def batch_of(learner: ppo.Problem, state: ppo.PPOState, seed: int = 0) -> loss.Batch:
     """Return a batch as it might be collected, off-policy enough that some ratios are clipped."""
     random = np.random.default_rng(seed)
     observation = jnp.asarray(random.normal(size=(6, 2, 1)), jnp.float32)
@@ -260,7 +260,7 @@ def test_a_first_update_starts_from_ratio_one() -> None:
     np.testing.assert_array_equal(metrics["clip_fraction"], 0.0)
 
 
-def rates_of(learner: ppo.Learner, num: int) -> np.ndarray:
+def rates_of(learner: ppo.Problem, num: int) -> np.ndarray:
     """Return the learning rate of each optimizer update: Adam moves by it while the gradient stays the same."""
     optimizer = ppo.make_optimizer(learner)
     params, gradient = {"w": jnp.zeros(1)}, {"w": jnp.full(1, 0.1)}

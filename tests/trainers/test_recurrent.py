@@ -31,10 +31,10 @@ KINDS = [Remembering, StepByStep]
 SETTINGS: dict[str, Any] = {"num_envs": 16, "num_steps": 8, "num_minibatches": 2, "learning_rate": 1e-2}
 
 
-def make(environment: Environment, kind: Any = Remembering, **config: Any) -> tuple[ppo.Learner, ppo.LearnerState]:
+def make(environment: Environment, kind: Any = Remembering, **config: Any) -> tuple[ppo.Problem, ppo.PPOState]:
     sizes = environment.observation_size, environment.action_size
     graphdef, state = nnx.split(kind(*sizes, nnx.Rngs(0), ac.make_action_space("Box", x_min=-1.0, x_max=1.0)))
-    learner = ppo.Learner(environment, graphdef, ac.PPOConfig(**{**SETTINGS, **config}), 10)
+    learner = ppo.Problem(environment, graphdef, ac.PPOConfig(**{**SETTINGS, **config}), 10)
     return learner, ppo.init(learner, state, jax.random.key(0))
 
 
@@ -89,7 +89,7 @@ def test_sets_of_models_that_remember_are_refused(names: dict[str, str]) -> None
 
 
 @partial(jax.jit, static_argnames="learner")
-def drift(learner: ppo.Learner, state: ppo.LearnerState, batch: loss.Batch) -> jax.Array:
+def drift(learner: ppo.Problem, state: ppo.PPOState, batch: loss.Batch) -> jax.Array:
     """Return how far replayed log-probabilities and values are from those of the rollout."""
     sequences = jax.tree.map(lambda leaf: leaf.reshape(-1, *leaf.shape[2:]), loss.rows_of(batch))
     (log_prob, _), value = loss.answers(learner, state.params, state.constants, sequences)

@@ -8,8 +8,9 @@ import numpy as np
 from gymnasium.spaces import Box
 
 from jaxdem_ac._checks import check_count
+from jaxdem_ac.action_spaces.base import ActionBounds
 from jaxdem_ac.environments.base import Environment
-from jaxdem_ac.environments.wrappers.host_vector_env import Allowed, Swarms
+from jaxdem_ac.environments.wrappers.host_vector_env import HostVectorEnv
 from jaxdem_ac.registry import environments
 
 
@@ -20,13 +21,13 @@ class SwarmEnv(gymnasium.Env[np.ndarray, np.ndarray]):
 
     Parameters
     ----------
-    swarms : Swarms
+    swarms : HostVectorEnv
         Of one swarm.
     draw : callable, optional
         From an environment and a state to a picture.
     """
 
-    def __init__(self, swarms: Swarms, draw: Callable[..., Any] | None = None) -> None:
+    def __init__(self, swarms: HostVectorEnv, draw: Callable[..., Any] | None = None) -> None:
         environment = swarms.environment
         self.swarms = swarms
         self.draw = draw
@@ -72,7 +73,7 @@ class SwarmEnv(gymnasium.Env[np.ndarray, np.ndarray]):
         Parameters
         ----------
         action : np.ndarray, (N * D,)
-            Allowed ones.
+            Within the bounds.
 
         Returns
         -------
@@ -104,10 +105,10 @@ class SwarmEnv(gymnasium.Env[np.ndarray, np.ndarray]):
         return draw_with(self.draw, self.swarms, "SwarmEnv.render")
 
 
-def swarm_spaces(swarms: Swarms) -> tuple[Box, Box]:
+def swarm_spaces(swarms: HostVectorEnv) -> tuple[Box, Box]:
     """Return the spaces of observation and action of a whole swarm."""
     _, num, _ = swarms.action_shape
-    low, high = np.tile(swarms.allowed.low, num), np.tile(swarms.allowed.high, num)
+    low, high = np.tile(swarms.bounds.low, num), np.tile(swarms.bounds.high, num)
     seen = Box(-np.inf, np.inf, (num * swarms.environment.observation_size,), np.float32)
     return seen, Box(low, high, dtype=np.float32)
 
@@ -122,8 +123,8 @@ def floats(info: dict[str, np.ndarray]) -> dict[str, float]:
     return {name: float(figure[0]) for name, figure in info.items()}
 
 
-def checked(where: str, swarms: Swarms, action: Any, space: gymnasium.Space[Any]) -> np.ndarray:
-    """Return an action of a space's shape as ``(E, N, D)``, once it is known to be allowed.
+def checked(where: str, swarms: HostVectorEnv, action: Any, space: gymnasium.Space[Any]) -> np.ndarray:
+    """Return an action of a space's shape as ``(E, N, D)``, once it is known to be within the bounds.
 
     Raises
     ------
@@ -139,11 +140,11 @@ def checked(where: str, swarms: Swarms, action: Any, space: gymnasium.Space[Any]
             f"{where}: actions are {space.shape}; got shape {action.shape}. Give what action_space.sample() has."
         )
     action = action.reshape(swarms.action_shape)
-    bad = swarms.allowed.find_bad(action)
+    bad = swarms.bounds.find_bad(action)
     if bad is not None:
         swarm, particle = map(int, bad)
         who = f"particle_{particle}" + (f" of swarm {swarm}" if swarms.num_envs > 1 else "")
-        raise ValueError(f"{where}: {spell(swarms.allowed, who, action[swarm, particle])}")
+        raise ValueError(f"{where}: {out_of_bounds(swarms.bounds, who, action[swarm, particle])}")
     return action
 
 
@@ -163,15 +164,15 @@ def checked_seed(where: str, seed: Any) -> int | None:
     return None if seed is None else check_count(where, "seed", seed, least=0)
 
 
-def spell(allowed: Allowed, who: str, action: np.ndarray) -> str:
-    """Return what is wrong with an action that is not allowed."""
+def out_of_bounds(bounds: ActionBounds, who: str, action: np.ndarray) -> str:
+    """Return what is wrong with an action that is out of bounds."""
     return (
-        f"every action is finite and in its space, {allowed.low.tolist()} to {allowed.high.tolist()}; got "
+        f"every action is finite and in its space, {bounds.low.tolist()} to {bounds.high.tolist()}; got "
         f"{who}={action.tolist()}. Clip it to the space, numpy.clip(action, space.low, space.high), if that is meant."
     )
 
 
-def draw_with(draw: Callable[..., Any] | None, swarms: Swarms, where: str) -> np.ndarray | None:
+def draw_with(draw: Callable[..., Any] | None, swarms: HostVectorEnv, where: str) -> np.ndarray | None:
     """Return the picture of the first swarm; None if there is nothing to draw with.
 
     Raises

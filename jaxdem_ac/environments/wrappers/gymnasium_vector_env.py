@@ -8,7 +8,7 @@ from gymnasium.vector import AutoresetMode, VectorEnv
 from gymnasium.vector.utils import batch_space
 
 from jaxdem_ac.environments.wrappers.gymnasium_env import checked, checked_seed, swarm_spaces, task_name
-from jaxdem_ac.environments.wrappers.host_vector_env import Played, Swarms
+from jaxdem_ac.environments.wrappers.host_vector_env import HostStep, HostVectorEnv
 
 VIEWS = ("particle", "swarm")
 MODES = (AutoresetMode.SAME_STEP, AutoresetMode.NEXT_STEP)
@@ -24,7 +24,7 @@ class VectorSwarm(VectorEnv[np.ndarray, np.ndarray, np.ndarray]):
 
     Parameters
     ----------
-    swarms : Swarms
+    swarms : HostVectorEnv
     view : str
         ``"particle"`` or ``"swarm"``.
     autoreset_mode : str or AutoresetMode
@@ -36,7 +36,7 @@ class VectorSwarm(VectorEnv[np.ndarray, np.ndarray, np.ndarray]):
         If `view` or `autoreset_mode` is another.
     """
 
-    def __init__(self, swarms: Swarms, view: str, autoreset_mode: str | AutoresetMode) -> None:
+    def __init__(self, swarms: HostVectorEnv, view: str, autoreset_mode: str | AutoresetMode) -> None:
         if not isinstance(view, str) or view not in VIEWS:
             raise ValueError(f"VectorSwarm: view is 'particle' or 'swarm'; got view={view!r}. Choose one.")
         modes = {key: mode for mode in MODES for key in (mode, mode.value)}
@@ -53,9 +53,9 @@ class VectorSwarm(VectorEnv[np.ndarray, np.ndarray, np.ndarray]):
         self._same_step = mode is AutoresetMode.SAME_STEP
         self._under_way = False
         if view == "particle":
-            size, allowed = swarms.environment.observation_size, swarms.allowed
+            size, bounds = swarms.environment.observation_size, swarms.bounds
             self.single_observation_space = Box(-np.inf, np.inf, (size,), np.float32)
-            self.single_action_space = Box(allowed.low, allowed.high, dtype=np.float32)
+            self.single_action_space = Box(bounds.low, bounds.high, dtype=np.float32)
             self._each = swarms.environment.num_particles
         else:
             self.single_observation_space, self.single_action_space = swarm_spaces(swarms)
@@ -102,7 +102,7 @@ class VectorSwarm(VectorEnv[np.ndarray, np.ndarray, np.ndarray]):
         Parameters
         ----------
         actions : np.ndarray, (num_envs, ...)
-            Allowed ones; those of swarms that begin with this step do not count.
+            Within the bounds; those of swarms that begin with this step do not count.
 
         Returns
         -------
@@ -135,16 +135,16 @@ class VectorSwarm(VectorEnv[np.ndarray, np.ndarray, np.ndarray]):
         """Return figures of swarms, ``(E,)``, as those of sub-environments."""
         return np.repeat(figure, self._each)
 
-    def _infos(self, played: Played) -> dict[str, Any]:
+    def _infos(self, played: HostStep) -> dict[str, Any]:
         """Return the figures of a step, with masks of whom they are."""
         done = self._spread(played.terminated | played.truncated)
         info = {name: self._spread(figure) for name, figure in played.info.items()}
         if not self._same_step or not done.any():
-            return _masked(info, ~self._spread(played.began))
+            return _masked(info, ~self._spread(played.was_reset))
         last = np.full(self.num_envs, None, object)
-        led_to = self._flat(np.array(played.led_to, np.float32))
+        observations = self._flat(np.array(played.final_observation, np.float32))
         for index in np.flatnonzero(done):
-            last[index] = led_to[index]
+            last[index] = observations[index]
         final = {"final_obs": last, "_final_obs": done, "final_info": _masked(info, done), "_final_info": done.copy()}
         return {**final, **_masked(info, ~done)}
 

@@ -1,7 +1,7 @@
 """A batch of environments stepped from NumPy, and bounds of actions, for the Gymnasium and PettingZoo wrappers."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -10,6 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
+from jaxdem_ac.action_spaces.base import ActionBounds
 from jaxdem_ac.environments.base import Environment, Timestep, reset_batch, reset_where, resized, step_batch
 from jaxdem_ac.environments.swarm import shorten
 from jaxdem_ac.registry import action_spaces
@@ -17,30 +18,8 @@ from jaxdem_ac.registry import action_spaces
 NEVER, SAME_STEP, NEXT_STEP = "Never", "SameStep", "NextStep"
 """When a swarm begins its next episode by itself; the names are gymnasium's."""
 
-# Roundings in float32 of who scales actions to their bounds.
-_SLACK = 1e-6
 
-
-@dataclass(frozen=True)
-class Allowed:
-    """Which actions a particle may take: a box, and within it perhaps a ball."""
-
-    low: np.ndarray
-    """``(D,)``."""
-    high: np.ndarray
-    """``(D,)``."""
-    longest: float | None = None
-    """Radius of the ball. An action of the box that is longer is shortened to it, its direction kept: samples of a box
-    are in its corners too."""
-
-    def find_bad(self, action: np.ndarray) -> np.ndarray | None:
-        """Return where an action, ``(..., D)``, is not finite or not in the box: the first such index, or None."""
-        slack = _SLACK * np.where(np.isfinite(self.high), np.abs(self.low) + np.abs(self.high), 0.0)
-        good = (action >= self.low - slack) & (action <= self.high + slack) & np.isfinite(action)
-        return None if good.all() else np.argwhere(~good.all(-1))[0]
-
-
-class Played(NamedTuple):
+class HostStep(NamedTuple):
     """The outcome of one step of E swarms; NumPy arrays of their own, floats in float32."""
 
     observation: np.ndarray
@@ -53,13 +32,13 @@ class Played(NamedTuple):
     """``(E,)`` of bool."""
     info: dict[str, np.ndarray]
     """``(E,)`` each."""
-    began: np.ndarray
+    was_reset: np.ndarray
     """Swarms whose step was a reset, ``(E,)`` of bool: its reward is 0, and it has no info."""
-    led_to: Any
+    final_observation: Any
     """Observation after the step itself, before any reset, ``(E, N, O)``; still on its device."""
 
 
-class Swarms:
+class HostVectorEnv:
     """E swarms of one environment, whose states stay on their device.
 
     If lists of neighbours are too short, in a step or in an episode that begins with it, they are made longer and the
@@ -70,17 +49,18 @@ class Swarms:
     environment : Environment
     num_envs : int
         E.
-    allowed : Allowed
+    bounds : ActionBounds
+        Of a particle's action.
     """
 
     resets: str = NEVER
     """When a swarm whose episode has ended begins the next one by itself: `NEVER`, in the `SAME_STEP` or in the
     `NEXT_STEP`."""
 
-    def __init__(self, environment: Environment, num_envs: int, allowed: Allowed) -> None:
+    def __init__(self, environment: Environment, num_envs: int, bounds: ActionBounds) -> None:
         self.environment = environment
         self.num_envs = num_envs
-        self.allowed = allowed
+        self.bounds = bounds
         self.state: Any = None
         self._ended = np.zeros(num_envs, bool)
         self._seed = np.uint32(0)
@@ -114,22 +94,22 @@ class Swarms:
         self._ended = np.zeros(self.num_envs, bool)
         return _as_numpy(state.observation)
 
-    def step(self, action: np.ndarray) -> Played:
+    def step(self, action: np.ndarray) -> HostStep:
         """Take one decision in every swarm, or reset it where its last one ended the episode.
 
         Parameters
         ----------
         action : np.ndarray, (E, N, D)
-            Allowed ones.
+            Within the bounds.
         """
-        began = self._ended if self.resets == NEXT_STEP else np.zeros(self.num_envs, bool)
+        was_reset = self._ended if self.resets == NEXT_STEP else np.zeros(self.num_envs, bool)
         while True:
-            state, timestep, worst = self._played(self.environment, self.state, action, began)
+            state, timestep, worst = self._played(self.environment, self.state, action, was_reset)
             reward, terminated, truncated, info, short = jax.device_get(
                 (timestep.reward, timestep.terminated, timestep.truncated, timestep.info, worst)
             )
             ended = terminated | truncated
-            fresh = ended if self.resets == SAME_STEP else began
+            fresh = ended if self.resets == SAME_STEP else was_reset
             if fresh.any() and not short > 0:
                 short = self._shortage(self.environment, state)
             if not short > 0:
@@ -137,21 +117,21 @@ class Swarms:
             roomy = self.environment.grown(float(short))
             self.state, self.environment = resized(roomy, self.state, self.num_envs), roomy
         self.state, self._ended, self._count = state, ended, self._count + 1
-        return Played(
+        return HostStep(
             observation=_as_numpy(state.observation),
             reward=_as_numpy(reward),
             terminated=np.array(terminated),
             truncated=np.array(truncated),
             info={name: _as_numpy(figure) for name, figure in info.items() if name != "overflow"},
-            began=began,
-            led_to=timestep.observation,
+            was_reset=was_reset,
+            final_observation=timestep.observation,
         )
 
     def _played(
-        self, environment: Environment, state: Any, action: np.ndarray, began: np.ndarray
+        self, environment: Environment, state: Any, action: np.ndarray, was_reset: np.ndarray
     ) -> tuple[Any, Timestep, Array]:
-        longest = self.allowed.longest
-        return _step(environment, self.resets, longest, state, action, began, self._seed, self._count)
+        longest = self.bounds.max_norm
+        return _step(environment, self.resets, longest, state, action, was_reset, self._seed, self._count)
 
     def _shortage(self, environment: Environment, state: Any) -> float:
         """Return how many times longer a list of these states has to be: a step tells, and is thrown away."""
@@ -176,7 +156,7 @@ def _step(
     longest: float | None,
     state: Any,
     action: Array,
-    began: Array,
+    was_reset: Array,
     seed: Array,
     count: Array,
 ) -> tuple[Any, Timestep, Array]:
@@ -184,7 +164,7 @@ def _step(
     action = jnp.asarray(action, float)
     action = action if longest is None else shorten(action, longest)
     state, timestep = step_batch(environment, state, action)
-    going = ~began
+    going = ~was_reset
     timestep = replace(
         timestep,
         reward=jnp.where(going[:, None], timestep.reward, 0.0),
@@ -194,13 +174,13 @@ def _step(
     short = jnp.max(jnp.where(going, timestep.info.get("overflow", 0.0), 0.0))
     if resets == NEVER:
         return state, timestep, short
-    fresh = began if resets == NEXT_STEP else timestep.terminated | timestep.truncated
-    keys = jax.random.split(jax.random.fold_in(jax.random.key(seed), count + 1), len(began))
+    fresh = was_reset if resets == NEXT_STEP else timestep.terminated | timestep.truncated
+    keys = jax.random.split(jax.random.fold_in(jax.random.key(seed), count + 1), len(was_reset))
     return reset_where(environment, state, fresh, keys), timestep, short
 
 
-def allowed_actions(where: str, environment: Environment, space: Any, keywords: Mapping[str, Any]) -> Allowed:
-    """Return which actions an action space allows.
+def action_bounds(where: str, environment: Environment, space: Any, keywords: Mapping[str, Any]) -> ActionBounds:
+    """Return the bounds of an action space, given by its name or itself.
 
     Parameters
     ----------
@@ -215,8 +195,7 @@ def allowed_actions(where: str, environment: Environment, space: Any, keywords: 
     Raises
     ------
     KeyError, TypeError, ValueError
-        If there is no such name, a keyword does not fit, or the action space is no box, ball or whole space of the size
-        of the environment's actions.
+        If there is no such name, a keyword does not fit, or the action space says no bounds, or those of another size.
     """
     advice, size = environment.action_space_defaults, environment.action_size
     if isinstance(space, str):
@@ -233,17 +212,11 @@ def allowed_actions(where: str, environment: Environment, space: Any, keywords: 
             "Give one bound, or one for each."
         )
 
-    def full(bound: Any) -> np.ndarray:
-        return np.broadcast_to(np.asarray(bound, np.float32), (size,)).copy()
-
-    kind = action_spaces.name_of(type(space))
-    if kind == "Box":
-        return Allowed(full(space.x_min), full(space.x_max))
-    if kind == "MaxNorm":
-        return Allowed(full(-space.max_norm), full(space.max_norm), space.max_norm)
-    if kind == "Free":
-        return Allowed(full(-np.inf), full(np.inf))
-    raise TypeError(
-        f"{where}: gymnasium knows boxes, so that an action space is Box, MaxNorm or Free here; got "
-        f"{type(space).__name__}. Take a Box around its actions."
-    )
+    try:
+        bounds: ActionBounds = space.bounds(size)
+    except (AttributeError, NotImplementedError):
+        raise TypeError(
+            f"{where}: gymnasium knows boxes, so that an action space says its bounds; got {type(space).__name__}, "
+            "which does not. Define its method bounds, or take a Box around its actions."
+        ) from None
+    return bounds

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 from jaxdem_ac._checks import check_flag, check_function
 from jaxdem_ac.environments.base import Environment
 from jaxdem_ac.environments.checks import check_whole
-from jaxdem_ac.environments.wrappers.host_vector_env import Swarms, allowed_actions
+from jaxdem_ac.environments.wrappers.host_vector_env import HostVectorEnv, action_bounds
 from jaxdem_ac.registry import environments
 
 if TYPE_CHECKING:
@@ -165,8 +165,8 @@ def _swarms(
     chosen: tuple[Any, Mapping[str, Any] | None, bool],
     keywords: Mapping[str, Any],
     draw: Draw | None = None,
-) -> Swarms:
-    """Return the swarms behind a door, from what its user has chosen."""
+) -> HostVectorEnv:
+    """Return the swarms behind a wrapper, from its options."""
     check_whole(where, num_envs=num_envs)
     action_space, action_space_kw, advised = chosen
     check_flag(where, "advised", advised)
@@ -190,7 +190,7 @@ def _swarms(
             f"{where}: an environment is a name or a jaxdem_ac.environments.base.Environment; got a "
             f"{type(environment).__name__}. Make one with make_environment(name, ...)."
         )
-    return Swarms(environment, num_envs, allowed_actions(where, environment, action_space, action_space_kw or {}))
+    return HostVectorEnv(environment, num_envs, action_bounds(where, environment, action_space, action_space_kw or {}))
 
 
 def _missing(where: str, error: ImportError) -> ImportError:

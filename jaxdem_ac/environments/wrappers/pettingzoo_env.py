@@ -8,8 +8,15 @@ from gymnasium.spaces import Box
 from gymnasium.utils import seeding
 from pettingzoo import ParallelEnv
 
-from jaxdem_ac.environments.wrappers.gymnasium_env import as_numbers, checked_seed, draw_with, floats, spell, task_name
-from jaxdem_ac.environments.wrappers.host_vector_env import Swarms
+from jaxdem_ac.environments.wrappers.gymnasium_env import (
+    as_numbers,
+    checked_seed,
+    draw_with,
+    floats,
+    out_of_bounds,
+    task_name,
+)
+from jaxdem_ac.environments.wrappers.host_vector_env import HostVectorEnv
 from jaxdem_ac.registry import suggest
 
 
@@ -22,14 +29,14 @@ class ParallelSwarm(ParallelEnv[str, np.ndarray, np.ndarray]):
 
     Parameters
     ----------
-    swarms : Swarms
+    swarms : HostVectorEnv
         Of one swarm.
     draw : callable, optional
         From an environment and a state to a picture.
     """
 
-    def __init__(self, swarms: Swarms, draw: Callable[..., Any] | None = None) -> None:
-        environment, allowed = swarms.environment, swarms.allowed
+    def __init__(self, swarms: HostVectorEnv, draw: Callable[..., Any] | None = None) -> None:
+        environment, bounds = swarms.environment, swarms.bounds
         self.swarms = swarms
         self.draw = draw
         self.render_mode = None if draw is None else "rgb_array"
@@ -43,7 +50,7 @@ class ParallelSwarm(ParallelEnv[str, np.ndarray, np.ndarray]):
         self.possible_agents = [f"particle_{index}" for index in range(num)]
         self.agents: list[str] = []
         self.observation_spaces = {agent: Box(-np.inf, np.inf, (size,), np.float32) for agent in self.possible_agents}
-        self.action_spaces = {agent: Box(allowed.low, allowed.high, dtype=np.float32) for agent in self.possible_agents}
+        self.action_spaces = {agent: Box(bounds.low, bounds.high, dtype=np.float32) for agent in self.possible_agents}
         self.state_space = Box(-np.inf, np.inf, (num * size,), np.float32)
         self.np_random: np.random.Generator | None = None
         self._seen: np.ndarray | None = None
@@ -53,7 +60,7 @@ class ParallelSwarm(ParallelEnv[str, np.ndarray, np.ndarray]):
         return self.observation_spaces[agent]
 
     def action_space(self, agent: str) -> Box:
-        """Return the space of an agent's actions: the box of those that are allowed."""
+        """Return the space of an agent's actions: the box of those that are bounds."""
         return self.action_spaces[agent]
 
     def reset(
@@ -134,7 +141,7 @@ class ParallelSwarm(ParallelEnv[str, np.ndarray, np.ndarray]):
         )
 
     def _stacked(self, actions: dict[str, np.ndarray]) -> np.ndarray:
-        """Return the actions of all agents in order, ``(N, D)``, once they are known to be allowed."""
+        """Return the actions of all agents in order, ``(N, D)``, once they are known to be bounds."""
         here, agents = "ParallelSwarm.step", self.agents
         if not isinstance(actions, Mapping):
             raise TypeError(f"{here}: actions are a dict, one of each agent; got {type(actions).__name__}. Pass one.")
@@ -151,10 +158,10 @@ class ParallelSwarm(ParallelEnv[str, np.ndarray, np.ndarray]):
             raise ValueError(
                 f"{here}: an action is {shape[1:]}; got {self._misshapen(actions)}. Give one of that shape."
             )
-        bad = self.swarms.allowed.find_bad(stacked)
+        bad = self.swarms.bounds.find_bad(stacked)
         if bad is not None:
             agent = agents[int(bad[0])]
-            raise ValueError(f"{here}: {spell(self.swarms.allowed, agent, stacked[bad[0]])}")
+            raise ValueError(f"{here}: {out_of_bounds(self.swarms.bounds, agent, stacked[bad[0]])}")
         return stacked
 
     def _misshapen(self, actions: dict[str, Any]) -> str:

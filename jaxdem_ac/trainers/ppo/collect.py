@@ -11,19 +11,17 @@ from jax import Array
 from jaxdem_ac.environments.base import when_any, worst_overflow
 from jaxdem_ac.models import recurrent
 from jaxdem_ac.models.policy import sample_raw, to_action
+from jaxdem_ac.trainers.base import ENDED
 from jaxdem_ac.trainers.gae import compute_gae
 from jaxdem_ac.trainers.ppo.loss import Batch
-from jaxdem_ac.trainers.ppo.state import Learner, LearnerState, apply_model, first_bad
+from jaxdem_ac.trainers.ppo.state import PPOProblem, PPOState, apply_model, first_bad
 from jaxdem_ac.trainers.rollout import Decision, unroll
 from jaxdem_ac.trainers.running_statistics import update_normalizer
 
-ENDED = "episodes_ended"
-"""A figure of a rollout that no report has: how many episodes ended in it."""
 
-
-def see(learner: Learner, state: LearnerState, observation: Array) -> Array:
+def see(problem: PPOProblem, state: PPOState, observation: Array) -> Array:
     """Return observations as the model sees them; ``(..., O)``."""
-    return state.normalizer(observation) if learner.config.normalize_observation else observation
+    return state.normalizer(observation) if problem.config.normalize_observation else observation
 
 
 class Record(NamedTuple):
@@ -51,16 +49,16 @@ class Record(NamedTuple):
     """``(T, E)`` each."""
 
 
-def play(learner: Learner, state: LearnerState) -> tuple[LearnerState, Record]:
+def play(problem: PPOProblem, state: PPOState) -> tuple[PPOState, Record]:
     """Play T decisions; return the state after them, and their record."""
-    environment, config = learner.environment, learner.config
-    model = learner.graphdef, (state.params, state.constants)
+    environment, config = problem.environment, problem.config
+    model = problem.graphdef, (state.params, state.constants)
     fresh = recurrent.initial_carry(*model, state.carry, state.env_state.observation.shape)
 
     def act(observation: Array, carry: Any, key: Array | None) -> tuple[Array, Any, tuple[Array, ...]]:
         assert key is not None
         with jax.named_scope("policy"):
-            seen = see(learner, state, observation)
+            seen = see(problem, state, observation)
             distribution, value, carry = recurrent.step(*model, carry, seen)
             raw_action, log_prob = sample_raw(distribution, key)
             return to_action(distribution, raw_action), carry, (seen, raw_action, log_prob, value)
@@ -69,9 +67,9 @@ def play(learner: Learner, state: LearnerState) -> tuple[LearnerState, Record]:
         seen, raw_action, log_prob, value = decision.answer
         timestep = decision.timestep
         # The value beyond a time limit, looked at only in a step in which an episode ends; still with its memory.
-        beyond = (state.params, state.constants, see(learner, state, timestep.observation), decision.carry)
+        beyond = (state.params, state.constants, see(problem, state, timestep.observation), decision.carry)
         value_beyond = when_any(
-            decision.done, lambda *seen: apply_model(learner, *seen)[1], jnp.zeros_like(value), *beyond
+            decision.done, lambda *seen: apply_model(problem, *seen)[1], jnp.zeros_like(value), *beyond
         )
         return Record(
             decision.observation if config.normalize_observation else None,
@@ -98,15 +96,15 @@ def _restarted(fresh: Any, carry: Any, done: Array) -> Any:
     return recurrent.restarted(carry, fresh, done)
 
 
-def collect(learner: Learner, state: LearnerState) -> tuple[LearnerState, Batch, dict[str, Array]]:
+def collect(problem: PPOProblem, state: PPOState) -> tuple[PPOState, Batch, dict[str, Array]]:
     """Play T decisions, and return the batch that they make with the figures of the rollout."""
-    config, began = learner.config, state.carry
-    state, record = play(learner, state)
+    config, began = problem.config, state.carry
+    state, record = play(problem, state)
     seen, value, done = record.observation, record.value, record.done
     returns = state.return_normalizer
     with jax.named_scope("advantages"):
-        last = see(learner, state, state.env_state.observation)
-        _, last_value = apply_model(learner, state.params, state.constants, last, state.carry)
+        last = see(problem, state, state.env_state.observation)
+        _, last_value = apply_model(problem, state.params, state.constants, last, state.carry)
         following = jnp.concatenate([value[1:], last_value[None]])
         next_value = jnp.where(done[..., None], record.value_beyond, following)
         advantage, target = compute_gae(
@@ -140,7 +138,7 @@ def collect(learner: Learner, state: LearnerState) -> tuple[LearnerState, Batch,
     if jax.tree.leaves(began):
         batch = replace(batch, done=done, carry=began)
     # Episodes that begin with the last decision have no timestep yet that could say that their lists are too short.
-    begun = worst_overflow(learner.environment, state.env_state)
+    begun = worst_overflow(problem.environment, state.env_state)
     figures = figures_of(record.reward, done, record.info)
     return state, batch, {**figures, "overflow": jnp.maximum(figures.get("overflow", 0.0), begun)}
 

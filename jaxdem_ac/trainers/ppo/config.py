@@ -90,11 +90,10 @@ class PPOConfig:
 
     @property
     def has_entropy_bonus(self) -> bool:
-        """Whether the entropy is part of the loss, and not only reported."""
-        return self.entropy_coef > 0
+        """Whether the entropy is part of the loss, and not only reported; always if its coefficient is traced."""
+        return not isinstance(self.entropy_coef, int | float) or self.entropy_coef > 0
 
 
-# What a grid may vary: numbers that shape nothing, so that runs differ in them and stay one program.
 GRID_FIELDS = (
     "clip_eps",
     "clip_value",
@@ -106,3 +105,4 @@ GRID_FIELDS = (
     "target_kl",
     "value_coef",
 )
+"""Fields that a grid may vary: numbers that shape nothing, so that runs that differ in them are one program."""

@@ -10,7 +10,7 @@ from jax import Array
 
 from jaxdem_ac.models import recurrent
 from jaxdem_ac.models.policy import raw_log_prob
-from jaxdem_ac.trainers.ppo.state import Learner, apply_model
+from jaxdem_ac.trainers.ppo.state import PPOProblem, apply_model
 
 # Samples of one piece of a gradient. On a GPU their activations take some 0.5 GiB, and it has enough to do with them.
 # On a CPU they stay in its cache (an update was 1.05 times as fast as whole), and products still run on all cores:
@@ -55,12 +55,12 @@ def rows_of(batch: Batch) -> Batch:
     return replace(jax.tree.map(lambda leaf: jnp.moveaxis(leaf, 0, 2), timed), carry=batch.carry)
 
 
-def answers(learner: Learner, params: Any, constants: Any, batch: Batch) -> tuple[tuple[Array, Array | None], Array]:
+def answers(problem: PPOProblem, params: Any, constants: Any, batch: Batch) -> tuple[tuple[Array, Array | None], Array]:
     """Return the log-probability of what was done and the mean entropy, if it is asked for, and the values.
 
     Parameters
     ----------
-    learner : Learner
+    problem : Problem
     params, constants : nnx.State
     batch : Batch
         Leaves ``(..., N)``, or for a recurrent model sequences, ``(S, T, ...)``.
@@ -68,21 +68,21 @@ def answers(learner: Learner, params: Any, constants: Any, batch: Batch) -> tupl
 
     def measure(distribution: Any, raw_action: Array) -> tuple[Array, Array | None]:
         log_prob = raw_log_prob(distribution, raw_action)
-        return log_prob, jnp.mean(distribution.entropy()) if learner.config.has_entropy_bonus else None
+        return log_prob, jnp.mean(distribution.entropy()) if problem.config.has_entropy_bonus else None
 
     if batch.carry is None:
-        distribution, value = apply_model(learner, params, constants, batch.observation)
+        distribution, value = apply_model(problem, params, constants, batch.observation)
         return measure(distribution, batch.raw_action), value
     time_first = partial(jax.tree.map, lambda leaf: jnp.swapaxes(leaf, 0, 1))
     observation, done, raw_action = time_first((batch.observation, batch.done, batch.raw_action))
-    model = learner.graphdef, (params, constants)
+    model = problem.graphdef, (params, constants)
     (log_prob, entropy), value = recurrent.replay(*model, batch.carry, observation, done, measure, raw_action)
     # Of every step by itself, if the model is replayed so.
     entropy = None if entropy is None else jnp.mean(entropy)
     return (time_first(log_prob), entropy), time_first(value)
 
 
-def loss(learner: Learner, params: Any, constants: Any, batch: Batch) -> tuple[Array, dict[str, Array]]:
+def loss(problem: PPOProblem, params: Any, constants: Any, batch: Batch) -> tuple[Array, dict[str, Array]]:
     r"""Return the clipped surrogate loss and its terms.
 
     ``-mean(min(w A, clip(w, 1 - eps, 1 + eps) A)) + value_coef mean((V - target)**2) / 2 - entropy_coef mean(H)``,
@@ -90,7 +90,7 @@ def loss(learner: Learner, params: Any, constants: Any, batch: Batch) -> tuple[A
 
     Parameters
     ----------
-    learner : Learner
+    problem : Problem
     params, constants : nnx.State
     batch : Batch
         As for :func:`answers`; advantages as they enter, already normalised if they are to be.
@@ -100,9 +100,9 @@ def loss(learner: Learner, params: Any, constants: Any, batch: Batch) -> tuple[A
     Schulman et al. 2017, eq. 7 and 9. With `clip_value` the value's square is the larger one of V and of V moved from
     V_old by at most that (Engstrom et al. 2020, section 2). `kl` is the estimate ``mean((w - 1) - log w)``.
     """
-    config = learner.config
+    config = problem.config
     with jax.named_scope("policy"):
-        (log_prob, entropy), value = answers(learner, params, constants, batch)
+        (log_prob, entropy), value = answers(problem, params, constants, batch)
     log_ratio = log_prob - batch.raw_log_prob
     ratio = jnp.exp(log_ratio)
     advantage = batch.advantage
@@ -127,12 +127,12 @@ def loss(learner: Learner, params: Any, constants: Any, batch: Batch) -> tuple[A
     }
 
 
-def differentiate(learner: Learner, params: Any, constants: Any, batch: Batch) -> tuple[Any, dict[str, Array]]:
+def differentiate(problem: PPOProblem, params: Any, constants: Any, batch: Batch) -> tuple[Any, dict[str, Array]]:
     """Return the gradient of the loss over a minibatch, and the loss's terms.
 
     Parameters
     ----------
-    learner : Learner
+    problem : Problem
     params, constants : nnx.State
     batch : Batch
         Rows, as from :func:`rows_of`.
@@ -143,14 +143,14 @@ def differentiate(learner: Learner, params: Any, constants: Any, batch: Batch) -
     memory of a minibatch has a bound, however many particles there are. Chunks of a recurrent model are of whole
     sequences, one for each particle.
     """
-    if learner.config.normalize_advantage:
+    if problem.config.normalize_advantage:
         batch = replace(batch, advantage=normalized(batch.advantage))
     if batch.carry is not None:
         batch = jax.tree.map(lambda leaf: leaf.reshape(-1, *leaf.shape[2:]), batch)
     num_rows = batch.advantage.shape[0]
     num_chunks = chunks_of(num_rows, batch.advantage[0].size, batch.carry is None)
     chunks = jax.tree.map(lambda leaf: leaf.reshape(num_chunks, num_rows // num_chunks, *leaf.shape[1:]), batch)
-    gradient_of = jax.grad(partial(loss, learner), has_aux=True)
+    gradient_of = jax.grad(partial(loss, problem), has_aux=True)
     if num_chunks == 1:
         return gradient_of(params, constants, batch)
     shapes = jax.eval_shape(gradient_of, params, constants, jax.tree.map(lambda leaf: leaf[0], chunks))

@@ -15,24 +15,27 @@ import optax
 from flax import nnx
 from jax import Array
 
-from jaxdem_ac.environments.base import reset_batch
+from jaxdem_ac.environments.base import Environment, reset_batch
 from jaxdem_ac.models import recurrent
 from jaxdem_ac.models.policy import entropy_to_report
+from jaxdem_ac.trainers import base
+from jaxdem_ac.trainers.base import Algorithm
+from jaxdem_ac.trainers.base import Problem as Problem
 from jaxdem_ac.trainers.permutation import shuffled
+from jaxdem_ac.trainers.policy import Policy
 from jaxdem_ac.trainers.ppo.collect import collect, see
-from jaxdem_ac.trainers.ppo.config import PPOConfig
+from jaxdem_ac.trainers.ppo.config import GRID_FIELDS, PPOConfig
 from jaxdem_ac.trainers.ppo.loss import Batch, differentiate, rows_of
 from jaxdem_ac.trainers.ppo.state import TERMS as TERMS
-from jaxdem_ac.trainers.ppo.state import Learner as Learner
-from jaxdem_ac.trainers.ppo.state import LearnerState as LearnerState
-from jaxdem_ac.trainers.ppo.state import Varied, apply_model, first_bad
+from jaxdem_ac.trainers.ppo.state import PPOProblem, apply_model, first_bad
+from jaxdem_ac.trainers.ppo.state import PPOState as PPOState
 from jaxdem_ac.trainers.running_statistics import Normalizer
 
 
-def make_optimizer(learner: Learner) -> optax.GradientTransformation:
+def make_optimizer(problem: PPOProblem) -> optax.GradientTransformation:
     """Return the optimizer, its schedule counted in optimizer updates."""
-    config = learner.config
-    total = learner.num_updates * config.num_epochs * config.num_minibatches
+    config = problem.config
+    total = problem.num_updates * config.num_epochs * config.num_minibatches
     rate: Any = {
         "constant": optax.constant_schedule(config.learning_rate),
         "linear": optax.linear_schedule(config.learning_rate, 0.0, total),
@@ -42,12 +45,12 @@ def make_optimizer(learner: Learner) -> optax.GradientTransformation:
     return optax.chain(optax.clip_by_global_norm(config.max_grad_norm), method(rate))
 
 
-def init(learner: Learner, model_state: Any, key: Array) -> LearnerState:
+def init(problem: PPOProblem, model_state: Any, key: Array) -> PPOState:
     """Return the state at the beginning of a run.
 
     Parameters
     ----------
-    learner : Learner
+    problem : Problem
     model_state : nnx.State
         The model's, from `nnx.split`.
     key : Array
@@ -59,44 +62,44 @@ def init(learner: Learner, model_state: Any, key: Array) -> LearnerState:
         If the model is recurrent, and its minibatches would not be of whole environments.
     """
     key_envs, key_run = jax.random.split(key)
-    config, environment = learner.config, learner.environment
+    config, environment = problem.config, problem.environment
     shape = config.num_envs, environment.num_particles, environment.observation_size
-    rest, carry = recurrent.split_carry(learner.graphdef, model_state, *shape[1:])
+    rest, carry = recurrent.split_carry(problem.graphdef, model_state, *shape[1:])
     if jax.tree.leaves(carry) and config.num_envs % config.num_minibatches:
         raise ValueError(
             "train: minibatches of a recurrent model are whole environments: ppo.num_minibatches divides ppo.num_envs; "
             f"got num_minibatches={config.num_minibatches} for num_envs={config.num_envs}. Set either of them so."
         )
     params, constants = nnx.split_state(rest, nnx.Param, ...)
-    return LearnerState(
+    return PPOState(
         params=params,
         constants=constants,
-        opt_state=make_optimizer(learner).init(params),
+        opt_state=make_optimizer(problem).init(params),
         normalizer=Normalizer.create(environment.observation_size),
         return_normalizer=Normalizer.create(1),
         env_state=reset_batch(environment, jax.random.split(key_envs, config.num_envs)),
-        carry=recurrent.initial_carry(learner.graphdef, (params, constants), carry, shape),
+        carry=recurrent.initial_carry(problem.graphdef, (params, constants), carry, shape),
         key=key_run,
         num_updates=jnp.zeros((), jnp.int32),
         bad_term=jnp.zeros((), jnp.int32),
     )
 
 
-def learn(learner: Learner, state: LearnerState, batch: Batch) -> tuple[LearnerState, dict[str, Array]]:
+def learn(problem: PPOProblem, state: PPOState, batch: Batch) -> tuple[PPOState, dict[str, Array]]:
     """Pass over a batch `num_epochs` times, in minibatches of its rows.
 
     With `target_kl` the passes end at the first minibatch whose policy has gone farther than that from the one that
     played; the metric `share_learnt` says how much of them came before.
     """
-    config = learner.config
-    optimizer = make_optimizer(learner)
+    config = problem.config
+    optimizer = make_optimizer(problem)
     rows = rows_of(batch)
     num_rows = rows.advantage.shape[0]
 
-    def minibatch_step(carry: tuple[LearnerState, Array], index: Array) -> tuple[Any, dict[str, Array]]:
+    def minibatch_step(carry: tuple[PPOState, Array], index: Array) -> tuple[Any, dict[str, Array]]:
         state, going = carry
         minibatch = jax.tree.map(lambda leaf: leaf[index], rows)
-        gradient, terms = differentiate(learner, state.params, state.constants, minibatch)
+        gradient, terms = differentiate(problem, state.params, state.constants, minibatch)
         terms["grad_norm"] = optax.tree.norm(gradient)
         with jax.named_scope("optimizer"):
             updates, opt_state = optimizer.update(gradient, state.opt_state, state.params)
@@ -117,7 +120,7 @@ def learn(learner: Learner, state: LearnerState, batch: Batch) -> tuple[LearnerS
         )
         return (kept, going), terms
 
-    def epoch(carry: tuple[LearnerState, Array], key_epoch: Array) -> tuple[Any, dict[str, Array]]:
+    def epoch(carry: tuple[PPOState, Array], key_epoch: Array) -> tuple[Any, dict[str, Array]]:
         order = shuffled(key_epoch, num_rows).reshape(config.num_minibatches, -1)
         return jax.lax.scan(minibatch_step, carry, order)
 
@@ -144,35 +147,69 @@ def learn(learner: Learner, state: LearnerState, batch: Batch) -> tuple[LearnerS
     return state, {**metrics, "share_learnt": jnp.mean(learnt)}
 
 
-def update(learner: Learner, state: LearnerState) -> tuple[LearnerState, dict[str, Array]]:
+def update(problem: PPOProblem, state: PPOState) -> tuple[PPOState, dict[str, Array]]:
     """Collect one rollout and learn from it.
 
     Returns
     -------
-    state : LearnerState
+    state : PPOState
     metrics : dict of Array, () each
         Means over the rollout and over the minibatches.
     """
-    if state.varied:
-        assert isinstance(learner.config, PPOConfig)
-        learner = replace(learner, config=Varied(learner.config, state.varied))
-    state, batch, figures = collect(learner, state)
+    state, batch, figures = collect(problem, state)
     spread = jnp.var(batch.target)
     figures["explained_variance"] = 1 - jnp.var(batch.target - batch.value) / jnp.maximum(spread, 1e-12)
-    if not learner.config.has_entropy_bonus:
+    if not problem.config.has_entropy_bonus:
         # Only to report: of the last decisions, or of the next ones with the memory for them. In every minibatch it
         # would cost a third of the whole update.
-        last = batch.observation[-1] if batch.carry is None else see(learner, state, state.env_state.observation)
-        distribution, _ = apply_model(learner, state.params, state.constants, last, state.carry)
+        last = batch.observation[-1] if batch.carry is None else see(problem, state, state.env_state.observation)
+        distribution, _ = apply_model(problem, state.params, state.constants, last, state.carry)
         figures["entropy"] = jnp.mean(entropy_to_report(distribution))
-    state, terms = learn(learner, state, batch)
+    state, terms = learn(problem, state, batch)
     return replace(state, num_updates=state.num_updates + 1), {**figures, **terms}
 
 
-@partial(jax.jit, static_argnames=("learner", "num_updates"))
-def update_many(learner: Learner, state: LearnerState, num_updates: int) -> tuple[LearnerState, dict[str, Array]]:
-    """Make `num_updates` updates in one compiled call; metrics are ``(num_updates,)`` each.
+def policy(problem: PPOProblem, state: PPOState) -> Policy:
+    """Return the policy of a state, with the normalizers that it was trained with."""
+    config = problem.config
+    normalizer: Normalizer | None = state.normalizer if config.normalize_observation else None
+    returns = state.return_normalizer if config.normalize_return else None
+    model_state = nnx.merge_state(state.params, state.constants)
+    # Environments may lie on devices of other processes: of the carry only shapes are looked at.
+    blank = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape[2:], leaf.dtype), state.carry)
+    return Policy(problem.graphdef, model_state, normalizer, problem.environment.observation_size, returns, blank)
 
-    The old state stays: if lists of neighbours turn out too short, a run goes back to it.
-    """
-    return jax.lax.scan(lambda carry, _: update(learner, carry), state, length=num_updates)
+
+class PPO(Algorithm[PPOConfig, PPOState]):
+    """Proximal policy optimisation (Schulman et al. 2017), with parameters shared by all particles."""
+
+    config_class = PPOConfig
+    terms = TERMS
+    grid_fields = GRID_FIELDS
+
+    def init(self, problem: PPOProblem, model_state: Any, key: Array) -> PPOState:
+        """Return the state at the beginning of a run; see :func:`init`."""
+        return init(problem, model_state, key)
+
+    def update(self, problem: PPOProblem, state: PPOState) -> tuple[PPOState, dict[str, Array]]:
+        """Collect one rollout and learn from it; see :func:`update`."""
+        return update(problem, state)
+
+    def policy(self, problem: PPOProblem, state: PPOState) -> Policy:
+        """Return the policy of a state."""
+        return policy(problem, state)
+
+    def initial_policy(self, config: PPOConfig, model: Any, environment: Environment) -> Policy:
+        """Return the policy that a run starts from, with normalizers that have seen nothing."""
+        normalizer = Normalizer.create(environment.observation_size) if config.normalize_observation else None
+        returns = Normalizer.create(1) if config.normalize_return else None
+        return Policy.of(model, environment, normalizer, returns)
+
+    def optimizer_updates(self, config: PPOConfig) -> int:
+        """Return the number of epochs times that of minibatches."""
+        return config.num_epochs * config.num_minibatches
+
+
+def update_many(problem: PPOProblem, state: PPOState, num_updates: int) -> tuple[PPOState, dict[str, Array]]:
+    """Make `num_updates` updates in one compiled call; metrics are ``(num_updates,)`` each."""
+    return base.update_many(PPO(), problem, {}, state, num_updates)

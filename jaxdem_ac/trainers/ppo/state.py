@@ -1,7 +1,6 @@
-"""PPO's static problem and its training state."""
+"""PPO's training state, and its model applied."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import jax
@@ -9,8 +8,8 @@ import jax.numpy as jnp
 from flax import nnx
 from jax import Array
 
-from jaxdem_ac.environments.base import Environment
 from jaxdem_ac.models import recurrent
+from jaxdem_ac.trainers.base import Problem
 from jaxdem_ac.trainers.ppo.config import PPOConfig
 from jaxdem_ac.trainers.running_statistics import Normalizer
 
@@ -29,37 +28,12 @@ TERMS = (
 )
 
 
-@dataclass(frozen=True)
-class Varied:
-    """A configuration with some of its numbers replaced by arrays, as a compiled program of many runs sees it."""
-
-    config: PPOConfig
-    """All others; where a term is switched on by a number, this one's says whether."""
-    values: Mapping[str, Any]
-    """By field."""
-
-    def __getattr__(self, name: str) -> Any:
-        """Return the value of a field."""
-        return self.values[name] if name in self.values else getattr(self.config, name)
-
-
-@dataclass(frozen=True)
-class Learner:
-    """The static part of a run; hashable, static under `jax.jit`."""
-
-    environment: Environment
-    """The task."""
-    graphdef: Any
-    """The model's structure, from `nnx.split`."""
-    config: PPOConfig | Varied
-    """Hyperparameters."""
-    num_updates: int
-    """Length of the run, in updates; the learning rate's schedule needs it."""
+PPOProblem = Problem[PPOConfig]
 
 
 @jax.tree_util.register_dataclass
 @dataclass(frozen=True)
-class LearnerState:
+class PPOState:
     """The training state of a run."""
 
     params: Any
@@ -82,19 +56,17 @@ class LearnerState:
     """Updates made, ``()``."""
     bad_term: Array
     """0, or 1 + the index in ``TERMS`` of the first number that was not finite, ``()``."""
-    varied: dict[str, Array] = field(default_factory=dict)
-    """Hyperparameters that differ between runs that are made side by side, ``()`` each."""
 
 
 def apply_model(
-    learner: Learner, params: Any, constants: Any, observation: Array, carry: Any = None
+    problem: PPOProblem, params: Any, constants: Any, observation: Array, carry: Any = None
 ) -> tuple[Any, Array]:
     """Return the policy and the value, ``(...)``, of observations as the model sees them, ``(..., O)``.
 
     A recurrent model answers them with its carry, leaves ``(..., *)``, which stays what it is.
     """
     carry = nnx.State({}) if carry is None else carry
-    distribution, value, _ = recurrent.step(learner.graphdef, (params, constants), carry, observation)
+    distribution, value, _ = recurrent.step(problem.graphdef, (params, constants), carry, observation)
     return distribution, value
 
 

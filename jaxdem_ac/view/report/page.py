@@ -13,7 +13,8 @@ from typing import Any
 import numpy as np
 
 from jaxdem_ac._files import as_path, write_bytes
-from jaxdem_ac.runs.checkpoint import build_environment, load_policy
+from jaxdem_ac.runs.build import build_environment
+from jaxdem_ac.runs.checkpoint import load_policy
 from jaxdem_ac.runs.config import TrainConfig
 from jaxdem_ac.runs.recording import Recording, record_episode
 from jaxdem_ac.runs.run_dir import REPORT, read_metrics, single

@@ -1,4 +1,4 @@
-"""Tasks so small that every number behind a door is known."""
+"""Tasks so small that every number that a wrapper gives is known."""
 
 import math
 from dataclasses import dataclass, replace

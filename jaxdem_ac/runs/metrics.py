@@ -1,0 +1,55 @@
+"""Figures of reports: means over updates, and over runs side by side."""
+
+import math
+from pathlib import Path
+
+import numpy as np
+
+from jaxdem_ac.runs.run_dir import Metrics
+from jaxdem_ac.trainers.base import ENDED
+
+
+def first_bad_number(term: str, before: int, after: int, run_dir: Path | None, section: str) -> str:
+    """Return the error about a number that has stopped being finite."""
+    kept = "" if run_dir is None else f" What was learnt before it is kept in {str(run_dir)!r}."
+    return (
+        f"train: every number is finite; got NaN or infinity first in {term!r}, between updates {before} and {after}."
+        f"{kept} Lower {section}.learning_rate or {section}.max_grad_norm, or look at the environment if it is its "
+        "observation or reward."
+    )
+
+
+def summarise(history: dict[str, np.ndarray]) -> Metrics:
+    """Return the means over the updates of one report as numbers, and None for what no update had."""
+    summary: Metrics = {}
+    ended = np.asarray(history.get(ENDED, 1)) > 0
+    for name, values in sorted(history.items()):
+        if name == ENDED:
+            continue
+        values = np.asarray(values, np.float64)
+        # Figures of ends are 0 in a rollout without one: not a number would stop a run under JAX_DEBUG_NANS.
+        values = values[np.isfinite(values) & (ended | (not name.startswith("final_")))]
+        summary[name] = float(values.mean()) if values.size else None
+    return summary
+
+
+def together(figures: list[Metrics]) -> Metrics:
+    """Return the mean of every figure over the runs, and its standard deviation as ``<figure>_spread``."""
+    found: Metrics = {}
+    for name in figures[0]:
+        values = [own[name] for own in figures if own[name] is not None]
+        found[name] = float(np.mean(values)) if values else None
+        found[f"{name}_spread"] = float(np.std(values, ddof=1)) if len(values) > 1 else None
+    return found
+
+
+def score_of(lines: list[Metrics]) -> float:
+    """Return the success of the last report, the reward of a task that has no such figure, -inf without a report."""
+    score = lines[-1].get("final_success", lines[-1]["reward"]) if lines else None
+    return -math.inf if score is None else float(score)
+
+
+def goodness(lines: list[Metrics]) -> tuple[float, float]:
+    """Return the score of a run, and its last reward for runs of one score."""
+    reward = lines[-1]["reward"] if lines else None
+    return score_of(lines), -math.inf if reward is None else reward

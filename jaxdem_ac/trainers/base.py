@@ -1,0 +1,187 @@
+"""The interface of learning algorithms: a problem, a state, and functions from one state to the next."""
+
+import abc
+from collections.abc import Mapping
+from dataclasses import dataclass, is_dataclass, replace
+from functools import partial
+from typing import Any, ClassVar, Generic, Protocol, Self, TypeVar
+
+import jax
+from jax import Array
+
+from jaxdem_ac.environments.base import Environment
+from jaxdem_ac.trainers.policy import Policy
+
+ConfigT = TypeVar("ConfigT", bound="AlgorithmConfig")
+StateT = TypeVar("StateT", bound="TrainState")
+
+ENDED = "episodes_ended"
+"""A figure of an update that no report has: how many episodes ended in it. Figures ``final_<name>`` are of those."""
+
+
+class AlgorithmConfig(Protocol):
+    """Hyperparameters that every algorithm has; a frozen dataclass whose fields all have defaults."""
+
+    @property
+    def num_envs(self) -> int:
+        """E, environments that are stepped together."""
+
+    @property
+    def num_steps(self) -> int:
+        """T, decisions between two updates."""
+
+
+class TrainState(Protocol):
+    """The fields that a run reads, whatever the algorithm; a state is a frozen dataclass that JAX knows as a pytree.
+
+    All that the next update depends on is in it: a run that is resumed from its leaves is the run never stopped.
+    """
+
+    @property
+    def env_state(self) -> Any:
+        """State of the environments, leaves ``(E, ...)``."""
+
+    @property
+    def carry(self) -> Any:
+        """Carry of a recurrent model, leaves ``(E, N, ...)``; without leaves if it is feed-forward."""
+
+    @property
+    def num_updates(self) -> Array:
+        """Updates made, ``()``."""
+
+    @property
+    def bad_term(self) -> Array:
+        """0, or 1 + the index in the algorithm's `terms` of the first number that was not finite, ``()``."""
+
+
+@dataclass(frozen=True)
+class Problem(Generic[ConfigT]):
+    """The static part of a run; hashable, static under `jax.jit`."""
+
+    environment: Environment
+    """The task."""
+    graphdef: Any
+    """The model's structure, from `nnx.split`."""
+    config: ConfigT
+    """Hyperparameters."""
+    num_updates: int
+    """Length of the run, in updates, for schedules."""
+
+    def with_numbers(self, numbers: Mapping[str, Array]) -> Self:
+        """Return the problem with numbers of its configuration replaced by traced ones, which nothing checks."""
+        if not numbers:
+            return self
+        config = object.__new__(type(self.config))
+        for name, value in {**vars(self.config), **numbers}.items():
+            object.__setattr__(config, name, value)
+        return replace(self, config=config)
+
+
+class Algorithm(abc.ABC, Generic[ConfigT, StateT]):
+    """A learning algorithm: the class of its configuration, and three functions.
+
+    A subclass has no state of its own, and is registered by name: in a process with
+    ``registry.algorithms.register(name)``, by a distribution in the entry-point group ``jaxdem_ac.algorithms``. A run
+    steps, reports, saves and resumes it by this interface alone.
+    """
+
+    config_class: ClassVar[type[Any]]
+    """Class of its hyperparameters, an :class:`AlgorithmConfig`."""
+
+    terms: ClassVar[tuple[str, ...]] = ("update",)
+    """Names of what is watched for numbers that are not finite, which ``bad_term`` counts."""
+
+    grid_fields: ClassVar[tuple[str, ...]] = ()
+    """Hyperparameters that a grid may vary: numbers that shape nothing, which may be traced."""
+
+    @abc.abstractmethod
+    def init(self, problem: Problem[ConfigT], model_state: Any, key: Array) -> StateT:
+        """Return the state at the beginning of a run.
+
+        Parameters
+        ----------
+        problem : Problem
+        model_state : nnx.State
+            Of the model, from `nnx.split`.
+        key : Array
+            Random key.
+        """
+
+    @abc.abstractmethod
+    def update(self, problem: Problem[ConfigT], state: StateT) -> tuple[StateT, dict[str, Array]]:
+        """Return the state after one rollout and what is learnt from it, and figures, ``()`` each.
+
+        A figure ``reward`` is reported and scored; ``overflow``, if above 0, asks for longer lists of neighbours, and
+        the update is made again.
+        """
+
+    @abc.abstractmethod
+    def policy(self, problem: Problem[ConfigT], state: StateT) -> Policy:
+        """Return the policy of a state."""
+
+    def initial_policy(self, config: ConfigT, model: Any, environment: Environment) -> Policy:
+        """Return the policy that a run starts from, of the structure that :meth:`policy` has."""
+        return Policy.of(model, environment)
+
+    def optimizer_updates(self, config: ConfigT) -> int:
+        """Return how many updates of the optimizer are made in one update."""
+        return 1
+
+    def __eq__(self, other: object) -> bool:
+        return type(self) is type(other)
+
+    def __hash__(self) -> int:
+        return hash(type(self))
+
+
+def check_algorithm(name: str, algorithm: Any) -> None:
+    """Raise TypeError unless an algorithm can be run.
+
+    Parameters
+    ----------
+    name : str
+        Its name, for the error.
+    algorithm : Algorithm
+    """
+    config_class = getattr(algorithm, "config_class", None)
+    if not isinstance(algorithm, Algorithm) or not is_dataclass(config_class):
+        raise TypeError(
+            "train: an algorithm is a jaxdem_ac.trainers.base.Algorithm with a dataclass as config_class; got "
+            f"{name!r}, a {type(algorithm).__name__}. Derive it from that class."
+        )
+
+
+@partial(jax.jit, static_argnames=("algorithm", "problem", "num_updates", "side_by_side"))
+def update_many(
+    algorithm: Algorithm[ConfigT, StateT],
+    problem: Problem[ConfigT],
+    numbers: dict[str, Array],
+    state: StateT,
+    num_updates: int,
+    side_by_side: bool = False,
+) -> tuple[StateT, dict[str, Array]]:
+    """Make updates in one compiled call. The old state stays: a run goes back to it where its lists are too short.
+
+    Parameters
+    ----------
+    algorithm : Algorithm
+    problem : Problem
+    numbers : dict of Array, (R,) each
+        Hyperparameters in which runs side by side differ; none for a single run.
+    state : Any
+        Of one run, or of R, leaves ``(R, ...)``.
+    num_updates : int
+    side_by_side : bool
+        Whether there are R runs.
+
+    Returns
+    -------
+    state : Any
+    metrics : dict of Array, (num_updates,) each, or (R, num_updates)
+    """
+
+    def one_run(numbers: dict[str, Array], state: StateT) -> tuple[StateT, dict[str, Array]]:
+        own = problem.with_numbers(numbers)
+        return jax.lax.scan(lambda carry, _: algorithm.update(own, carry), state, length=num_updates)
+
+    return (jax.vmap(one_run) if side_by_side else one_run)(numbers, state)
