@@ -51,7 +51,7 @@ def our_learner(task: Any, config: PPOConfig, networks: dict[str, Any]) -> tuple
         )
         return nnx.split(made)
 
-    learner = ppo.Problem(task, model(0)[0], config, num_updates=1_000_000)
+    learner = ppo.Problem(task, model(0)[0], config, num_updates=1_000_000, backend=jax.default_backend())
     return learner, lambda seed: ppo.init(learner, model(seed)[1], jax.random.key(seed))
 
 

@@ -50,7 +50,7 @@ def ours(num_particles: int, num_envs: int, num_steps: int, **settings: Any) -> 
     config = PPOConfig(
         num_envs=num_envs, num_steps=num_steps, num_minibatches=NUM_MINIBATCHES, num_epochs=1, **settings
     )
-    learner = ppo.Problem(environment, graphdef, config, num_updates=1_000)
+    learner = ppo.Problem(environment, graphdef, config, num_updates=1_000, backend=jax.default_backend())
     held = [ppo.init(learner, model_state, jax.random.key(0))]
     _, batch, _ = jax.jit(partial(collect, learner))(held[0])
     learning = [held[0]]

@@ -18,7 +18,7 @@ import jaxdem_ac as ac
 from benchmarks import tables
 from jaxdem_ac.action_spaces.expectations import expected_log_cosh
 from jaxdem_ac.cli import main
-from jaxdem_ac.environments.swarm import SwarmTask
+from jaxdem_ac.environments.swarm import SwarmEnvironment
 from jaxdem_ac.registry import environments
 from jaxdem_ac.runs.config import TrainConfig
 from jaxdem_ac.trainers.evaluate import estimate
@@ -77,7 +77,7 @@ def options(name: str) -> str:
 def _place(cls: type[Any], name: str) -> tuple[bool, bool]:
     """Return where a keyword stands: how many first, what all tasks have last, else as in the class."""
     owner = next(base for base in cls.__mro__ if name in vars(base).get("__annotations__", {}))
-    return owner is SwarmTask, name != "num_particles"
+    return owner is SwarmEnvironment, name != "num_particles"
 
 
 def configuration(name: str) -> str:

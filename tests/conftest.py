@@ -3,6 +3,7 @@
 import os
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, settings
@@ -29,3 +30,20 @@ def few_programs() -> Iterator[None]:
     yield
     if "jax" in sys.modules:
         sys.modules["jax"].clear_caches()
+
+
+SLOW_CASES = Path(__file__).with_name("slow_cases.txt")
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Mark the cases of slow_cases.txt: `make slow` runs them; of each a cheaper relative is in `make test`."""
+    slow = set(SLOW_CASES.read_text(encoding="utf-8").splitlines())
+    for item in items:
+        if item.nodeid in slow:
+            item.add_marker(pytest.mark.slow)
+    # Where all tests are collected, a name that none has is one that has changed.
+    if config.args == config.getini("testpaths") and not config.option.keyword:
+        unknown = slow - {item.nodeid for item in items}
+        if unknown:
+            raise pytest.UsageError(f"slow_cases.txt names tests that are there; got {sorted(unknown)[:3]}.")

@@ -161,7 +161,7 @@ def once(function: Callable[..., Any], made_for: Any, *arguments: Any) -> Any:
 def _learner(environment: Environment, config: TrainConfig, playing: Environment) -> tuple[PPOProblem, ppo.PPOState]:
     """Return a learner of the environment's model, and its state at the beginning of a run in another environment."""
     graphdef, model_state = nnx.split(build_model(config, environment))
-    learner = ppo.Problem(playing, graphdef, config.ppo, num_updates=1_000_000)
+    learner = ppo.Problem(playing, graphdef, config.ppo, num_updates=1_000_000, backend=jax.default_backend())
     return learner, once(ppo.init, learner, model_state, jax.random.key(config.seed))
 
 

@@ -1,7 +1,9 @@
-"""Checks of an environment's fields, and of the numbers that make a state."""
+"""Constraints on the fields of an environment, and checks of the numbers that make a state."""
 
 import math
-from typing import Any
+from dataclasses import dataclass
+from functools import cache
+from typing import Annotated, Any, get_args, get_type_hints
 
 import jax
 import jax.numpy as jnp
@@ -11,6 +13,62 @@ from jaxdem_ac._checks import limits
 
 # Counters of steps are integers of 32 bits.
 MOST = 2**31 - 1
+
+
+@dataclass(frozen=True)
+class Constraint:
+    """Range of a number; part of the annotation of a field, which :func:`check_fields` reads."""
+
+    whole: bool = False
+    """Whether it is a whole number from 1."""
+    positive: bool = False
+    """Whether it is above 0."""
+    least: float = -math.inf
+    """Least value allowed."""
+    most: float = math.inf
+    """Largest value allowed."""
+
+
+Count = Annotated[int, Constraint(whole=True)]
+"""Whole number from 1."""
+Real = Annotated[float, Constraint()]
+"""Finite number."""
+Positive = Annotated[float, Constraint(positive=True)]
+"""Finite number above 0."""
+NonNegative = Annotated[float, Constraint(least=0.0)]
+"""Finite number from 0."""
+Fraction = Annotated[float, Constraint(least=0.0, most=1.0)]
+"""Number in [0, 1]."""
+AtLeastOne = Annotated[float, Constraint(least=1.0)]
+"""Finite number from 1."""
+
+
+def check_fields(where: str, owner: Any) -> None:
+    """Raise ValueError unless every field of a dataclass keeps to the constraint in its annotation.
+
+    Parameters
+    ----------
+    where : str
+        Name of the owner, for messages.
+    owner : dataclass
+        With annotations such as `Positive`; fields without a constraint are passed over.
+    """
+    for name, constraint in _constraints(type(owner)).items():  # type: ignore[arg-type]
+        value = {name: getattr(owner, name)}
+        if constraint.whole:
+            check_whole(where, **value)
+        else:
+            check_number(where, least=constraint.least, most=constraint.most, positive=constraint.positive, **value)
+
+
+@cache
+def _constraints(cls: type[Any]) -> dict[str, Constraint]:
+    found = {}
+    for name, annotation in get_type_hints(cls, include_extras=True).items():
+        for part in get_args(annotation)[1:]:
+            if isinstance(part, Constraint):
+                found[name] = part
+    return found
 
 
 def check_whole(where: str, *, least: int = 1, **values: Any) -> None:

@@ -1,10 +1,11 @@
-"""The base of the tasks of this package: actions that are held, sizes that differ, lists that can grow."""
+"""The base of physics tasks: one decision, of forces held, particles advanced, sensed and scored."""
 
 import abc
 import math
-from collections.abc import Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, fields, replace
-from typing import Any, ClassVar, Self
+from functools import partial
+from typing import Any, ClassVar, NamedTuple, Self
 
 import jax
 import jax.numpy as jnp
@@ -12,33 +13,58 @@ import numpy as np
 from jax import Array
 
 from jaxdem_ac.dem import time_step
-from jaxdem_ac.dem.particles import Particles, is_concrete
-from jaxdem_ac.dem.step import EMBEDDED
+from jaxdem_ac.dem.columns import Columns
+from jaxdem_ac.dem.particles import Particles
+from jaxdem_ac.dem.step import EMBEDDED, advance
 from jaxdem_ac.dem.world import World
-from jaxdem_ac.environments.base import Environment
-from jaxdem_ac.environments.checks import check_number
+from jaxdem_ac.environments.base import Environment, Timestep
+from jaxdem_ac.environments.checks import Count, Positive, check_fields
 from jaxdem_ac.environments.sensing.lidar import Channel
-from jaxdem_ac.environments.sensing.neighbor_lists import Surroundings
+from jaxdem_ac.environments.sensing.neighbor_lists import Surroundings, Vicinity
+from jaxdem_ac.environments.sizes import Sizes, check_species, ends, freeze_sizes, smallest
 from jaxdem_ac.registry import engines
 
 # Fields that decide how well a time step resolves a contact.
 _MATERIAL = ("dt", "stiffness", "mass", "restitution", "friction", "contact_friction", "drag", "tangential_damping")
 
-Sizes = float | tuple[Any, ...]
-"""One number for all, or a range (low, high) from which each is drawn at a reset. In a swarm of several species a tuple
-has one entry, a number or a range, for each species."""
+
+class Drive(NamedTuple):
+    """Force and torque of an action on the particles, held for a decision."""
+
+    force: Array | Callable[[Columns], list[Array]]
+    """``(B, dim)`` of all B particles; or a function of the particles before each physics step, as columns."""
+    torque: Array | None = None
+    """``(B, 1)`` in 2D, ``(B, 3)`` in 3D; None where nothing is turned."""
+
+
+class Score(NamedTuple):
+    """Worth of one decision."""
+
+    reward: Array
+    """``(N,)``."""
+    success: Array
+    """Figure of how well the task is done, between 0 and 1, ``()``."""
+    terminated: Array | bool = False
+    """Whether the task has come to its own end, ``()`` of bool."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class SwarmTask(Environment):
-    """Actions in the plane that are held for several steps of the engine; particles of several sizes and species."""
+class SwarmEnvironment(Environment):
+    """A task for particles of several sizes and species, whose actions are held for several steps of the engine.
+
+    A decision is :meth:`step`: the action's force is applied, the engine advances the particles, they sense, and the
+    task scores what came of it. A task is a frozen dataclass that defines :meth:`world`, :meth:`sense`, :meth:`score`,
+    `reset` and `observation_size`, and :meth:`apply` unless an action is a force. Its numbers are fields annotated with
+    their range (:mod:`jaxdem_ac.environments.checks`), and what they have to do with each other is checked in
+    :meth:`check_task`. Its state has the fields `particles`, `observation`, `step_count` and `vicinity`.
+    """
 
     species: tuple[int, ...] | None = None
     """Which kind each particle is, ``(N,)``, numbered from 0; all are alike if left out. `radius` and `mass` may then
     have one entry for each kind, a number or a range."""
     observe_sizes: bool = False
     """Whether a particle observes its own radius and mass, as its last two numbers."""
-    neighbor_room: float = 1.0
+    neighbor_room: Positive = 1.0
     """Room in the lists of neighbours of a large swarm, relative to what is usually enough. Where it is not, a run
     makes it larger and repeats what has been lost."""
     engine: str = EMBEDDED
@@ -47,21 +73,100 @@ class SwarmTask(Environment):
     """Of the particles, or a range to draw each from, length."""
     mass: Sizes
     """Of the particles, or a range to draw each from."""
-    max_steps: int
+    max_steps: Count
     """Length of an episode, in physics steps."""
-    physics_steps: int
+    physics_steps: Count
     """Physics steps for which an action is held: one decision."""
-    dt: float
+    dt: Positive
     """Time step of the engine, time."""
-    stiffness: float
+    stiffness: Positive
     """Of contacts, force / length."""
 
     lidar_senses: ClassVar[tuple[str, ...]] = ()
     """Sensed things of each lidar, in the order of their readings, with which an observation ends but for own sizes."""
 
+    def __post_init__(self) -> None:
+        """Check every field, once."""
+        where = type(self).__name__
+        self.check_swarm(where)
+        check_fields(where, self)
+        self.check_task(where)
+
+    def check_task(self, where: str) -> None:
+        """Raise ValueError if fields do not go together, each being in its range; `where` begins the message."""
+
     @abc.abstractmethod
     def world(self, state: Any) -> World:
         """Return the box of an episode, its material and the time step."""
+
+    def apply(self, state: Any, action: Array) -> Drive:
+        """Return force and torque of an action; as it is, an action is a force on each particle.
+
+        Parameters
+        ----------
+        state : Any
+        action : Array, (N, D)
+        """
+        return Drive(action)
+
+    @abc.abstractmethod
+    def sense(self, particles: Particles, before: Any, vicinity: Vicinity) -> Any:
+        """Return the state after a decision; its `step_count` is counted by :meth:`step`.
+
+        Parameters
+        ----------
+        particles : Particles
+            B of them, after the decision.
+        before : Any
+            State before it.
+        vicinity : Vicinity
+            Neighbour lists to refresh.
+        """
+
+    @abc.abstractmethod
+    def score(self, before: Any, after: Any) -> Score:
+        """Return the worth of a decision between two states."""
+
+    @property
+    @abc.abstractmethod
+    def _surroundings(self) -> Surroundings:
+        """Specifications of the neighbour lists."""
+
+    @partial(jax.jit, static_argnums=0)
+    def step(self, state: Any, action: Array) -> tuple[Any, Timestep]:
+        """Return the state and the timestep after one decision.
+
+        Parameters
+        ----------
+        state : Any
+            From `reset`, `make_state` or :meth:`step`.
+        action : Array, (N, D)
+            Held for `physics_steps` steps of the engine.
+        """
+        self.check_state(state)
+        self.check_action(action)
+        drive, around = self.apply(state, action), self._surroundings
+        particles, contacts = advance(
+            self.world(state),
+            state.particles,
+            drive.force,
+            self.physics_steps,
+            drive.torque,
+            around.contacts,
+            state.vicinity.contacts,
+            self.engine,
+        )
+        after = self.sense(particles, state, replace(state.vicinity, contacts=contacts))
+        after = replace(after, step_count=state.step_count + self.physics_steps)
+        reward, success, terminated = self.score(state, after)
+        terminated = jnp.asarray(terminated)
+        return after, Timestep(
+            observation=after.observation,
+            reward=reward,
+            terminated=terminated,
+            truncated=(after.step_count >= self.max_steps) & ~terminated,
+            info={"success": success, "overflow": around.overflow(after.vicinity)},
+        )
 
     @property
     def action_size(self) -> int:
@@ -198,114 +303,30 @@ class SwarmTask(Environment):
         return roomier
 
 
-def check_species(where: str, species: Sequence[int], num_particles: int) -> tuple[int, ...]:
-    """Return the species of particles as a tuple, or raise ValueError unless they are 0 to K - 1, one for each."""
-    whole = isinstance(species, list | tuple) and all(
-        isinstance(kind, int | np.integer) and not isinstance(kind, bool) for kind in species
-    )
-    found = tuple(int(kind) for kind in species) if whole else ()
-    if len(found) != num_particles or set(found) != set(range(1 + max(found, default=0))):
-        raise ValueError(
-            f"{where}: species has a whole number for each particle, from 0 on and none left out; got "
-            f"{len(found)} for num_particles={num_particles}: {str(species)[:60]}. Give species=[0, 0, 1, 1], say."
-        )
-    return found
+SwarmTask = SwarmEnvironment
+"""Name of before, for one version."""
 
 
-def freeze_sizes(where: str, owner: Any, *names: str, species: tuple[int, ...] | None = None) -> None:
-    """Check fields of a frozen dataclass that are sizes, and store lists as tuples.
+def progress_reward(task: Any, before: Any, after: Any) -> Array:
+    """Return the reward of particles on their way to targets, ``(N,)``.
 
-    Raises
-    ------
-    ValueError
-        If a size is not above 0, a range is not (low, high), or there is not one entry for each species.
+    ``(P_i - P_i') - ke_weight (K_i - K_i') + coop_weight mean_j (P_j - P_j') + near_goal_bonus [d_i <= near R_i]`` with
+    the potential P, the kinetic energy K and the distance d to a target; primes are from before the decision.
+
+    Parameters
+    ----------
+    task : SwarmEnvironment
+        With the weights, and `near`.
+    before, after
+        States with `potential`, `kinetic_energy` and `distance`, ``(N,)`` each.
     """
-    for name in names:
-        value = getattr(owner, name)
-        if species is not None and isinstance(value, list | tuple):
-            num = 1 + max(species)
-            if len(value) != num:
-                raise ValueError(
-                    f"{where}: in a swarm of {num} species {name} has an entry for each, or is one number; got "
-                    f"{name}={value!r}. Give {num} numbers or ranges."
-                )
-            frozen: Any = tuple(_frozen(where, f"{name}[{kind}]", entry) for kind, entry in enumerate(value))
-        else:
-            frozen = _frozen(where, name, value)
-        object.__setattr__(owner, name, frozen)
-
-
-def _frozen(where: str, name: str, value: Any) -> Any:
-    """Return one number or range as it is kept."""
-    if not isinstance(value, list | tuple):
-        check_number(where, positive=True, **{name: value})
-        return value
-    if len(value) != 2:
-        raise ValueError(f"{where}: {name} is one number or a range (low, high); got {name}={value!r}. Give both ends.")
-    check_number(where, positive=True, **{f"{name}[0]": value[0], f"{name}[1]": value[1]})
-    if value[0] > value[1]:
-        raise ValueError(f"{where}: a range is (low, high); got {name}={tuple(value)!r}. Swap the ends.")
-    return tuple(value)
-
-
-def smallest(sizes: Sizes) -> float:
-    """Return the least of all."""
-    return min(map(smallest, sizes)) if isinstance(sizes, tuple) else float(sizes)
-
-
-def largest(sizes: Sizes) -> float:
-    """Return the largest of all."""
-    return max(map(largest, sizes)) if isinstance(sizes, tuple) else float(sizes)
-
-
-def ends(sizes: Sizes, species: tuple[int, ...] | None = None) -> tuple[np.ndarray, np.ndarray]:
-    """Return the lower and the upper ends of all particles' ranges, ``()`` each, or ``(N,)`` where species differ."""
-    if species is None or not isinstance(sizes, tuple):
-        return np.asarray(smallest(sizes)), np.asarray(largest(sizes))
-    kinds = np.asarray(species)
-    low, high = np.asarray([[smallest(entry), largest(entry)] for entry in sizes]).T
-    return low[kinds], high[kinds]
-
-
-def check_radius(where: str, radius: Array, sizes: Sizes) -> None:
-    """Raise ValueError if a radius is larger than the lists of neighbours are made for; a traced one passes."""
-    if not is_concrete(radius) or float(np.max(np.asarray(radius))) <= largest(sizes) * (1 + 1e-6):
-        return
-    widest = float(np.max(np.asarray(radius)))
-    raise ValueError(
-        f"{where}: a radius is at most the environment's; got radius={widest:g} with radius={sizes!r}. "
-        f"Build the environment with radius={widest:g} or a range up to it."
+    progress = after.potential - before.potential
+    return (
+        progress
+        - task.ke_weight * (after.kinetic_energy - before.kinetic_energy)
+        + task.coop_weight * jnp.mean(progress)
+        + task.near_goal_bonus * (after.distance <= task.near * after.particles.radius)
     )
-
-
-def check_room_of(where: str, world: World, particles: Particles) -> None:
-    """Raise ValueError if a box is narrower than one of its particles; traced ones pass."""
-    if is_concrete(world.box_low, world.box_high, particles.radius):
-        sides = np.asarray(world.box_high, np.float64) - np.asarray(world.box_low, np.float64)
-        dim = min(particles.dim, len(sides))
-        time_step.check_box(where, sides[:dim], np.asarray(particles.radius), world.boundary.periodic)
-
-
-def check_sight(where: str, lidar_range: float, sizes: Sizes) -> None:
-    """Raise ValueError if a lidar does not reach beyond the radius within which a target is reached."""
-    if lidar_range <= largest(sizes):
-        raise ValueError(
-            f"{where}: a lidar reaches beyond its particle; got lidar_range={lidar_range:g} with radius={sizes!r}. "
-            "Raise lidar_range."
-        )
-
-
-def check_room(where: str, num: int, size: tuple[float, float], radius: float, advice: str) -> None:
-    """Raise ValueError unless a jittered grid of `num` discs fits into a rectangle without overlap."""
-    if num == 0:
-        return
-    columns = math.ceil(math.sqrt(num * size[0] / size[1]))
-    cell = min(size[0] / columns, size[1] / math.ceil(num / columns))
-    if cell < 2 * radius:
-        raise ValueError(
-            f"{where}: {num} particles of radius {radius:g} start in a region of {size[0]:g} by {size[1]:g} without "
-            f"overlap; got cells of {cell:.3g}. {advice}"
-        )
 
 
 def unit(vector: Array) -> Array:

@@ -7,7 +7,7 @@ from typing import Any
 import jax
 from jax import Array
 
-from jaxdem_ac.environments.swarm import check_species
+from jaxdem_ac.environments.sizes import check_species
 from jaxdem_ac.models.per_particle import species_as_feature
 
 # One class for each base and species: the structure of a pytree names its class, and compiled code its structure.

@@ -16,7 +16,6 @@ from jaxdem_ac.dem.particles import Particles
 from jaxdem_ac.dem.world import World
 from jaxdem_ac.environments import make_environment
 from jaxdem_ac.environments.base import Environment
-from jaxdem_ac.runs.build import build_environment
 from jaxdem_ac.runs.checkpoint import load_policy
 from jaxdem_ac.runs.digest import digest_of, digest_of_text
 from jaxdem_ac.runs.recording_checks import check_recording, read_world
@@ -250,5 +249,4 @@ def record_run(run_dir: str | Path, **options: Any) -> Recording:
         As :func:`~jaxdem_ac.runs.checkpoint.load_policy`.
     """
     config = single(run_dir)
-    build_environment(config)
     return record_episode(config.env, dict(config.env_kw), load_policy(run_dir), **options)

@@ -179,7 +179,9 @@ class _Runs:
         models = [split_model(build_model(member, self._configured)) for member in self.members.values()]
         self._model_states = [state for _, state in models]
         hyperparameters, length = config.hyperparameters, num_updates(config, self._configured)
-        self.problem: Problem[Any] = Problem(self._configured, models[0][0], hyperparameters, length)
+        self.problem: Problem[Any] = Problem(
+            self._configured, models[0][0], hyperparameters, length, jax.default_backend()
+        )
         varied = {name: [getattr(own.hyperparameters, name) for own in self.members.values()] for name in config.grid}
         self._numbers = {name: jnp.asarray(values, float) for name, values in varied.items()}
         shared = ("the number of runs", len(self.members))

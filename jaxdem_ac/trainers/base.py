@@ -66,6 +66,8 @@ class Problem(Generic[ConfigT]):
     """Hyperparameters."""
     num_updates: int
     """Length of the run, in updates, for schedules."""
+    backend: str = "cpu"
+    """Platform that updates run on, as JAX names it: an algorithm may take gradients in pieces that its caches hold."""
 
     def with_numbers(self, numbers: Mapping[str, Array]) -> Self:
         """Return the problem with numbers of its configuration replaced by traced ones, which nothing checks."""

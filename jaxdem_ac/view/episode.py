@@ -11,7 +11,7 @@ from jaxdem_ac.dem.particles import Particles
 from jaxdem_ac.dem.world import World
 from jaxdem_ac.environments.base import Environment
 from jaxdem_ac.environments.sensing.lidar import Channel
-from jaxdem_ac.environments.swarm import SwarmTask
+from jaxdem_ac.environments.swarm import SwarmEnvironment
 from jaxdem_ac.runs.recording import Recording
 
 # Kinds of those that do not act, beside the species of those that do.
@@ -202,7 +202,7 @@ def kinds_of(environment: Environment, fixed: np.ndarray, species: Sequence[int]
     """Return the kind of each particle, ``(B,)``; of a task of this package the first N of them act."""
     species = getattr(environment, "species", None) if species is None else species
     num, acting = len(fixed), environment.num_particles
-    kinds = np.full(num, PASSIVE if isinstance(environment, SwarmTask) else 0)
+    kinds = np.full(num, PASSIVE if isinstance(environment, SwarmEnvironment) else 0)
     kinds[:acting] = 0 if species is None or len(species) != acting else species
     return np.where(fixed, FIXED, kinds)
 

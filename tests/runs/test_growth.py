@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 import jaxdem_ac as ac
 from jaxdem_ac.environments.base import worst_overflow
-from jaxdem_ac.environments.swarm import SwarmTask
+from jaxdem_ac.environments.swarm import SwarmEnvironment
 from jaxdem_ac.trainers.evaluate import evaluate
 
 # Short episodes that begin in different places: resets fall into the last decision of a report too.
@@ -125,7 +125,7 @@ def test_a_training_that_is_stopped_while_its_lists_grow(tmp_path: Path, monkeyp
         # No more than the episodes to begin with need: later ones need more.
         return replace(self, neighbor_room=1.0001 * overflow * self.neighbor_room)
 
-    monkeypatch.setattr(SwarmTask, "grown", stopped)
+    monkeypatch.setattr(SwarmEnvironment, "grown", stopped)
     with pytest.raises(KeyboardInterrupt):
         ac.train(config("multi_navigator", 0.3, 1, out=str(tmp_path / "run")))
     monkeypatch.undo()

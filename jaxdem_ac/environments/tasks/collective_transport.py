@@ -10,10 +10,8 @@ from jax import Array
 from jax.typing import ArrayLike
 
 from jaxdem_ac import dem
-from jaxdem_ac.dem.neighbor_list import Neighbors
-from jaxdem_ac.environments import swarm
-from jaxdem_ac.environments.base import Timestep
-from jaxdem_ac.environments.checks import check_count, check_number, check_whole
+from jaxdem_ac.environments import sizes, swarm
+from jaxdem_ac.environments.checks import Count, Fraction, NonNegative, Positive, Real, check_count
 from jaxdem_ac.environments.placement import ring
 from jaxdem_ac.environments.sensing.lidar import lidar, look, wall_lidar
 from jaxdem_ac.environments.sensing.neighbor_lists import Surroundings, Vicinity
@@ -53,7 +51,7 @@ class CollectiveTransportState:
 
 
 @dataclass(frozen=True, kw_only=True)
-class CollectiveTransport(swarm.SwarmTask):
+class CollectiveTransport(swarm.SwarmEnvironment):
     r"""N discs, each too weak alone, push a heavy disc, the load, to a goal.
 
     An action ``(N, 2)`` is a force in units of `max_force`, cut to length 1 and held for `physics_steps` steps of the
@@ -88,104 +86,71 @@ class CollectiveTransport(swarm.SwarmTask):
     neighbours.
     """
 
-    num_particles: int = 16
+    num_particles: Count = 16
     """N, without the load."""
-    num_goals: int = 1
+    num_goals: Count = 1
     """G, goals of one episode."""
-    arena_size: swarm.Sizes = 14.0
+    arena_size: sizes.Sizes = 14.0
     """Side of the square in which the load and its goals lie, or a range to draw it from, length."""
-    box_padding: float = 6.0
+    box_padding: Positive = 6.0
     """Width of the ring around it, within the box, in which the swarm starts, length."""
-    goal_distance: float = 6.0
+    goal_distance: NonNegative = 6.0
     """Least distance from one goal, at first the load, to the next, length; as far as the arena allows."""
-    tolerance: float = 1.0
+    tolerance: Positive = 1.0
     """Distance from its goal within which the load's centre has reached it, length."""
-    radius: swarm.Sizes = 1.0
+    radius: sizes.Sizes = 1.0
     """Of the particles, or a range to draw each from, length."""
-    mass: swarm.Sizes = 1.0
+    mass: sizes.Sizes = 1.0
     """Of the particles, or a range to draw each from."""
-    load_radius: float = 3.0
+    load_radius: Positive = 3.0
     """Length."""
-    load_mass: float = 10.0
+    load_mass: Positive = 10.0
     """Mass."""
-    load_friction: float = 7.5
+    load_friction: NonNegative = 7.5
     """The most force with which the ground holds the load."""
-    max_force: float = 3.0
+    max_force: Positive = 3.0
     """Of one particle."""
-    drag: float = 1.0
+    drag: NonNegative = 1.0
     """Viscous drag, mass / time."""
-    restitution: float = 0.5
+    restitution: Fraction = 0.5
     """Of contacts, in [0, 1]."""
-    max_steps: int = 3000
+    max_steps: Count = 3000
     """Length of an episode, in physics steps."""
-    physics_steps: int = 20
+    physics_steps: Count = 20
     """Physics steps for which an action is held: one decision."""
-    progress_weight: float = 1.0
+    progress_weight: Real = 1.0
     """Of the load's progress, per length."""
-    approach_weight: float = 0.1
+    approach_weight: Real = 0.1
     """Of a particle's own approach, per length."""
-    goal_bonus: float = 5.0
+    goal_bonus: Real = 5.0
     """For all, when a goal is reached."""
-    lidar_range: float = 8.0
+    lidar_range: Positive = 8.0
     """Length."""
-    n_lidar_rays: int = 16
+    n_lidar_rays: Count = 16
     """Sectors of the lidar."""
-    dt: float = 1e-2
+    dt: Positive = 1e-2
     """Time step of the engine, time."""
-    stiffness: float = 1e3
+    stiffness: Positive = 1e3
     """Of contacts, force / length."""
 
     success_name: ClassVar[str] = "goals reached"
     lidar_senses: ClassVar[tuple[str, ...]] = ("swarm and walls",)
     room_lengths: ClassVar[tuple[str, ...]] = ("arena_size", "box_padding")
 
-    def __post_init__(self) -> None:
-        """Check every field, once."""
-        here = "CollectiveTransport"
-        self.check_swarm(here)
-        swarm.freeze_sizes(here, self, "arena_size")
-        check_whole(
-            here,
-            num_particles=self.num_particles,
-            num_goals=self.num_goals,
-            max_steps=self.max_steps,
-            physics_steps=self.physics_steps,
-            n_lidar_rays=self.n_lidar_rays,
-        )
-        check_number(
-            here,
-            positive=True,
-            box_padding=self.box_padding,
-            tolerance=self.tolerance,
-            load_radius=self.load_radius,
-            load_mass=self.load_mass,
-            max_force=self.max_force,
-            lidar_range=self.lidar_range,
-            dt=self.dt,
-            stiffness=self.stiffness,
-            neighbor_room=self.neighbor_room,
-        )
-        check_number(
-            here, least=0.0, load_friction=self.load_friction, drag=self.drag, goal_distance=self.goal_distance
-        )
-        check_number(
-            here,
-            progress_weight=self.progress_weight,
-            approach_weight=self.approach_weight,
-            goal_bonus=self.goal_bonus,
-        )
-        check_number(here, least=0.0, most=1.0, restitution=self.restitution)
-        arena, radius = swarm.smallest(self.arena_size), swarm.largest(self.radius)
+    def check_task(self, where: str) -> None:
+        """Raise ValueError if the load or the swarm does not fit, or the time step is too coarse."""
+        sizes.freeze_sizes(where, self, "arena_size")
+        arena, radius = sizes.smallest(self.arena_size), sizes.largest(self.radius)
         if arena < 2 * self.load_radius:
             raise ValueError(
-                f"{here}: the load fits into the arena; got arena_size={self.arena_size}, "
+                f"{where}: the load fits into the arena; got arena_size={self.arena_size}, "
                 f"load_radius={self.load_radius}. Raise arena_size."
             )
         quarter = self.num_particles // 4
         advice = "Raise arena_size or box_padding, or lower num_particles."
-        swarm.check_room(here, quarter, (self.box_padding, arena + 2 * self.box_padding), radius, advice)
-        swarm.check_room(here, self.num_particles - 3 * quarter, (arena, self.box_padding), radius, advice)
-        self.check_physics(here, drag=self.drag, restitution=self.restitution)
+        sizes.check_room(where, quarter, (self.box_padding, arena + 2 * self.box_padding), radius, advice)
+        sizes.check_room(where, self.num_particles - 3 * quarter, (arena, self.box_padding), radius, advice)
+        self.check_physics(where, drag=self.drag, restitution=self.restitution)
 
     @property
     def inverse_masses_besides(self) -> tuple[float, ...]:
@@ -208,10 +173,10 @@ class CollectiveTransport(swarm.SwarmTask):
         """
         self.check_key(key)
         key_size, key_load, key_goals, key_ring, key_order, key_radius, key_mass = jax.random.split(key, 7)
-        shortest, longest = swarm.ends(self.arena_size)
+        shortest, longest = sizes.ends(self.arena_size)
         side = jax.random.uniform(key_size, (1,), float, minval=shortest, maxval=longest)
         size = jnp.broadcast_to(side, (2,))
-        scale = swarm.largest(self.radius)
+        scale = sizes.largest(self.radius)
         position = ring(key_ring, self.num_particles, size, self.box_padding, scale)
         position = jax.random.permutation(key_order, position)
         load = jax.random.uniform(key_load, (2,), float, minval=self.load_radius, maxval=size - self.load_radius)
@@ -281,7 +246,7 @@ class CollectiveTransport(swarm.SwarmTask):
                     "Match num_particles and num_goals."
                 )
 
-        def with_load(values: ArrayLike | None, sizes: swarm.Sizes, of_load: float) -> Array:
+        def with_load(values: ArrayLike | None, sizes: sizes.Sizes, of_load: float) -> Array:
             values = self.middle(sizes) if values is None else values
             return jnp.append(jnp.broadcast_to(jnp.asarray(values, float), (num,)), of_load)
 
@@ -293,67 +258,60 @@ class CollectiveTransport(swarm.SwarmTask):
             with_load(radius, self.radius, self.load_radius),
             with_load(mass, self.mass, self.load_mass),
         )
-        swarm.check_radius("CollectiveTransport.make_state", particles.radius[:-1], self.radius)
+        sizes.check_radius("CollectiveTransport.make_state", particles.radius[:-1], self.radius)
         world = dem.World.create(box_low, box_high)
-        swarm.check_room_of("CollectiveTransport.make_state", world, particles)
+        sizes.check_room_of("CollectiveTransport.make_state", world, particles)
         count = jnp.asarray(num_reached, jnp.int32)
         state = self._state(particles, targets, world.box_low, world.box_high, count, None)
         return replace(state, step_count=jnp.asarray(step_count, jnp.int32))
 
-    @partial(jax.jit, static_argnums=0)
-    def step(self, state: CollectiveTransportState, action: Array) -> tuple[CollectiveTransportState, Timestep]:
-        """Return the state and the timestep after one decision.
+    def apply(self, state: CollectiveTransportState, action: Array) -> swarm.Drive:
+        """Return the force of an action, in units of `max_force`, cut to length 1, and the ground's on the load."""
+        force = self.max_force * swarm.shorten(action, 1.0)
+        # A quarter of what would stop the load in one step: it sticks, and the explicit step is stable.
+        sticking = 0.25 * self.load_mass / self.dt
+        pushed = [jnp.append(force[:, axis], 0.0) for axis in range(2)]
 
-        Parameters
-        ----------
-        state : CollectiveTransportState
-        action : Array, (N, 2)
-            Forces in units of `max_force`, cut to length 1.
-        """
-        self.check_state(state)
-        self.check_action(action)
-        particles, contacts = self._advance(state, self.max_force * swarm.shorten(action, 1.0))
-        goal = self._goal(state)
-        distance, apart = self._distances(particles, goal)
-        distance_before, apart_before = self._distances(state.particles, goal)
-        hit = (distance <= self.tolerance) & (state.num_reached < self.num_goals)
-        new = self._state(
-            particles,
-            state.targets,
-            state.box_low,
-            state.box_high,
-            state.num_reached + hit,
-            replace(state.vicinity, contacts=contacts),
-        )
-        new = replace(new, step_count=state.step_count + self.physics_steps)
+        def with_ground(particles: dem.Columns) -> list[Array]:
+            wanted = jnp.stack([-sticking * component[-1] for component in particles.velocity])
+            ground = swarm.shorten(wanted, self.load_friction)
+            return [component.at[-1].set(ground[axis]) for axis, component in enumerate(pushed)]
+
+        return swarm.Drive(with_ground)
+
+    def sense(
+        self, particles: dem.Particles, before: CollectiveTransportState, vicinity: Vicinity
+    ) -> CollectiveTransportState:
+        """Return the state after a decision; the next goal is pursued where one has been reached."""
+        distance, _ = self._distances(particles, self._goal(before))
+        hit = (distance <= self.tolerance) & (before.num_reached < self.num_goals)
+        num_reached = before.num_reached + hit
+        return self._state(particles, before.targets, before.box_low, before.box_high, num_reached, vicinity)
+
+    def score(self, before: CollectiveTransportState, after: CollectiveTransportState) -> swarm.Score:
+        """Return the reward of the load's progress and of each particle's approach, and the share of goals reached."""
+        goal = self._goal(before)
+        distance, apart = self._distances(after.particles, goal)
+        distance_before, apart_before = self._distances(before.particles, goal)
         reward = (
             self.progress_weight * (distance_before - distance)
             + self.approach_weight * (apart_before - apart)
-            + self.goal_bonus * hit
+            + self.goal_bonus * (after.num_reached > before.num_reached)
         )
-        terminated = new.num_reached >= self.num_goals
-        return new, Timestep(
-            observation=new.observation,
-            reward=reward,
-            terminated=terminated,
-            truncated=(new.step_count >= self.max_steps) & ~terminated,
-            info={
-                "success": new.num_reached.astype(reward.dtype) / self.num_goals,
-                "overflow": self._surroundings.overflow(new.vicinity),
-            },
-        )
+        success = after.num_reached.astype(reward.dtype) / self.num_goals
+        return swarm.Score(reward, success, after.num_reached >= self.num_goals)
 
     @cached_property
     def _surroundings(self) -> Surroundings:
         """Specifications of the neighbour lists."""
-        side = swarm.largest(self.arena_size) + 2 * self.box_padding
-        large = swarm.largest(self.radius)
+        side = sizes.largest(self.arena_size) + 2 * self.box_padding
+        large = sizes.largest(self.radius)
         return Surroundings.create(
             num_particles=self.num_particles,
             extent=(side, side),
             sensing_range=self.lidar_range,
             contact_range=large + max(large, self.load_radius),
-            skin=0.5 * swarm.smallest(self.radius),
+            skin=0.5 * sizes.smallest(self.radius),
             num_bodies=self.num_particles + 1,
             # They gather around the load.
             room=2 * self.neighbor_room,
@@ -369,29 +327,6 @@ class CollectiveTransport(swarm.SwarmTask):
             dt=self.dt,
             drag=self.drag,
             restitution=self.restitution,
-        )
-
-    def _advance(self, state: CollectiveTransportState, force: Array) -> tuple[dem.Particles, Neighbors | None]:
-        """Return the particles after one decision under forces ``(N, 2)``, and the list of contacts."""
-        # A quarter of what would stop the load in one step: it sticks, and the explicit step is stable.
-        sticking = 0.25 * self.load_mass / self.dt
-
-        pushed = [jnp.append(force[:, axis], 0.0) for axis in range(2)]
-
-        def with_ground(particles: dem.Columns) -> list[Array]:
-            wanted = jnp.stack([-sticking * component[-1] for component in particles.velocity])
-            ground = swarm.shorten(wanted, self.load_friction)
-            return [component.at[-1].set(ground[axis]) for axis, component in enumerate(pushed)]
-
-        return dem.advance(
-            self.world(state),
-            state.particles,
-            with_ground,
-            self.physics_steps,
-            None,
-            self._surroundings.contacts,
-            state.vicinity.contacts,
-            self.engine,
         )
 
     def _next_goal(self, key: Array, place: Array, size: Array) -> Array:

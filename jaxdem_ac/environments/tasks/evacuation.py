@@ -11,9 +11,8 @@ from jax import Array
 from jax.typing import ArrayLike
 
 from jaxdem_ac import dem
-from jaxdem_ac.environments import swarm
-from jaxdem_ac.environments.base import Timestep
-from jaxdem_ac.environments.checks import check_count, check_number, check_whole
+from jaxdem_ac.environments import sizes, swarm
+from jaxdem_ac.environments.checks import AtLeastOne, Count, Fraction, NonNegative, Positive, Real, check_count
 from jaxdem_ac.environments.placement import jittered_grid
 from jaxdem_ac.environments.sensing.lidar import lidar, look, wall_lidar
 from jaxdem_ac.environments.sensing.neighbor_lists import Surroundings, Vicinity
@@ -43,7 +42,7 @@ class EvacuationState:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Evacuation(swarm.SwarmTask):
+class Evacuation(swarm.SwarmEnvironment):
     r"""N discs leave a room through a gap a few of them wide, and clear the space before it.
 
     The box is cut by a wall, a row of fixed discs along y at ``x = room_size``: left of it the room, in which the crowd
@@ -78,96 +77,68 @@ class Evacuation(swarm.SwarmTask):
     through any gap that is wide enough. Large crowds touch and sense through lists of neighbours.
     """
 
-    num_particles: int = 32
+    num_particles: Count = 32
     """N."""
-    room_size: float = 12.0
+    room_size: Positive = 12.0
     """Side of the square room, length."""
-    forecourt: float = 8.0
+    forecourt: Positive = 8.0
     """Depth of the box beyond the wall, length."""
-    gap: float = 2.5
+    gap: AtLeastOne = 2.5
     """Width of the gap, in diameters of the largest particle."""
-    radius: swarm.Sizes = 0.5
+    radius: sizes.Sizes = 0.5
     """Of the particles, or a range to draw each from, length."""
-    mass: swarm.Sizes = 1.0
+    mass: sizes.Sizes = 1.0
     """Of the particles, or a range to draw each from."""
-    wall_radius: float = 0.5
+    wall_radius: Positive = 0.5
     """Of the fixed discs of the wall, length."""
-    max_force: float = 3.0
+    max_force: Positive = 3.0
     """Of one particle."""
-    drag: float = 1.0
+    drag: NonNegative = 1.0
     """Viscous drag, mass / time."""
-    restitution: float = 0.3
+    restitution: Fraction = 0.3
     """Of contacts, in [0, 1]."""
-    contact_friction: float = 0.5
+    contact_friction: NonNegative = 0.5
     """Coulomb's coefficient of contacts."""
-    max_steps: int = 1500
+    max_steps: Count = 1500
     """Length of an episode, in physics steps."""
-    physics_steps: int = 20
+    physics_steps: Count = 20
     """Physics steps for which an action is held: one decision."""
-    progress_weight: float = 0.2
+    progress_weight: Real = 0.2
     """Of a particle's own way, per length."""
-    coop_weight: float = 0.2
+    coop_weight: Real = 0.2
     """Of the crowd's mean way, per length."""
-    exit_bonus: float = 1.0
+    exit_bonus: Real = 1.0
     """For a particle that has passed the wall; taken back if it returns."""
-    clearing: float = 4.0
+    clearing: NonNegative = 4.0
     """Depth beyond the wall up to which a particle is rewarded for going on, length."""
-    lidar_range: float = 5.0
+    lidar_range: Positive = 5.0
     """Length."""
-    n_lidar_rays: int = 16
+    n_lidar_rays: Count = 16
     """Sectors of each lidar."""
-    dt: float = 1e-2
+    dt: Positive = 1e-2
     """Time step of the engine, time."""
-    stiffness: float = 1e3
+    stiffness: Positive = 1e3
     """Of contacts, force / length."""
-    tangential_damping: float = 8.0
+    tangential_damping: Positive = 8.0
     """Of contacts that slip slowly, mass / time."""
 
     success_name: ClassVar[str] = "share outside"
     lidar_senses: ClassVar[tuple[str, ...]] = ("crowd", "walls")
     room_lengths: ClassVar[tuple[str, ...]] = ("room_size", "forecourt")
 
-    def __post_init__(self) -> None:
-        """Check every field, once."""
-        here = "Evacuation"
-        self.check_swarm(here)
-        check_whole(
-            here,
-            num_particles=self.num_particles,
-            max_steps=self.max_steps,
-            physics_steps=self.physics_steps,
-            n_lidar_rays=self.n_lidar_rays,
-        )
-        check_number(
-            here,
-            positive=True,
-            room_size=self.room_size,
-            forecourt=self.forecourt,
-            wall_radius=self.wall_radius,
-            max_force=self.max_force,
-            lidar_range=self.lidar_range,
-            dt=self.dt,
-            stiffness=self.stiffness,
-            neighbor_room=self.neighbor_room,
-            tangential_damping=self.tangential_damping,
-        )
-        check_number(here, least=1.0, gap=self.gap)
-        check_number(here, least=0.0, most=1.0, restitution=self.restitution)
-        check_number(here, least=0.0, drag=self.drag, contact_friction=self.contact_friction, clearing=self.clearing)
-        check_number(
-            here, progress_weight=self.progress_weight, coop_weight=self.coop_weight, exit_bonus=self.exit_bonus
-        )
+    def check_task(self, where: str) -> None:
+        """Raise ValueError if the gap or the crowd does not fit, or the time step is too coarse."""
         if self._gap_width > self.room_size - 4 * self.wall_radius:
             raise ValueError(
-                f"{here}: the gap leaves a disc of the wall on either side; got gap={self.gap}, "
+                f"{where}: the gap leaves a disc of the wall on either side; got gap={self.gap}, "
                 f"room_size={self.room_size}. Lower gap or raise room_size."
             )
-        radius = swarm.largest(self.radius)
+        radius = sizes.largest(self.radius)
         advice = "Raise room_size or forecourt, or lower num_particles."
-        swarm.check_room(here, self.num_particles, self._start_region, radius, advice)
-        swarm.check_room(here, self.num_particles, (self.forecourt - self.wall_radius, self.room_size), radius, advice)
+        sizes.check_room(where, self.num_particles, self._start_region, radius, advice)
+        sizes.check_room(where, self.num_particles, (self.forecourt - self.wall_radius, self.room_size), radius, advice)
         damping = self.tangential_damping if self.contact_friction > 0 else 0.0
-        self.check_physics(here, drag=self.drag, restitution=self.restitution, damping=damping)
+        self.check_physics(where, drag=self.drag, restitution=self.restitution, damping=damping)
 
     @property
     def observation_size(self) -> int:
@@ -186,7 +157,7 @@ class Evacuation(swarm.SwarmTask):
 
     @property
     def _gap_width(self) -> float:
-        return self.gap * 2 * swarm.largest(self.radius)
+        return self.gap * 2 * sizes.largest(self.radius)
 
     @property
     def _start_region(self) -> tuple[float, float]:
@@ -205,7 +176,7 @@ class Evacuation(swarm.SwarmTask):
         self.check_key(key)
         key_crowd, key_gap, key_order, key_radius, key_mass = jax.random.split(key, 5)
         num = self.num_particles
-        position = jittered_grid(key_crowd, num, jnp.asarray(self._start_region), swarm.largest(self.radius))
+        position = jittered_grid(key_crowd, num, jnp.asarray(self._start_region), sizes.largest(self.radius))
         margin = self._gap_width / 2 + 2 * self.wall_radius
         return self.make_state(
             position=jax.random.permutation(key_order, position),
@@ -270,7 +241,7 @@ class Evacuation(swarm.SwarmTask):
             with_wall(mass, 1.0),
             fixed=jnp.arange(num + len(wall)) >= num,
         )
-        swarm.check_radius("Evacuation.make_state", particles.radius[:num], self.radius)
+        sizes.check_radius("Evacuation.make_state", particles.radius[:num], self.radius)
         gap = jnp.stack([jnp.asarray(self.room_size, float), centre])
         state = self._state(particles, gap[None], None)
         return replace(state, step_count=jnp.asarray(step_count, jnp.int32))
@@ -289,62 +260,37 @@ class Evacuation(swarm.SwarmTask):
             tangential_damping=self.tangential_damping,
         )
 
-    @partial(jax.jit, static_argnums=0)
-    def step(self, state: EvacuationState, action: Array) -> tuple[EvacuationState, Timestep]:
-        """Return the state and the timestep after one decision.
-
-        Parameters
-        ----------
-        state : EvacuationState
-        action : Array, (N, 2)
-            Forces in units of `max_force`, cut to length 1.
-        """
-        self.check_state(state)
-        self.check_action(action)
+    def apply(self, state: EvacuationState, action: Array) -> swarm.Drive:
+        """Return the force of an action, in units of `max_force`, cut to length 1; none on the wall."""
         force = self.max_force * swarm.shorten(action, 1.0)
-        around = self._surroundings
-        particles, contacts = dem.advance(
-            self.world(state),
-            state.particles,
-            jnp.concatenate([force, jnp.zeros((self.num_wall, 2), force.dtype)]),
-            self.physics_steps,
-            None,
-            around.contacts,
-            state.vicinity.contacts,
-            self.engine,
-        )
-        new = self._state(particles, state.targets, replace(state.vicinity, contacts=contacts))
-        new = replace(new, step_count=state.step_count + self.physics_steps)
-        way, outside = self._way(particles, state.targets[0])
-        way_before, outside_before = self._way(state.particles, state.targets[0])
+        return swarm.Drive(jnp.concatenate([force, jnp.zeros((self.num_wall, 2), force.dtype)]))
+
+    def sense(self, particles: dem.Particles, before: EvacuationState, vicinity: Vicinity) -> EvacuationState:
+        """Return the state after a decision; the gap stays."""
+        return self._state(particles, before.targets, vicinity)
+
+    def score(self, before: EvacuationState, after: EvacuationState) -> swarm.Score:
+        """Return the reward of the way that everybody has come, and the share that is outside."""
+        way, outside = self._way(after.particles, after.targets[0])
+        way_before, outside_before = self._way(before.particles, before.targets[0])
         progress = way - way_before
         reward = (
             self.progress_weight * progress
             + self.coop_weight * jnp.mean(progress)
             + self.exit_bonus * (outside.astype(way.dtype) - outside_before)
         )
-        terminated = jnp.all(outside)
-        return new, Timestep(
-            observation=new.observation,
-            reward=reward,
-            terminated=terminated,
-            truncated=(new.step_count >= self.max_steps) & ~terminated,
-            info={
-                "success": jnp.mean(outside.astype(way.dtype)),
-                "overflow": around.overflow(new.vicinity),
-            },
-        )
+        return swarm.Score(reward, jnp.mean(outside.astype(way.dtype)), jnp.all(outside))
 
     @cached_property
     def _surroundings(self) -> Surroundings:
         """Specifications of the neighbour lists."""
-        large = swarm.largest(self.radius)
+        large = sizes.largest(self.radius)
         return Surroundings.create(
             num_particles=self.num_particles,
             extent=(self.room_size + self.forecourt, self.room_size),
             sensing_range=self.lidar_range,
             contact_range=large + max(large, self.wall_radius),
-            skin=0.5 * swarm.smallest(self.radius),
+            skin=0.5 * sizes.smallest(self.radius),
             num_bodies=self.num_particles + self.num_wall,
             num_targets=self.num_wall,
             # They start in the room, and gather before the gap.

@@ -9,7 +9,8 @@ import jax.numpy as jnp
 from jax import Array
 
 from jaxdem_ac import dem
-from jaxdem_ac.environments import swarm
+from jaxdem_ac.environments import sizes
+from jaxdem_ac.environments.checks import Count, NonNegative, Positive
 from jaxdem_ac.environments.placement import jittered_grid
 from jaxdem_ac.environments.sensing.lidar import lidar, look, wall_lidar
 from jaxdem_ac.environments.sensing.neighbor_lists import Vicinity
@@ -43,11 +44,11 @@ class MultiNavigator(Navigator):
     that :class:`~jaxdem_ac.environments.tasks.swarm_navigator.SwarmNavigator` states.
     """
 
-    box_padding: float = 5.0
+    box_padding: NonNegative = 5.0
     """Difference between the side of the box and that of the region of the targets, length."""
-    lidar_range: float = 6.0
+    lidar_range: Positive = 6.0
     """Length."""
-    n_lidar_rays: int = 16
+    n_lidar_rays: Count = 16
     """Sectors of the lidar."""
 
     success_name: ClassVar[str] = "at target"
@@ -72,7 +73,7 @@ class MultiNavigator(Navigator):
         key_box, key_position, key_targets, key_assignment, key_sizes = jax.random.split(key, 5)
         size = jax.random.uniform(key_box, (2,), float, minval=self.min_box_size, maxval=self.max_box_size)
         margin = self.box_padding / 2
-        radius = swarm.largest(self.radius)
+        radius = sizes.largest(self.radius)
         position = jittered_grid(key_position, self.num_particles, size + self.box_padding, radius) - margin
         targets = jittered_grid(key_targets, self.num_particles, size, radius)
         targets = jax.random.permutation(key_assignment, targets)

@@ -2,7 +2,7 @@
 
 import abc
 from dataclasses import dataclass, replace
-from functools import cached_property, partial
+from functools import cached_property
 from typing import Any, ClassVar
 
 import jax
@@ -12,9 +12,8 @@ from jax.typing import ArrayLike
 
 from jaxdem_ac import dem
 from jaxdem_ac.dem.time_step import check_box
-from jaxdem_ac.environments import swarm
-from jaxdem_ac.environments.base import Timestep
-from jaxdem_ac.environments.checks import check_count, check_number, check_whole
+from jaxdem_ac.environments import sizes, swarm
+from jaxdem_ac.environments.checks import Count, NonNegative, Positive, Real, check_count
 from jaxdem_ac.environments.sensing.neighbor_lists import Surroundings, Vicinity
 
 
@@ -48,40 +47,40 @@ class NavigatorState:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Navigator(swarm.SwarmTask):
+class Navigator(swarm.SwarmEnvironment):
     """Fields and physics of the navigators; names and defaults are JaxDEM's."""
 
-    num_particles: int = 64
+    num_particles: Count = 64
     """N, of discs and of targets."""
-    min_box_size: float = 20.0
+    min_box_size: Positive = 20.0
     """Least side of the region of the targets, drawn for each axis at a reset, length."""
-    max_box_size: float = 20.0
+    max_box_size: Positive = 20.0
     """Largest side of that region, length."""
-    box_padding: float = 20.0
+    box_padding: NonNegative = 20.0
     """Difference between the side of the box and that of the region, length."""
-    max_steps: int = 100_000
+    max_steps: Count = 100_000
     """Length of an episode, in physics steps."""
-    physics_steps: int = 1
+    physics_steps: Count = 1
     """Physics steps for which an action is held: one decision."""
-    radius: swarm.Sizes = 1.0
+    radius: sizes.Sizes = 1.0
     """Of the discs, or a range to draw each from, length."""
-    mass: swarm.Sizes = 1.0
+    mass: sizes.Sizes = 1.0
     """Of the discs, or a range to draw each from."""
-    friction: float = 0.2
+    friction: NonNegative = 0.2
     """Viscous drag, mass / time."""
-    ke_weight: float = 0.1
+    ke_weight: Real = 0.1
     """Of the change of kinetic energy."""
-    coop_weight: float = 0.2
+    coop_weight: Real = 0.2
     """Of the swarm's mean progress."""
-    near_goal_bonus: float = 0.1
+    near_goal_bonus: Real = 0.1
     """For a particle near its goal."""
-    lidar_range: float = 10.0
+    lidar_range: Positive = 10.0
     """Length."""
-    n_lidar_rays: int = 24
+    n_lidar_rays: Count = 24
     """Sectors of each lidar."""
-    dt: float = 2e-3
+    dt: Positive = 2e-3
     """Time step of the engine, time."""
-    stiffness: float = 2e5
+    stiffness: Positive = 2e5
     """Of contacts, force / length."""
 
     training_defaults: ClassVar[dict[str, Any]] = {"num_particles": 16, "physics_steps": 50, "max_steps": 5000}
@@ -95,38 +94,13 @@ class Navigator(swarm.SwarmTask):
     senses_targets: ClassVar[bool] = False
     """Whether targets are sensed by lidar."""
 
-    def __post_init__(self) -> None:
-        """Check every field, once."""
-        here = type(self).__name__
-        self.check_swarm(here)
-        check_whole(
-            here,
-            num_particles=self.num_particles,
-            max_steps=self.max_steps,
-            physics_steps=self.physics_steps,
-            n_lidar_rays=self.n_lidar_rays,
-        )
-        check_number(
-            here,
-            positive=True,
-            min_box_size=self.min_box_size,
-            max_box_size=self.max_box_size,
-            lidar_range=self.lidar_range,
-            dt=self.dt,
-            stiffness=self.stiffness,
-            neighbor_room=self.neighbor_room,
-        )
-        check_number(here, least=0.0, box_padding=self.box_padding, friction=self.friction)
-        check_number(here, ke_weight=self.ke_weight, coop_weight=self.coop_weight, near_goal_bonus=self.near_goal_bonus)
+    def check_task(self, where: str) -> None:
+        """Raise ValueError if the box is too narrow, the lidar too short or the time step too coarse."""
         if self.senses_targets:
-            swarm.check_sight(here, self.lidar_range, self.radius)
-        if self.max_box_size < self.min_box_size:
-            raise ValueError(
-                f"{here}: max_box_size >= min_box_size; got min_box_size={self.min_box_size}, "
-                f"max_box_size={self.max_box_size}. Raise max_box_size."
-            )
-        check_box(here, [self.min_box_size + self.box_padding], [swarm.largest(self.radius)], periodic=False)
-        self.check_physics(here, drag=self.friction)
+            sizes.check_sight(where, self.lidar_range, self.radius)
+        sizes.check_region(where, self.min_box_size, self.max_box_size)
+        check_box(where, [self.min_box_size + self.box_padding], [sizes.largest(self.radius)], periodic=False)
+        self.check_physics(where, drag=self.friction)
 
     def world(self, state: NavigatorState) -> dem.World:
         """Return the box of an episode, its material and the time step."""
@@ -172,7 +146,7 @@ class Navigator(swarm.SwarmTask):
         radius = self.middle(self.radius) if radius is None else radius
         mass = self.middle(self.mass) if mass is None else mass
         particles = dem.Particles.create(position, velocity, radius, mass, force)
-        swarm.check_radius(here, particles.radius, self.radius)
+        sizes.check_radius(here, particles.radius, self.radius)
         targets = dem.particles.as_float("targets", targets)
         num = self.num_particles
         for name, array in (("position", particles.position), ("targets", targets)):
@@ -185,7 +159,7 @@ class Navigator(swarm.SwarmTask):
         world = dem.World.create(box_low, box_high)
         if world.dim != 2:
             raise ValueError(f"{here}: box_low and box_high are (2,); got ({world.dim},). Leave out z.")
-        swarm.check_room_of(here, world, particles)
+        sizes.check_room_of(here, world, particles)
         state = self._sense(particles, targets, world.box_low, world.box_high, None)
         state = replace(state, step_count=jnp.asarray(step_count, jnp.int32))
         if kinetic_energy is None:
@@ -198,46 +172,14 @@ class Navigator(swarm.SwarmTask):
             )
         return replace(state, kinetic_energy=jnp.broadcast_to(kinetic_energy, (num,)))
 
-    @partial(jax.jit, static_argnums=0)
-    def step(self, state: NavigatorState, action: Array) -> tuple[NavigatorState, Timestep]:
-        """Return the state and the timestep after one decision.
+    def sense(self, particles: dem.Particles, before: NavigatorState, vicinity: Vicinity) -> NavigatorState:
+        """Return the state after a decision; targets and box stay."""
+        return self._sense(particles, before.targets, before.box_low, before.box_high, vicinity)
 
-        Parameters
-        ----------
-        state : NavigatorState
-        action : Array, (N, 2), force
-            Held for `physics_steps` steps; drag is added to it.
-        """
-        self.check_state(state)
-        self.check_action(action)
-        around, before = self._surroundings, state.vicinity
-        particles, contacts = dem.advance(
-            self.world(state),
-            state.particles,
-            action,
-            self.physics_steps,
-            None,
-            around.contacts,
-            before.contacts,
-            self.engine,
-        )
-        vicinity = replace(before, contacts=contacts)
-        new = self._sense(particles, state.targets, state.box_low, state.box_high, vicinity)
-        new = replace(new, step_count=state.step_count + self.physics_steps)
-        progress = new.potential - state.potential
-        reward = (
-            progress
-            - self.ke_weight * (new.kinetic_energy - state.kinetic_energy)
-            + self.coop_weight * jnp.mean(progress)
-            + self.near_goal_bonus * (new.distance <= self.near * particles.radius)
-        )
-        return new, Timestep(
-            observation=new.observation,
-            reward=reward,
-            terminated=jnp.zeros((), bool),
-            truncated=new.step_count >= self.max_steps,
-            info={"success": jnp.mean(new.reached.astype(reward.dtype)), "overflow": around.overflow(new.vicinity)},
-        )
+    def score(self, before: NavigatorState, after: NavigatorState) -> swarm.Score:
+        """Return the reward of progress, and the share of targets reached."""
+        reward = swarm.progress_reward(self, before, after)
+        return swarm.Score(reward, jnp.mean(after.reached.astype(reward.dtype)))
 
     def _begin(self, key: Array, position: Array, targets: Array, box_low: Array, box_high: Array) -> NavigatorState:
         """Return the state of discs at rest, their sizes drawn."""
@@ -249,13 +191,13 @@ class Navigator(swarm.SwarmTask):
     @cached_property
     def _surroundings(self) -> Surroundings:
         """Specifications of the neighbour lists."""
-        size, largest = self.max_box_size + self.box_padding, swarm.largest(self.radius)
+        size, largest = self.max_box_size + self.box_padding, sizes.largest(self.radius)
         return Surroundings.create(
             num_particles=self.num_particles,
             extent=(size, size),
             sensing_range=self.lidar_range,
             contact_range=2 * largest,
-            skin=0.5 * swarm.smallest(self.radius),
+            skin=0.5 * sizes.smallest(self.radius),
             num_targets=self.num_particles if self.senses_targets else 0,
             room=self.neighbor_room,
         )

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 from jax import Array
 
 from jaxdem_ac import dem
-from jaxdem_ac.environments import swarm
+from jaxdem_ac.environments import sizes
 from jaxdem_ac.environments.placement import jittered_grid, ring
 from jaxdem_ac.environments.sensing.lidar import lidar, look, reached_sources, wall_lidar
 from jaxdem_ac.environments.sensing.neighbor_lists import Vicinity
@@ -66,7 +66,7 @@ class SwarmNavigator(Navigator):
         size = jax.random.uniform(key_box, (2,), float, minval=self.min_box_size, maxval=self.max_box_size)
         # Without a ring everybody starts among the targets.
         num_inside = max(1, self.num_particles // 6) if self.box_padding > 0 else self.num_particles
-        radius = swarm.largest(self.radius)
+        radius = sizes.largest(self.radius)
         inside = jittered_grid(key_inside, num_inside, size, radius)
         outside = ring(key_ring, self.num_particles - num_inside, size, self.box_padding / 2, radius)
         position = jnp.concatenate([inside, outside])

@@ -10,9 +10,8 @@ from jax import Array
 from jax.typing import ArrayLike
 
 from jaxdem_ac import dem
-from jaxdem_ac.environments import swarm
-from jaxdem_ac.environments.base import Timestep
-from jaxdem_ac.environments.checks import check_count, check_number, check_whole
+from jaxdem_ac.environments import sizes, swarm
+from jaxdem_ac.environments.checks import Count, Fraction, NonNegative, Positive, Real, check_count
 from jaxdem_ac.environments.placement import jittered_grid, ring
 from jaxdem_ac.environments.sensing.lidar import lidar, look, reached_sources, wall_lidar
 from jaxdem_ac.environments.sensing.neighbor_lists import Surroundings, Vicinity
@@ -33,13 +32,13 @@ class SwarmRollerState:
     """Upper corner of the floor, ``(2,)``, length."""
     observation: Array
     """``(N, O)``."""
-    shaping: Array
+    potential: Array
     """Potential of the targets in sight, ``(N,)``."""
     kinetic_energy: Array
     """Of translation, ``(N,)``, energy."""
     step_count: Array
     """Physics steps since the reset, ``()``."""
-    nearest_target: Array
+    distance: Array
     """Along the floor to each particle's nearest target, ``(N,)``, length; `lidar_range` if none is in sight."""
     reached: Array
     """Which targets have a particle's centre above them within one radius, ``(N,)`` of bool."""
@@ -48,7 +47,7 @@ class SwarmRollerState:
 
 
 @dataclass(frozen=True, kw_only=True)
-class SwarmRoller(swarm.SwarmTask):
+class SwarmRoller(swarm.SwarmEnvironment):
     r"""N spheres on a floor look for N shared targets, each turning itself and carried by friction alone.
 
     An action ``(N, 2)`` is a torque about the two axes of the floor in units of `max_torque`, cut to length 1 and held
@@ -78,99 +77,69 @@ class SwarmRoller(swarm.SwarmTask):
     through lists of neighbours.
     """
 
-    num_particles: int = 16
+    num_particles: Count = 16
     """N, of spheres and of targets."""
-    min_box_size: float = 16.0
+    min_box_size: Positive = 16.0
     """Least side of the region of the targets, drawn for each axis at a reset, length."""
-    max_box_size: float = 16.0
+    max_box_size: Positive = 16.0
     """Largest side of that region, length."""
-    box_padding: float = 8.0
+    box_padding: Positive = 8.0
     """Difference between the sides of floor and region, length; most of the swarm starts in the ring between."""
-    radius: swarm.Sizes = 1.0
+    radius: sizes.Sizes = 1.0
     """Of the spheres, or a range to draw each from, length."""
-    mass: swarm.Sizes = 1.0
+    mass: sizes.Sizes = 1.0
     """Of the spheres, or a range to draw each from."""
-    max_torque: float = 4.0
+    max_torque: Positive = 4.0
     """About the axes of the floor, force * length."""
-    contact_friction: float = 0.6
+    contact_friction: Positive = 0.6
     """Coulomb's coefficient of every contact."""
-    gravity: float = 9.81
+    gravity: Positive = 9.81
     """Length / time**2."""
-    drag: float = 1.0
+    drag: NonNegative = 1.0
     """Viscous drag, mass / time."""
-    restitution: float = 0.5
+    restitution: Fraction = 0.5
     """Of contacts, in [0, 1]."""
-    max_steps: int = 5000
+    max_steps: Count = 5000
     """Length of an episode, in physics steps."""
-    physics_steps: int = 50
+    physics_steps: Count = 50
     """Physics steps for which an action is held: one decision."""
-    ke_weight: float = 0.02
+    ke_weight: Real = 0.02
     """Of the change of kinetic energy."""
-    coop_weight: float = 0.2
+    coop_weight: Real = 0.2
     """Of the swarm's mean progress."""
-    near_goal_bonus: float = 0.1
+    near_goal_bonus: Real = 0.1
     """For a particle within one radius of a target."""
-    shaping_length: float = 1.0
+    shaping_length: Positive = 1.0
     """Over which the potential of a target falls off, length."""
-    lidar_range: float = 10.0
+    lidar_range: Positive = 10.0
     """Length."""
-    n_lidar_rays: int = 24
+    n_lidar_rays: Count = 24
     """Sectors of each lidar."""
-    dt: float = 4e-3
+    dt: Positive = 4e-3
     """Time step of the engine, time."""
-    stiffness: float = 2e3
+    stiffness: Positive = 2e3
     """Of contacts, force / length."""
-    tangential_damping: float = 20.0
+    tangential_damping: Positive = 20.0
     """Of contacts that slip slowly, mass / time: rolling creeps by the force of friction divided by this."""
 
     success_name: ClassVar[str] = "coverage"
+    near: ClassVar[float] = 1.0
+    """Within how many radii of a target a particle has the bonus."""
     lidar_senses: ClassVar[tuple[str, ...]] = ("targets", "swarm and walls")
     room_lengths: ClassVar[tuple[str, ...]] = ("min_box_size", "max_box_size", "box_padding")
 
-    def __post_init__(self) -> None:
-        """Check every field, once."""
-        here = "SwarmRoller"
-        self.check_swarm(here)
-        check_whole(
-            here,
-            num_particles=self.num_particles,
-            max_steps=self.max_steps,
-            physics_steps=self.physics_steps,
-            n_lidar_rays=self.n_lidar_rays,
-        )
-        check_number(
-            here,
-            positive=True,
-            min_box_size=self.min_box_size,
-            max_box_size=self.max_box_size,
-            box_padding=self.box_padding,
-            max_torque=self.max_torque,
-            contact_friction=self.contact_friction,
-            gravity=self.gravity,
-            shaping_length=self.shaping_length,
-            lidar_range=self.lidar_range,
-            dt=self.dt,
-            stiffness=self.stiffness,
-            neighbor_room=self.neighbor_room,
-            tangential_damping=self.tangential_damping,
-        )
-        check_number(here, least=0.0, drag=self.drag)
-        check_number(here, least=0.0, most=1.0, restitution=self.restitution)
-        check_number(here, ke_weight=self.ke_weight, coop_weight=self.coop_weight, near_goal_bonus=self.near_goal_bonus)
-        if self.max_box_size < self.min_box_size:
-            raise ValueError(
-                f"{here}: max_box_size >= min_box_size; got min_box_size={self.min_box_size}, "
-                f"max_box_size={self.max_box_size}. Raise max_box_size."
-            )
-        swarm.check_sight(here, self.lidar_range, self.radius)
-        side, width, radius = self.min_box_size, self.box_padding / 2, swarm.largest(self.radius)
+    def check_task(self, where: str) -> None:
+        """Raise ValueError if the swarm does not fit, the lidar is too short or the time step too coarse."""
+        sizes.check_region(where, self.min_box_size, self.max_box_size)
+        sizes.check_sight(where, self.lidar_range, self.radius)
+        side, width, radius = self.min_box_size, self.box_padding / 2, sizes.largest(self.radius)
         num_outside = self.num_particles - self._num_inside
         quarter = num_outside // 4
         advice = "Raise min_box_size or box_padding, or lower num_particles."
-        swarm.check_room(here, self._num_inside, (side, side), radius, advice)
-        swarm.check_room(here, quarter, (width, side + 2 * width), radius, advice)
-        swarm.check_room(here, num_outside - 3 * quarter, (side, width), radius, advice)
-        self.check_physics(here, drag=self.drag, restitution=self.restitution, damping=self.tangential_damping, dim=3)
+        sizes.check_room(where, self._num_inside, (side, side), radius, advice)
+        sizes.check_room(where, quarter, (width, side + 2 * width), radius, advice)
+        sizes.check_room(where, num_outside - 3 * quarter, (side, width), radius, advice)
+        self.check_physics(where, drag=self.drag, restitution=self.restitution, damping=self.tangential_damping, dim=3)
 
     @property
     def observation_size(self) -> int:
@@ -199,7 +168,7 @@ class SwarmRoller(swarm.SwarmTask):
         self.check_key(key)
         key_box, key_inside, key_ring, key_targets, key_order, key_radius, key_mass = jax.random.split(key, 7)
         size = jax.random.uniform(key_box, (2,), float, minval=self.min_box_size, maxval=self.max_box_size)
-        scale, width = swarm.largest(self.radius), self.box_padding / 2
+        scale, width = sizes.largest(self.radius), self.box_padding / 2
         inside = jittered_grid(key_inside, self._num_inside, size, scale)
         outside = ring(key_ring, self.num_particles - self._num_inside, size, width, scale)
         # Which particle starts where says nothing: the order is shuffled.
@@ -260,68 +229,37 @@ class SwarmRoller(swarm.SwarmTask):
         radius = jnp.broadcast_to(jnp.asarray(radius, float), (num,))
         place = jnp.column_stack([place, radius]) if place.shape[1] == 2 else place
         particles = dem.Particles.create(place, velocity, radius, mass, angular_velocity=angular_velocity)
-        swarm.check_radius("SwarmRoller.make_state", particles.radius, self.radius)
+        sizes.check_radius("SwarmRoller.make_state", particles.radius, self.radius)
         world = dem.World.create(box_low, box_high)
-        swarm.check_room_of("SwarmRoller.make_state", world, particles)
+        sizes.check_room_of("SwarmRoller.make_state", world, particles)
         state = self._state(particles, targets, world.box_low, world.box_high, None)
         return replace(state, step_count=jnp.asarray(step_count, jnp.int32))
 
-    @partial(jax.jit, static_argnums=0)
-    def step(self, state: SwarmRollerState, action: Array) -> tuple[SwarmRollerState, Timestep]:
-        """Return the state and the timestep after one decision.
-
-        Parameters
-        ----------
-        state : SwarmRollerState
-        action : Array, (N, 2)
-            Torques about x and y in units of `max_torque`, cut to length 1.
-        """
-        self.check_state(state)
-        self.check_action(action)
+    def apply(self, state: SwarmRollerState, action: Array) -> swarm.Drive:
+        """Return the torque of an action: about x and y in units of `max_torque`, cut to length 1."""
         turning = self.max_torque * swarm.shorten(action, 1.0)
         torque = jnp.column_stack([turning, jnp.zeros_like(turning[:, 0])])
-        around = self._surroundings
-        particles, contacts = dem.advance(
-            self.world(state),
-            state.particles,
-            jnp.zeros_like(torque),
-            self.physics_steps,
-            torque,
-            around.contacts,
-            state.vicinity.contacts,
-            self.engine,
-        )
-        vicinity = replace(state.vicinity, contacts=contacts)
-        new = self._state(particles, state.targets, state.box_low, state.box_high, vicinity)
-        new = replace(new, step_count=state.step_count + self.physics_steps)
-        progress = new.shaping - state.shaping
-        reward = (
-            progress
-            - self.ke_weight * (new.kinetic_energy - state.kinetic_energy)
-            + self.coop_weight * jnp.mean(progress)
-            + self.near_goal_bonus * (new.nearest_target <= particles.radius)
-        )
-        return new, Timestep(
-            observation=new.observation,
-            reward=reward,
-            terminated=jnp.zeros((), bool),
-            truncated=new.step_count >= self.max_steps,
-            info={
-                "success": jnp.mean(new.reached.astype(reward.dtype)),
-                "overflow": around.overflow(new.vicinity),
-            },
-        )
+        return swarm.Drive(jnp.zeros_like(torque), torque)
+
+    def sense(self, particles: dem.Particles, before: SwarmRollerState, vicinity: Vicinity) -> SwarmRollerState:
+        """Return the state after a decision; targets and floor stay."""
+        return self._state(particles, before.targets, before.box_low, before.box_high, vicinity)
+
+    def score(self, before: SwarmRollerState, after: SwarmRollerState) -> swarm.Score:
+        """Return the reward of progress, and the share of targets reached."""
+        reward = swarm.progress_reward(self, before, after)
+        return swarm.Score(reward, jnp.mean(after.reached.astype(reward.dtype)))
 
     @cached_property
     def _surroundings(self) -> Surroundings:
         """Specifications of the neighbour lists."""
-        side, large = self.max_box_size + self.box_padding, swarm.largest(self.radius)
+        side, large = self.max_box_size + self.box_padding, sizes.largest(self.radius)
         return Surroundings.create(
             num_particles=self.num_particles,
             extent=(side, side),
             sensing_range=self.lidar_range,
             contact_range=2 * large,
-            skin=0.5 * swarm.smallest(self.radius),
+            skin=0.5 * sizes.smallest(self.radius),
             num_targets=self.num_particles,
             # Nobody is above another, or hardly.
             height=2 * large,
@@ -330,7 +268,7 @@ class SwarmRoller(swarm.SwarmTask):
 
     def world(self, state: SwarmRollerState) -> dem.World:
         """Return the floor with its walls; the ceiling is out of reach."""
-        height = 20 * swarm.largest(self.radius)
+        height = 20 * sizes.largest(self.radius)
         return dem.World.create(
             jnp.append(state.box_low, 0.0),
             jnp.append(state.box_high, height),
@@ -381,10 +319,10 @@ class SwarmRoller(swarm.SwarmTask):
             box_low=box_low,
             box_high=box_high,
             observation=jnp.concatenate(parts, axis=-1),
-            shaping=jnp.sum(jnp.where(seen, potential, 0.0), axis=-1),
+            potential=jnp.sum(jnp.where(seen, potential, 0.0), axis=-1),
             kinetic_energy=particles.kinetic_energy,
             step_count=jnp.zeros((), jnp.int32),
-            nearest_target=self.lidar_range - jnp.max(target_reading, axis=-1),
+            distance=self.lidar_range - jnp.max(target_reading, axis=-1),
             reached=reached_sources(to_targets, particles.radius, self.num_particles),
             vicinity=vicinity,
         )

@@ -148,7 +148,7 @@ def differentiate(problem: PPOProblem, params: Any, constants: Any, batch: Batch
     if batch.carry is not None:
         batch = jax.tree.map(lambda leaf: leaf.reshape(-1, *leaf.shape[2:]), batch)
     num_rows = batch.advantage.shape[0]
-    num_chunks = chunks_of(num_rows, batch.advantage[0].size, batch.carry is None)
+    num_chunks = chunks_of(num_rows, batch.advantage[0].size, batch.carry is None, problem.backend)
     chunks = jax.tree.map(lambda leaf: leaf.reshape(num_chunks, num_rows // num_chunks, *leaf.shape[1:]), batch)
     gradient_of = jax.grad(partial(loss, problem), has_aux=True)
     if num_chunks == 1:
@@ -164,8 +164,17 @@ def differentiate(problem: PPOProblem, params: Any, constants: Any, batch: Batch
     return mean
 
 
-def chunks_of(num_rows: int, per_row: int, feed_forward: bool) -> int:
-    """Return in how many equal pieces a gradient is taken of that many rows, of `per_row` samples each."""
+def chunks_of(num_rows: int, per_row: int, feed_forward: bool, backend: str) -> int:
+    """Return the number of equal pieces in which a gradient is taken.
+
+    Parameters
+    ----------
+    num_rows, per_row : int
+        Rows of a minibatch, and samples of each.
+    feed_forward : bool
+    backend : str
+        Platform, as JAX names it.
+    """
 
     def fewest(most: int) -> int:
         divisors = (number for number in range(1, num_rows + 1) if num_rows % number == 0)
@@ -173,7 +182,7 @@ def chunks_of(num_rows: int, per_row: int, feed_forward: bool) -> int:
 
     number = fewest(CHUNK_CPU)
     small = num_rows // number * per_row < CHUNK_CPU // 2
-    return fewest(CHUNK) if small or not feed_forward or jax.default_backend() != "cpu" else number
+    return fewest(CHUNK) if small or not feed_forward or backend != "cpu" else number
 
 
 def normalized(advantage: Array) -> Array:

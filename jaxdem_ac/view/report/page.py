@@ -13,7 +13,6 @@ from typing import Any
 import numpy as np
 
 from jaxdem_ac._files import as_path, write_bytes
-from jaxdem_ac.runs.build import build_environment
 from jaxdem_ac.runs.checkpoint import load_policy
 from jaxdem_ac.runs.config import TrainConfig
 from jaxdem_ac.runs.recording import Recording, record_episode
@@ -117,7 +116,6 @@ def _played(run_dir: Any, config: Any, episodes: int, **options: Any) -> Iterato
     """Give episodes of a run's policy, each with its label, one in memory at a time."""
     if not episodes:
         return
-    build_environment(config)
     policy, seed = load_policy(run_dir), options.pop("seed")
     for number in range(seed, seed + episodes):
         yield f"seed {number}", record_episode(config.env, dict(config.env_kw), policy, seed=number, **options)
