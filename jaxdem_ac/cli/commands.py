@@ -19,7 +19,7 @@ import click
 
 import jaxdem_ac as ac
 from jaxdem_ac.cli.bench import bench
-from jaxdem_ac.cli.options import PATH
+from jaxdem_ac.cli.options import CHECKPOINT, PATH
 from jaxdem_ac.cli.options import RUN as _RUN
 from jaxdem_ac.cli.render import plot, render
 from jaxdem_ac.cli.replay import record, replay
@@ -161,12 +161,28 @@ def main() -> None:
 
 @main.command("eval")
 @_RUN
+@CHECKPOINT
+@click.option(
+    "--num-particles",
+    type=int,
+    metavar="N",
+    help="Play with N particles at the density of the run, and its time limit.",
+)
 @click.option("--episodes", default=128, show_default=True, help="Whole episodes to play.")
 @click.option("--seed", default=1_000, show_default=True, help="Of the episodes.")
 @click.option("--sample", is_flag=True, help="Sample actions; else the policy's mode is played.")
 @click.option("--no-baseline", is_flag=True, help="Leave out the untrained policy.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-def evaluate(run: Path, episodes: int, seed: int, sample: bool, no_baseline: bool, as_json: bool) -> None:
+def evaluate(
+    run: Path,
+    checkpoint: str | int,
+    num_particles: int | None,
+    episodes: int,
+    seed: int,
+    sample: bool,
+    no_baseline: bool,
+    as_json: bool,
+) -> None:
     """Play whole episodes with a run's policy, and with the untrained one.
 
     Success is the environment's figure at the end of an episode: for swarm_navigator the share of targets with a
@@ -179,8 +195,10 @@ def evaluate(run: Path, episodes: int, seed: int, sample: bool, no_baseline: boo
 
     config = single(run)
     environment = build_environment(config)
+    if num_particles is not None:
+        environment = environment.with_num_particles(num_particles)
     policies = {} if no_baseline else {"before": initial_policy(config)}
-    policies["after"] = ac.load_policy(run)
+    policies["after"] = ac.load_policy(run, checkpoint)
     results = {
         name: ac.evaluate(environment, policy, jax.random.key(seed), episodes, sample=sample)
         for name, policy in policies.items()
@@ -188,7 +206,8 @@ def evaluate(run: Path, episodes: int, seed: int, sample: bool, no_baseline: boo
     if as_json:
         click.echo(json.dumps({name: asdict(result) for name, result in results.items()}))
         return
-    click.echo(f"{episodes} episodes, mean and interval of 95 % confidence:")
+    swarm = "" if num_particles is None else f" of {num_particles:,} particles"
+    click.echo(f"{episodes} episodes{swarm}, mean and interval of 95 % confidence:")
     for name, result in results.items():
         success = "" if result.success is None else f"  {environment.success_name} {name:<6} {result.success} "
         click.echo(f"{success or f'  {name:<6}'}  reward {result.reward}")
@@ -197,16 +216,17 @@ def evaluate(run: Path, episodes: int, seed: int, sample: bool, no_baseline: boo
 @main.command()
 @_RUN
 @click.argument("path", type=PATH)
+@CHECKPOINT
 @click.option("--sample", is_flag=True, help="Actions are sampled, with the data of a random key as second argument.")
 @click.option("--jaxdem", is_flag=True, help="PATH is a new folder, for JaxDEM's CheckpointModelLoader.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-def export(run: Path, path: Path, sample: bool, jaxdem: bool, as_json: bool) -> None:
+def export(run: Path, path: Path, checkpoint: str | int, sample: bool, jaxdem: bool, as_json: bool) -> None:
     """Write a run's policy to one file, PATH, that needs only jax and flatbuffers to act.
 
     There: jax.export.deserialize(bytearray(path.read_bytes())).call(observation). A recurrent policy is called with
     (observation, start, carry), start being true where an episode begins, and returns (action, carry).
     """
-    policy = ac.load_policy(run)
+    policy = ac.load_policy(run, checkpoint)
     if jaxdem:
         from jaxdem_ac.plugin.checkpoints import export_to_jaxdem
 

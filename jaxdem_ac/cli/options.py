@@ -92,4 +92,20 @@ PATH = PathType()
 FILE = PathType(dir_okay=False)
 FOLDER = PathType(file_okay=False)
 
+
+def _checkpoint(_: click.Context, __: click.Parameter, text: str) -> str | int:
+    """Return a word, or a number of updates."""
+    if text in ("best", "last"):
+        return text
+    try:
+        return int(text)
+    except ValueError:
+        raise click.BadParameter(f"{text!r} is neither 'best' nor 'last' nor a number of updates.") from None
+
+
+CHECKPOINT = click.option(
+    "--checkpoint", default="last", show_default=True, metavar="best|last|N", callback=_checkpoint,
+    shell_complete=complete_words(["best", "last"]),
+    help="Which policy of the run: that of the best success, the newest, or that after N updates.",
+)  # fmt: skip
 RUN = click.argument("run", type=PATH, shell_complete=complete_run)

@@ -5,12 +5,13 @@ from pathlib import Path
 
 import click
 
-from jaxdem_ac.cli.options import PATH
+from jaxdem_ac.cli.options import CHECKPOINT, PATH
 
 
 @click.command()
 @click.argument("run", type=PATH, required=False)
 @click.option("--out", type=PATH, help="The file.  [default: RUN/report.html]")
+@CHECKPOINT
 @click.option("--episodes", default=3, show_default=True, help="Whole ones that the run's policy plays; 0 for none.")
 @click.option("--seed", default=1_000, show_default=True, help="Of the first one; the next seeds are the others'.")
 @click.option("--decisions", default=None, type=int, help="How many at most in each.  [default: whole episodes]")
@@ -21,6 +22,7 @@ from jaxdem_ac.cli.options import PATH
 def report(
     run: Path | None,
     out: Path | None,
+    checkpoint: str | int,
     episodes: int,
     seed: int,
     decisions: int | None,
@@ -36,7 +38,14 @@ def report(
     from jaxdem_ac.view.report.page import write_report
 
     written = write_report(
-        run, out, recordings=recordings, episodes=episodes, seed=seed, decisions=decisions, sample=sample
+        run,
+        out,
+        recordings=recordings,
+        checkpoint=checkpoint,
+        episodes=episodes,
+        seed=seed,
+        decisions=decisions,
+        sample=sample,
     )
     size = written.stat().st_size
     click.echo(json.dumps({"path": str(written), "bytes": size}) if as_json else f"wrote {written}, {size:,} bytes")

@@ -1,8 +1,9 @@
 """The interface of environments, and functions that step and reset a batch of them."""
 
 import abc
+import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, is_dataclass, replace
 from functools import partial, wraps
 from typing import Any, ClassVar, Self, TypeVar
 
@@ -11,8 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
-from jaxdem_ac._checks import check_numbers
-from jaxdem_ac.models.checks import check_key
+from jaxdem_ac._checks import check_count, check_key, check_numbers
 
 Played = TypeVar("Played")
 
@@ -54,7 +54,7 @@ class Environment(abc.ABC):
     """Name of ``info["success"]`` in this task."""
 
     room_lengths: ClassVar[tuple[str, ...]] = ()
-    """Fields that grow with the root of N where a swarm of another size is to have the same density: the room's."""
+    """Lengths to scale with sqrt(N) to keep the number density when N changes; numbers, or ranges of them."""
 
     num_particles: int
     """N."""
@@ -132,6 +132,33 @@ class Environment(abc.ABC):
             f"{float(overflow):.3g} times as long. Build the environment with longer ones."
         )
 
+    def with_num_particles(self, num_particles: int) -> Self:
+        """Return the same task for another number of particles at the same number density.
+
+        Lengths named in `room_lengths` grow with the root of N; all else stays, the time limit too.
+
+        Parameters
+        ----------
+        num_particles : int
+
+        Raises
+        ------
+        TypeError
+            If the environment has no field `num_particles`, so that it cannot be built for another.
+        ValueError
+            If N is below 1, or the task cannot hold that many.
+        """
+        where = f"{type(self).__name__}.with_num_particles"
+        number = check_count(where, "num_particles", num_particles)
+        if not is_dataclass(self) or "num_particles" not in {item.name for item in fields(self)}:
+            raise TypeError(
+                f"{where}: the task is a dataclass with a field num_particles; got one without. Build it anew."
+            )
+        scale = math.sqrt(number / self.num_particles)
+        lengths = {name: _scaled(getattr(self, name), scale) for name in self.room_lengths}
+        made: Any = replace(self, num_particles=number, **lengths)
+        return made
+
     def check_key(self, key: Array) -> None:
         """Raise TypeError unless `key` is one random key, for :meth:`reset` to begin with."""
         check_key(f"{type(self).__name__}.reset", key)
@@ -189,6 +216,11 @@ class Environment(abc.ABC):
                 f"{where}: a state is of this environment, its observation {expected}; got shape {np.shape(seen)}. "
                 "Use the environment that made it, and jax.vmap for a batch."
             )
+
+
+def _scaled(length: Any, scale: float) -> Any:
+    """Return a length, or a range of lengths, times a number."""
+    return tuple(scale * each for each in length) if isinstance(length, tuple) else scale * length
 
 
 def _with_checked_types(step: Callable[..., Any]) -> Callable[..., Any]:

@@ -51,7 +51,7 @@ def make_model(
     from flax import nnx
 
     if isinstance(key, bool) or not isinstance(key, nnx.Rngs | nnx.RngStream | int | np.integer):
-        from jaxdem_ac.models.checks import check_key
+        from jaxdem_ac._checks import check_key
 
         check_key("make_model", key)
     keywords = dict(keywords)

@@ -16,18 +16,6 @@ DEFAULT_ARCHITECTURE = (42, 42, 42)
 COMPUTE_DTYPES = ("bfloat16", "float16", "float32")
 
 
-def check_key(where: str, key: Any) -> None:
-    """Raise TypeError unless `key` is one random key of JAX, new or old; it may be traced."""
-    import jax
-    import jax.numpy as jnp
-
-    shape, dtype = getattr(key, "shape", None), getattr(key, "dtype", None)
-    is_new = dtype is not None and jnp.issubdtype(dtype, jax.dtypes.prng_key)
-    if shape != () if is_new else (dtype != np.uint32 or len(shape or ()) != 1):
-        got = f"key={key!r}" if shape is None else f"an array of {dtype} in shape {shape}"
-        raise TypeError(f"{where}: key is one random key; got {got}. Pass jax.random.key(0), or one of a split.")
-
-
 def check_size(where: str, name: str, size: Any) -> int:
     """Return a size as an int from 1."""
     if isinstance(size, bool) or not isinstance(size, int | np.integer):

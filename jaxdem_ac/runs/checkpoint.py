@@ -1,5 +1,7 @@
 """A run's checkpoints. Loading one reads data and runs nothing that it names."""
 
+import json
+import math
 import os
 import shutil
 import time
@@ -187,6 +189,49 @@ def saved(run_dir: Path) -> list[int]:
         return sorted(manager.all_steps())
 
 
+def find_checkpoint(run_dir: Path, checkpoint: str | int) -> int | None:
+    """Return the number of a checkpoint, or None for the newest.
+
+    Parameters
+    ----------
+    run_dir : Path
+        The run's folder.
+    checkpoint : "last", "best" or int
+        The newest; that of the best success at the last report before it, the newer of two alike; or a number, of
+        updates.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If it is something else, or there is no such checkpoint.
+    """
+    if checkpoint == "last":
+        return None
+    if checkpoint == "best":
+        numbers = saved(run_dir)
+        return max(numbers, key=lambda number: (_score(run_dir, number), number)) if numbers else None
+    if isinstance(checkpoint, bool) or not isinstance(checkpoint, int):
+        raise TypeError(
+            f"load_policy: a checkpoint is 'best', 'last' or a number; got checkpoint={checkpoint!r:.60}. Pass one."
+        )
+    numbers = saved(run_dir)
+    if checkpoint not in numbers:
+        raise ValueError(
+            f"load_policy: a run keeps its two newest checkpoints and the best; got checkpoint={checkpoint}, there are "
+            f"{', '.join(map(str, numbers)) or 'none'} in {str(run_dir)!r}. Choose one of them."
+        )
+    return checkpoint
+
+
+def _score(run_dir: Path, number: int) -> float:
+    """Return the score that was written with a checkpoint; -inf if none can be read."""
+    try:
+        text = (run_dir / CHECKPOINTS / str(number) / "metrics" / "metrics").read_text(encoding="utf-8")
+        return float(json.loads(text)[SCORE])
+    except (OSError, ValueError, KeyError, TypeError):
+        return -math.inf
+
+
 @contextmanager
 def _newest(run_dir: Path, chosen: int | None = None) -> Iterator[tuple[Any, int]]:
     """Give the reader of a run's checkpoints and the number of the newest, or of the one that is `chosen`.
@@ -287,13 +332,15 @@ def _numbered_shapes(like: Any) -> dict[str, Any]:
     return {str(number): placed(shape.shape, shape.dtype) for number, shape in enumerate(shapes)}
 
 
-def load_policy(run_dir: str | Path) -> Policy:
-    """Return the policy of a run's newest checkpoint.
+def load_policy(run_dir: str | Path, checkpoint: str | int = "last") -> Policy:
+    """Return the policy of a run's checkpoint.
 
     Parameters
     ----------
     run_dir : path
         The run's folder; or that of JaxDEM's CheckpointModelWriter, whose newest model it is then.
+    checkpoint : "last", "best" or int
+        Which one: the newest, that of the best success, or a number of updates.
 
     Returns
     -------
@@ -306,13 +353,19 @@ def load_policy(run_dir: str | Path) -> Policy:
     FileNotFoundError
         If the folder holds no run, or no checkpoint.
     ValueError
-        If the run is of another version, or its checkpoint does not fit its configuration.
+        If the run is of another version, its checkpoint does not fit its configuration, or there is no such one.
+    TypeError
+        If `checkpoint` is something else.
     """
     run_dir = as_path("load_policy", "run_dir", run_dir)
     if not (run_dir / CONFIG).is_file() and foreign.holds_checkpoint(run_dir):
+        if checkpoint != "last":
+            raise ValueError(
+                f"load_policy: of JaxDEM's checkpoints the newest is read; got checkpoint={checkpoint!r}. Leave it out."
+            )
         return foreign.load(run_dir)
     fresh = initial_policy(single(run_dir))
-    with _newest(run_dir) as (manager, newest):
+    with _newest(run_dir, find_checkpoint(run_dir, checkpoint)) as (manager, newest):
         tree = _restored(manager, newest, "policy", _as_tree(fresh), _about(manager, newest)[1])
     state = fresh.model_state
     nnx.replace_by_pure_dict(state, tree["model"])

@@ -240,7 +240,7 @@ def record_episode(
     )
 
 
-def record_run(run_dir: str | Path, **options: Any) -> Recording:
+def record_run(run_dir: str | Path, checkpoint: str | int = "last", **options: Any) -> Recording:
     """Return an episode of a run's policy in its environment; options as in :func:`record_episode`.
 
     Raises
@@ -249,4 +249,4 @@ def record_run(run_dir: str | Path, **options: Any) -> Recording:
         As :func:`~jaxdem_ac.runs.checkpoint.load_policy`.
     """
     config = single(run_dir)
-    return record_episode(config.env, dict(config.env_kw), load_policy(run_dir), **options)
+    return record_episode(config.env, dict(config.env_kw), load_policy(run_dir, checkpoint), **options)

@@ -11,7 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
-from jaxdem_ac._checks import check_count, check_flag
+from jaxdem_ac._checks import check_count, check_flag, check_key
 from jaxdem_ac.environments.base import (
     Environment,
     check_is_environment,
@@ -19,7 +19,6 @@ from jaxdem_ac.environments.base import (
     play_with_room,
     reset_batch,
 )
-from jaxdem_ac.models.checks import check_key
 from jaxdem_ac.trainers.policy import acting, actor, begin
 from jaxdem_ac.trainers.rollout import decide
 

@@ -12,10 +12,10 @@ from jax import Array
 from jax.export import is_symbolic_dim
 from jax.typing import ArrayLike
 
-from jaxdem_ac._checks import check_function, check_numbers
+from jaxdem_ac._checks import check_function, check_key, check_numbers
 from jaxdem_ac.environments.base import Environment
 from jaxdem_ac.models import recurrent
-from jaxdem_ac.models.checks import check_key, check_observation
+from jaxdem_ac.models.checks import check_observation
 from jaxdem_ac.models.policy import sample_raw, to_action
 from jaxdem_ac.models.recurrent import Carry
 from jaxdem_ac.models.structure import split_model

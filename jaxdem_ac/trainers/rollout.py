@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
-from jaxdem_ac._checks import check_count, check_flag
+from jaxdem_ac._checks import check_count, check_flag, check_key
 from jaxdem_ac.environments.base import (
     Environment,
     Timestep,
@@ -20,7 +20,6 @@ from jaxdem_ac.environments.base import (
     reset_where,
     step_batch,
 )
-from jaxdem_ac.models.checks import check_key
 from jaxdem_ac.trainers.policy import acting, actor, begin, restart
 
 

@@ -12,12 +12,11 @@ import numpy as np
 from flax import nnx
 from jax import Array
 
-from jaxdem_ac._checks import as_real, check_count, check_flag, check_seed
+from jaxdem_ac._checks import as_real, check_count, check_flag, check_key, check_seed
 from jaxdem_ac._files import as_path, make_folder
 from jaxdem_ac.dem.particles import Particles
 from jaxdem_ac.dem.world import World
 from jaxdem_ac.environments.base import Environment, check_is_environment
-from jaxdem_ac.models.checks import check_key
 from jaxdem_ac.runs.build import build_environment
 from jaxdem_ac.runs.checkpoint import load_policy
 from jaxdem_ac.runs.recording import Recording, record_run
@@ -144,6 +143,7 @@ def render_run(
     *,
     out: str | Path | None = None,
     formats: Sequence[str] = ("gif", "png", "curve"),
+    checkpoint: str | int = "last",
     seed: int = 1_000,
     decisions: int | None = None,
     sample: bool = False,
@@ -159,6 +159,8 @@ def render_run(
         Where pictures go, made if it is not there; the run's folder if left out.
     formats : sequence of {"gif", "mp4", "png", "curve"}
         What is written: episode.gif, episode.mp4, episode.png, learning_curve.png.
+    checkpoint : "last", "best" or int
+        As for :func:`~jaxdem_ac.runs.checkpoint.load_policy`.
     seed : int
         Of the episode.
     decisions : int, optional
@@ -189,7 +191,7 @@ def render_run(
     reports = read_metrics(run_dir)
     episode = None
     if files.keys() - {"curve"}:
-        environment, policy = build_environment(config), load_policy(run_dir)
+        environment, policy = build_environment(config), load_policy(run_dir, checkpoint)
         species = config.model_kw.get("species")
         species = getattr(environment, "species", None) or species
         key = jax.random.key(seed)

@@ -29,8 +29,8 @@ LIMIT = 240
 SHELL = """
 import math, sys, time
 from jaxdem_ac import cli
-from jaxdem_ac.runs import train
-append = train.append_line
+from jaxdem_ac.runs import run_batch, train
+append = run_batch.append_line
 def append_and_wait(run_dir, metrics):
     append(run_dir, metrics)
     train.SECONDS_BETWEEN_CHECKPOINTS = -1.0 if metrics["update"] == 2 else math.inf
@@ -39,7 +39,7 @@ def append_and_wait(run_dir, metrics):
             time.sleep(0.1)
     print("update", metrics["update"], flush=True)
     time.sleep(2.0 if metrics["update"] == 4 else 0.0)
-train.append_line = append_and_wait
+run_batch.append_line = append_and_wait
 cli.program()
 """
 

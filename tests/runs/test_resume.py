@@ -7,16 +7,19 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import jax
 import numpy as np
 import pytest
+from click.testing import CliRunner
 
 import jaxdem_ac as ac
+from jaxdem_ac.cli import main
 from jaxdem_ac.runs import build, checkpoint
-from jaxdem_ac.runs.run_dir import CHECKPOINTS, read_metrics
+from jaxdem_ac.runs.run_dir import CHECKPOINTS, config_text, read_metrics
 
 REPORTS = 6
 CONFIG: dict[str, Any] = {
@@ -188,3 +191,31 @@ def test_sigterm_saves_before_it_leaves(whole: ac.TrainResult, tmp_path: Path) -
     assert child.wait(60) == 128 + signal.SIGTERM
     assert [int(path.name) for path in (out / "checkpoints").iterdir()] == [6]
     assert_equal(ac.resume(out).policy, whole.policy)
+
+
+def test_a_policy_is_that_of_the_checkpoint_that_is_asked_for(tmp_path: Path) -> None:
+    """The best is that of the largest score, which is neither the newest nor the first."""
+    config = ac.TrainConfig(env="multi_navigator", env_kw={"num_particles": 2}, model_kw={"architecture": [8]})
+    (tmp_path / "config.json").write_text(config_text(config))
+    policies = {number: build.initial_policy(replace(config, seed=number)) for number in (1, 2, 3, 4)}
+    with checkpoint.Writer(tmp_path) as writer:
+        for (number, policy), score in zip(policies.items(), [0.1, 0.9, 0.3, 0.2], strict=True):
+            writer.save(number, policy, policy.model_state, {}, score)
+    observation = np.linspace(-1, 1, 22, dtype=np.float32)
+    for asked, number in (("last", 4), ("best", 2), (3, 3)):
+        found = ac.load_policy(tmp_path, checkpoint=asked)
+        np.testing.assert_array_equal(found(observation), policies[number](observation))
+    np.testing.assert_array_equal(ac.load_policy(tmp_path)(observation), policies[4](observation))
+    with pytest.raises(ValueError, match=r"got checkpoint=1, there are 2, 3, 4 in"):
+        ac.load_policy(tmp_path, checkpoint=1)
+    for wrong in (True, "newest", 2.0):
+        with pytest.raises(TypeError, match=r"a checkpoint is 'best', 'last' or a number"):
+            ac.load_policy(tmp_path, checkpoint=wrong)  # type: ignore[arg-type]
+    call = CliRunner().invoke
+    with_best = call(main, ["record", str(tmp_path), "--checkpoint", "best", "--decisions", "2"])
+    assert with_best.exit_code == 0, with_best.output
+    recorded = ac.Recording.load(tmp_path / "episode.npz")
+    np.testing.assert_allclose(recorded.action[0], policies[2](recorded.observation[0]), rtol=1e-5, atol=1e-6)
+    refused = call(main, ["eval", str(tmp_path), "--checkpoint", "newest"])
+    assert refused.exit_code == 2
+    assert "is neither 'best' nor 'last' nor a number of updates" in refused.output

@@ -74,7 +74,7 @@ def played(tmp_path_factory: pytest.TempPathFactory) -> Path:
         return jnp.broadcast_to(jnp.array([1.0, 0.0]), (*observation.shape[:-1], 2))
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(page, "load_policy", lambda folder: push)
+        patch.setattr(page, "load_policy", lambda folder, checkpoint: push)
         return write_report(run, episodes=2, seed=7)
 
 

@@ -47,6 +47,7 @@ def write_report(
     out: str | Path | None = None,
     *,
     recordings: Sequence[str | Path] = (),
+    checkpoint: str | int = "last",
     episodes: int = 3,
     seed: int = 1_000,
     decisions: int | None = None,
@@ -62,6 +63,8 @@ def write_report(
         The file; ``report.html`` in the run's folder if left out.
     recordings : sequence of path
         Files to show, in place of episodes that are played now.
+    checkpoint : "last", "best" or int
+        As for :func:`~jaxdem_ac.runs.checkpoint.load_policy`.
     episodes : int
         How many to play with the run's policy; 0 for a page without a player.
     seed : int
@@ -88,7 +91,7 @@ def write_report(
     chosen: Iterator[tuple[str, Recording]] = (
         ((Path(file).name, Recording.load(file)) for file in recordings)
         if recordings
-        else _played(run_dir, config, episodes, seed=seed, decisions=decisions, sample=sample)
+        else _played(run_dir, config, episodes, checkpoint=checkpoint, seed=seed, decisions=decisions, sample=sample)
     )
     count = len(recordings) or episodes
     room = LIMIT - len(_encoded(_page(config, metrics, []))) - _MARGIN - _MARGIN_EACH * count
@@ -116,7 +119,7 @@ def _played(run_dir: Any, config: Any, episodes: int, **options: Any) -> Iterato
     """Give episodes of a run's policy, each with its label, one in memory at a time."""
     if not episodes:
         return
-    policy, seed = load_policy(run_dir), options.pop("seed")
+    policy, seed = load_policy(run_dir, options.pop("checkpoint")), options.pop("seed")
     for number in range(seed, seed + episodes):
         yield f"seed {number}", record_episode(config.env, dict(config.env_kw), policy, seed=number, **options)
 

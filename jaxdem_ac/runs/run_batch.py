@@ -1,0 +1,260 @@
+"""Runs that are made together, one or many: their state, reports and checkpoints."""
+
+import time
+from dataclasses import dataclass, field, fields, replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from jaxdem_ac.environments.base import Environment, play_with_room, resized, worst_overflow
+from jaxdem_ac.environments.testing import check_shapes
+from jaxdem_ac.models.structure import split_model
+from jaxdem_ac.runs import checkpoint, distributed, loggers
+from jaxdem_ac.runs.build import algorithm_of, build_environment, build_model, num_updates
+from jaxdem_ac.runs.config import TrainConfig, run_path
+from jaxdem_ac.runs.devices import choose_devices, spread, spread_runs
+from jaxdem_ac.runs.metrics import goodness, score_of, together
+from jaxdem_ac.runs.run_dir import Metrics, append_line, lines_until, rewrite_lines
+from jaxdem_ac.trainers.base import Problem, update_many
+from jaxdem_ac.trainers.policy import Policy
+
+
+@dataclass(frozen=True)
+class TrainResult:
+    """The result of a training."""
+
+    config: TrainConfig
+    """As it ran, with the environment's training defaults filled in."""
+    run_dir: Path | None
+    """The run's folder; None for a run in memory."""
+    policy: Policy
+    """The last one."""
+    environment: Environment
+    """The task."""
+    metrics: list[Metrics]
+    """One report for every `report_every` updates."""
+    members: dict[str, "TrainResult"] = field(default_factory=dict)
+    """Results of many runs, by name; then `policy` is that of the best, and figures are means over them, with
+    their standard deviation as ``<figure>_spread``."""
+
+
+class RunBatch:
+    """R runs that are made together, by name; a single one is named "" and has no axis of its own.
+
+    Parameters
+    ----------
+    config : TrainConfig
+        With the environment's training defaults.
+    """
+
+    def __init__(self, config: TrainConfig) -> None:
+        self.config = config
+        self.members = config.members() if config.is_many else {"": config}
+        self.run_dir = run_path(config)
+        if config.is_many and jax.process_count() > 1:
+            raise ValueError(
+                f"train: runs side by side are made by one process; got {len(self.members)} runs in "
+                f"{jax.process_count()}. Leave out --distributed, and use --devices all for the devices of one."
+            )
+        self.algorithm = algorithm_of(config)
+        self._configured = build_environment(config)
+        check_shapes(self._configured)
+        models = [split_model(build_model(member, self._configured)) for member in self.members.values()]
+        self._model_states = [state for _, state in models]
+        hyperparameters, length = config.hyperparameters, num_updates(config, self._configured)
+        self.problem: Problem[Any] = Problem(
+            self._configured, models[0][0], hyperparameters, length, jax.default_backend()
+        )
+        varied = {name: [getattr(own.hyperparameters, name) for own in self.members.values()] for name in config.grid}
+        self._numbers = {name: jnp.asarray(values, float) for name, values in varied.items()}
+        shared = ("the number of runs", len(self.members))
+        if not config.is_many:
+            shared = (f"{config.section}.num_envs", hyperparameters.num_envs)
+        self._devices = choose_devices(config.devices, shared[1], what=shared[0])
+        self.state: Any = None
+        self.lines: dict[str, list[Metrics]] = {name: [] for name in self.members}
+        """Reports of each run."""
+        # A single run's reports are those of all.
+        self.reports: list[Metrics] = [] if config.is_many else self.lines[""]
+        """Reports of all runs together."""
+        self.writers: dict[str, checkpoint.Writer] = {}
+        self.last_save = time.monotonic()
+
+    @property
+    def environment(self) -> Environment:
+        """The task, with lists of neighbours as long as they have become."""
+        return self.problem.environment
+
+    def _folder(self, name: str) -> Path:
+        assert self.run_dir is not None
+        return self.run_dir / name
+
+    # How runs begin.
+
+    def _initial_state(self, problem: Problem[Any]) -> Any:
+        keys = [jax.random.key(member.seed) for member in self.members.values()]
+        init = partial(self.algorithm.init, problem)
+        if not self.config.is_many:
+            return init(self._model_states[0], keys[0])
+        return jax.jit(jax.vmap(init))(_stacked(self._model_states), jnp.stack(keys))
+
+    def begin(self) -> None:
+        """Make the first state, in lists of neighbours that hold the episodes that it begins with.
+
+        Every growth of lists goes back to a state without overflow; this makes the first one.
+        """
+
+        def make(environment: Environment) -> tuple[Problem[Any], Any]:
+            problem = replace(self.problem, environment=environment)
+            return problem, self._initial_state(problem)
+
+        def overflow(made: tuple[Problem[Any], Any]) -> float:
+            worst = partial(worst_overflow, made[0].environment)
+            return float(jnp.max((jax.vmap(worst) if self.config.is_many else worst)(made[1].env_state)))
+
+        self.problem, self.state = play_with_room(self.environment, make, overflow)[1]
+        update = partial(update_many, self.algorithm, self.problem, num_updates=1, side_by_side=self.config.is_many)
+        jax.eval_shape(update, self._numbers, self.state)
+        distributed.check_alike(self.config, self.state)
+        self.state = self._placed(self.state)
+        self._model_states.clear()
+
+    def load(self, run_dir: Path) -> None:
+        """Read the newest state that all runs have, and their reports until then."""
+        number = None
+        if self.config.is_many:
+            common = set.intersection(*(set(checkpoint.saved(self._folder(name))) for name in self.members))
+            if not common:
+                raise FileNotFoundError(
+                    f"resume: runs side by side go on from a checkpoint that all have; got none in {str(run_dir)!r}. "
+                    "Train them again."
+                )
+            number = max(common)
+        states = []
+        for name in self.members:
+            done, state, changed = checkpoint.load_learner(self._folder(name), self._template, number)
+            states.append(state)
+        self.problem = replace(self.problem, environment=_with_fields(self._configured, changed))
+        self.state = self._placed(_stacked(states) if self.config.is_many else states[0])
+        distributed.check_alike(replace(self.config, out=None), states[0])
+        self._model_states.clear()
+        for folder, lines in {**self.lines, "": self.reports}.items():
+            lines[:] = lines_until(self._folder(folder), done)
+            distributed.in_first(partial(rewrite_lines, self._folder(folder), lines))
+
+    def _template(self, changed: dict[str, Any]) -> Any:
+        """Return the shapes of one run's state, in an environment with fields changed."""
+        problem = replace(self.problem, environment=_with_fields(self._configured, changed))
+        return jax.eval_shape(partial(self.algorithm.init, problem), self._model_states[0], jax.random.key(0))
+
+    def _placed(self, state: Any) -> Any:
+        if len(self._devices) == 1:
+            return state
+        return (spread_runs if self.config.is_many else spread)(state, self._devices)
+
+    # How they go on.
+
+    def update(self, number: int) -> list[dict[str, np.ndarray]]:
+        """Make updates and return each run's figures, ``(number,)``; in longer lists if they have been too short."""
+        while True:
+            state, figures = update_many(
+                self.algorithm, self.problem, self._numbers, self.state, number, self.config.is_many
+            )
+            figures = jax.device_get(figures)
+            each = [figures]
+            if self.config.is_many:
+                each = [{name: values[run] for name, values in figures.items()} for run in range(len(self.members))]
+            overflows = [float(np.max(own.pop("overflow", 0))) for own in each]
+            # NaN positions make the neighbour count meaningless: the lists are not made longer for them.
+            sound = np.atleast_1d(np.asarray(state.bad_term)) == 0
+            overflow = float(np.max(np.where(sound, overflows, 0.0)))
+            if overflow == 0:
+                self.state = state
+                return each
+            environment = self.environment.grown(overflow)
+            self.problem = replace(self.problem, environment=environment)
+            grow = partial(resized, environment, num_envs=self.problem.config.num_envs)
+            env_state = (jax.vmap(grow) if self.config.is_many else grow)(self.state.env_state)
+            self.state = self._placed(replace(self.state, env_state=env_state))
+
+    @property
+    def num_updates(self) -> int:
+        """Updates made."""
+        return int(np.ravel(self.state.num_updates)[0])
+
+    @property
+    def bad_terms(self) -> np.ndarray:
+        """For each run 0, or 1 + the index of the term that was not finite first, ``(R,)``."""
+        return np.atleast_1d(np.asarray(self.state.bad_term))
+
+    def report(self, about: Metrics, figures: list[Metrics], rate: float) -> Metrics:
+        """Add a report of each run, and of all together, which is returned."""
+        for own, lines in zip(figures, self.lines.values(), strict=True):
+            lines.append({**about, "agent_steps_per_second": round(rate, 1), **own})
+        if self.config.is_many:
+            number, diverged = len(self.members), self.bad_terms > 0
+            counts = {"runs": number, "diverged": int(diverged.sum())}
+            going = [own for own, bad in zip(figures, diverged, strict=True) if not bad]
+            about = {**about, "agent_steps_per_second": round(number * rate, 1), **counts}
+            self.reports.append({**about, **together(going or figures)})
+        return self.reports[-1]
+
+    def write_reports(self, log: loggers.Logs) -> None:
+        """Write the newest reports to the folders and the logs."""
+        for writer in self.writers.values():
+            writer.check_there()
+        newest = {name: lines[-1] for name, lines in self.lines.items()} | {"": self.reports[-1]}
+        for name, metrics in newest.items():
+            if self.run_dir is not None and jax.process_index() == 0:
+                append_line(self._folder(name), metrics)
+            log.write(metrics, name)
+
+    # What they leave.
+
+    def _member(self, number: int) -> Any:
+        return jax.tree.map(lambda leaf: leaf[number], self.state) if self.config.is_many else self.state
+
+    def save(self) -> None:
+        """Write a checkpoint of every run, if they have folders: each can be loaded, and resumed, by itself."""
+        changed = _changed_fields(self._configured, self.environment)
+        for number, (name, writer) in enumerate(self.writers.items()):
+            state = self._member(number)
+            policy = self.algorithm.policy(self.problem, state)
+            writer.save(self.num_updates, policy, state, changed, score_of(self.lines[name]))
+        self.last_save = time.monotonic()
+
+    def result(self) -> TrainResult:
+        """Return what the runs leave."""
+        results = {}
+        for number, (name, member) in enumerate(self.members.items()):
+            policy = distributed.local(self.algorithm.policy(self.problem, self._member(number)))
+            run_dir = None if self.run_dir is None else self._folder(name)
+            results[name] = TrainResult(member, run_dir, policy, self.environment, self.lines[name])
+        if not self.config.is_many:
+            return results[""]
+        alive = [name for name, bad in zip(results, self.bad_terms, strict=True) if not bad]
+        best = max(alive, key=lambda name: goodness(self.lines[name]))
+        return TrainResult(self.config, self.run_dir, results[best].policy, self.environment, self.reports, results)
+
+
+def _stacked(trees: list[Any]) -> Any:
+    return jax.tree.map(lambda *leaves: jnp.stack(leaves), *trees)
+
+
+def _with_fields(environment: Environment, changed: dict[str, Any]) -> Environment:
+    """Return an environment with fields changed."""
+    made: Any = replace(environment, **changed) if changed else environment  # type: ignore[type-var]
+    return made
+
+
+def _changed_fields(configured: Environment, environment: Environment) -> dict[str, Any]:
+    """Return the fields of an environment that are not those that its configuration gives."""
+    return {
+        item.name: getattr(environment, item.name)
+        for item in fields(configured)  # type: ignore[arg-type]
+        if getattr(environment, item.name) != getattr(configured, item.name)
+    }
