@@ -125,7 +125,7 @@ def namesake(env: str) -> str:
 
 @dataclass(frozen=True, kw_only=True)
 class Axes:
-    """Which values are asked for; None where nothing is."""
+    """Values that are asked for; None where nothing is."""
 
     stages: Sequence[str] | None = None
     """Any of ``STAGES``."""

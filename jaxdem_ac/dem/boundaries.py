@@ -1,4 +1,4 @@
-"""Boundaries: what the sides of the box do to particles. A boundary is one class, passed to a world as an instance."""
+"""Boundaries: reflection, periodic images, and soft walls; each is one class, passed to a world as an instance."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ Vectors = list[Array]
 
 
 class Boundary(abc.ABC):
-    """What happens at the sides of a box; its instances are hashable and static under `jax.jit`.
+    """Rule of the sides of a box; its instances are hashable and static under `jax.jit`.
 
     A subclass is a frozen dataclass (``eq=False``). It equals its name, so that ``world.boundary == "periodic"`` holds.
     """

@@ -17,7 +17,7 @@ Component = Array | float
 and -1 and sums with 0 are left out of the program, so that one law serves any normal and costs no more for an axis."""
 
 Components = list[Component]
-"""Those of a vector, dim of them."""
+"""Components of a vector, dim of them."""
 
 
 @jax.tree_util.register_dataclass
@@ -40,7 +40,7 @@ class Columns:
     torque: list[Array]
     """Of the last step, force * length."""
     fixed: Array
-    """Which particles nothing moves, of bool."""
+    """Mask of particles that nothing moves, ``(N,)`` of bool."""
 
     @classmethod
     def of(cls, particles: Particles) -> Self:

@@ -74,7 +74,7 @@ class Neighbors:
 
     @property
     def valid(self) -> Array:
-        """Which entries are pairs and not padding, ``(P,)`` of bool."""
+        """Mask of entries that are pairs and not padding, ``(P,)`` of bool."""
         return jnp.arange(self.left.shape[0]) < self.count
 
     def shortage(self, spec: NeighborSpec) -> Array:

@@ -32,7 +32,7 @@ class Particles:
     torque: Array
     """Total torque of the last step, ``(N, 1)`` or ``(N, 3)``, force * length."""
     fixed: Array
-    """Which particles are obstacles that nothing moves, ``(N,)`` of bool."""
+    """Mask of obstacles, which nothing moves, ``(N,)`` of bool."""
 
     @classmethod
     def create(

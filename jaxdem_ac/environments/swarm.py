@@ -60,7 +60,7 @@ class SwarmEnvironment(Environment):
     """
 
     species: tuple[int, ...] | None = None
-    """Which kind each particle is, ``(N,)``, numbered from 0; all are alike if left out. `radius` and `mass` may then
+    """Kind of each particle, ``(N,)``, numbered from 0; all are alike if left out. `radius` and `mass` may then
     have one entry for each kind, a number or a range."""
     observe_sizes: bool = False
     """Whether a particle observes its own radius and mass, as its last two numbers."""

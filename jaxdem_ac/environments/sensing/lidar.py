@@ -49,9 +49,9 @@ class Sight:
     distance: Array
     """Length; infinite for what does not count."""
     sensor: Array
-    """Which sensor, ``(N, 1)`` or ``(P,)``."""
+    """Index of the sensor, ``(N, 1)`` or ``(P,)``."""
     source: Array
-    """Which source, ``(1, M)`` or ``(P,)``."""
+    """Index of the source, ``(1, M)`` or ``(P,)``."""
     num_sensors: int
     """N."""
     mutual: bool

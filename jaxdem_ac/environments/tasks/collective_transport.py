@@ -46,7 +46,7 @@ class CollectiveTransportState:
 
     @property
     def reached(self) -> Array:
-        """Which goals have been reached, ``(G,)`` of bool."""
+        """Mask of reached goals, ``(G,)`` of bool."""
         return jnp.arange(self.targets.shape[-2]) < self.num_reached[..., None]
 
 

@@ -37,7 +37,7 @@ class NavigatorState:
     distance: Array
     """To a particle's own target, or to the nearest one, at most `lidar_range`; ``(N,)``, length."""
     reached: Array
-    """Which targets are reached, ``(N,)`` of bool."""
+    """Mask of reached targets, ``(N,)`` of bool."""
     kinetic_energy: Array
     """``(N,)``, energy."""
     step_count: Array

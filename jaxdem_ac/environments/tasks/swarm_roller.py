@@ -41,7 +41,7 @@ class SwarmRollerState:
     distance: Array
     """Along the floor to each particle's nearest target, ``(N,)``, length; `lidar_range` if none is in sight."""
     reached: Array
-    """Which targets have a particle's centre above them within one radius, ``(N,)`` of bool."""
+    """Mask of targets with a particle's centre above them within one radius, ``(N,)`` of bool."""
     vicinity: Vicinity
     """Lists of neighbours, where the swarm is large enough for them."""
 

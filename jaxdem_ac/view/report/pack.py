@@ -24,7 +24,7 @@ class Packed:
     """
 
     at: np.ndarray
-    """Which frames are kept, ``(F,)``, ascending from 0."""
+    """Numbers of the frames that are kept, ``(F,)``, ascending from 0."""
     total: int
     """Number of frames."""
     num: int
