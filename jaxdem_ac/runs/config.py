@@ -131,11 +131,6 @@ class TrainConfig:
         """Hyperparameters of the algorithm: `ppo`, or `algorithm_config` for another one."""
         return self.ppo if self.section == PPO else self.algorithm_config
 
-    def with_hyperparameters(self, **changes: Any) -> Self:
-        """Return the configuration with hyperparameters changed."""
-        field = "ppo" if self.section == PPO else "algorithm_config"
-        return replace(self, **{field: replace(self.hyperparameters, **changes)})
-
     def _check_log(self) -> None:
         """Raise TypeError or ValueError unless `log` is a list of names; keep it as a tuple, as a default is."""
         known = get_args(Log)
@@ -183,12 +178,15 @@ class TrainConfig:
     def members(self) -> dict[str, Self]:
         """Return the configurations of the runs that are made side by side, by name; each has a folder of its own."""
         runs = {}
+        field_name = "ppo" if self.section == PPO else "algorithm_config"
         for values in itertools.product(*self.grid.values()):
             chosen: dict[str, Any] = dict(zip(self.grid, values, strict=True))
+            hyperparameters: Any = {field_name: replace(self.hyperparameters, **chosen)}
             for seed in range(self.seed, self.seed + self.num_seeds):
                 name = ",".join([f"seed-{seed}", *(f"{field}={value:g}" for field, value in chosen.items())])
                 runs[name] = replace(
-                    self.with_hyperparameters(**chosen),
+                    self,
+                    **hyperparameters,
                     seed=seed,
                     out=None if self.out is None else str(Path(self.out) / name),
                     num_seeds=1,

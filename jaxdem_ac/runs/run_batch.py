@@ -19,7 +19,7 @@ from jaxdem_ac.runs.config import TrainConfig, run_path
 from jaxdem_ac.runs.devices import choose_devices, spread, spread_runs
 from jaxdem_ac.runs.metrics import goodness, score_of, together
 from jaxdem_ac.runs.run_dir import Metrics, append_line, lines_until, rewrite_lines
-from jaxdem_ac.trainers.base import Problem, update_many
+from jaxdem_ac.trainers.base import Problem, check_update, update_many
 from jaxdem_ac.trainers.policy import Policy
 
 
@@ -118,7 +118,7 @@ class RunBatch:
 
         self.problem, self.state = play_with_room(self.environment, make, overflow)[1]
         update = partial(update_many, self.algorithm, self.problem, num_updates=1, side_by_side=self.config.is_many)
-        jax.eval_shape(update, self._numbers, self.state)
+        check_update(self.algorithm, *jax.eval_shape(update, self._numbers, self.state))
         distributed.check_alike(self.config, self.state)
         self.state = self._placed(self.state)
         self._model_states.clear()
@@ -220,11 +220,11 @@ class RunBatch:
 
     def save(self) -> None:
         """Write a checkpoint of every run, if they have folders: each can be loaded, and resumed, by itself."""
-        changed = _changed_fields(self._configured, self.environment)
+        done, changed = self.num_updates, _changed_fields(self._configured, self.environment)
         for number, (name, writer) in enumerate(self.writers.items()):
             state = self._member(number)
             policy = self.algorithm.policy(self.problem, state)
-            writer.save(self.num_updates, policy, state, changed, score_of(self.lines[name]))
+            writer.save(done, policy, state, changed, score_of(self.lines[name]))
         self.last_save = time.monotonic()
 
     def result(self) -> TrainResult:

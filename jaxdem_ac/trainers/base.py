@@ -2,7 +2,7 @@
 
 import abc
 from collections.abc import Mapping
-from dataclasses import dataclass, is_dataclass, replace
+from dataclasses import dataclass, fields, is_dataclass, replace
 from functools import partial
 from typing import Any, ClassVar, Generic, Protocol, Self, TypeVar
 
@@ -150,6 +150,31 @@ def check_algorithm(name: str, algorithm: Any) -> None:
         raise TypeError(
             "train: an algorithm is a jaxdem_ac.trainers.base.Algorithm with a dataclass as config_class; got "
             f"{name!r}, a {type(algorithm).__name__}. Derive it from that class."
+        )
+    made: Any = config_class
+    there = {item.name for item in fields(made)}
+    if not made.__dataclass_params__.frozen or not {"num_envs", "num_steps"} <= there:
+        raise TypeError(
+            "train: the configuration of an algorithm is a frozen dataclass with fields num_envs and num_steps; got "
+            f"{made.__name__} of {name!r}. Make it so."
+        )
+
+
+def check_update(algorithm: Algorithm[Any, Any], state: Any, figures: Mapping[str, Any]) -> None:
+    """Raise TypeError unless an update of an algorithm returns what a run reads.
+
+    Parameters
+    ----------
+    algorithm : Algorithm
+    state, figures
+        Of an update, or their shapes.
+    """
+    missing = [name for name in ("env_state", "carry", "num_updates", "bad_term") if not hasattr(state, name)]
+    if missing or "reward" not in figures:
+        lacks = f"a state without {', '.join(missing)}" if missing else f"figures {', '.join(figures) or 'of nothing'}"
+        raise TypeError(
+            f"{type(algorithm).__name__}.update: it returns a state with env_state, carry, num_updates and bad_term, "
+            f"and figures with a reward; got {lacks}. Add them."
         )
 
 

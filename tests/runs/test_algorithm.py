@@ -5,7 +5,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -126,6 +126,48 @@ def test_a_class_that_is_no_algorithm_says_so() -> None:
         pytest.raises(TypeError, match=r"an algorithm is a .*got 'wrong', a dict"),
     ):
         replace(ac.TrainConfig(), algorithm="wrong")
+
+
+class Silent(A2C):
+    """An update that says nothing of its reward."""
+
+    def update(self, problem: Any, state: Any) -> Any:
+        state, figures = super().update(problem, state)
+        return state, {"loss": figures["loss"]}
+
+
+def test_an_update_without_a_reward_says_so_before_a_folder_is_touched(tmp_path: Path) -> None:
+    with algorithms.temporarily("silent", Silent):
+        made = config(1, algorithm="silent", out=str(tmp_path / "run"))
+        with pytest.raises(TypeError, match=r"Silent.update: .*figures with a reward; got figures loss"):
+            ac.train(made)
+    assert not (tmp_path / "run").exists()
+
+
+@dataclass
+class Thawed:
+    num_envs: int = 1
+    num_steps: int = 1
+
+
+def test_a_configuration_that_can_change_is_none() -> None:
+    thawed = type("ThawedA2C", (A2C,), {"config_class": Thawed})
+    with algorithms.temporarily("thawed", thawed), pytest.raises(TypeError, match=r"a frozen dataclass.*got Thawed"):
+        replace(ac.TrainConfig(), algorithm="thawed")
+
+
+def test_a_thousand_members_are_listed_at_once() -> None:
+    """Each is checked once, and not once for every value of the grid."""
+    checks = []
+
+    class Counted(ac.TrainConfig):
+        def _check_grid(self) -> None:
+            checks.append(len(self.grid))
+            super()._check_grid()
+
+    rates = [1e-3 * (1 + number / 1_000) for number in range(50)]
+    assert len(Counted(grid={"learning_rate": rates}).members()) == 50
+    assert sum(checks) == 1
 
 
 def test_one_that_a_distribution_brings_trains_from_the_shell(tmp_path: Path) -> None:
