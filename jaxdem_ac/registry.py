@@ -141,6 +141,18 @@ class Registry:
             if before is not None:
                 self._entries[key] = before
 
+    def forget(self, name: str) -> None:
+        """Take a class out, for this process: so that a cell of a notebook can register it anew.
+
+        Raises as :meth:`find` does, and KeyError if the name is a host's.
+        """
+        self.find(name)
+        if self._entries.pop(self._key(name), None) is None:
+            raise KeyError(
+                f"{self.kind}: only a name without a host can be forgotten; got {name!r}. Choose one of: "
+                f"{', '.join(self.names())}."
+            )
+
     def add_source(self, prefix: str, find: Source) -> None:
         """Have names ``<prefix>:<name>`` be found by `find`, which raises KeyError where it has no such name."""
         self._sources[prefix] = find

@@ -79,11 +79,11 @@ def registered() -> Iterator[None]:
     """Forget what a page registers."""
     from jaxdem_ac.registry import REGISTRIES
 
-    before = [dict(registry._entries) for registry in REGISTRIES]
+    before = [set(registry.names()) for registry in REGISTRIES]
     yield
-    for registry, entries in zip(REGISTRIES, before, strict=True):
-        registry._entries.clear()
-        registry._entries.update(entries)
+    for registry, names in zip(REGISTRIES, before, strict=True):
+        for name in set(registry.names()) - names:
+            registry.forget(name)
 
 
 @pytest.mark.parametrize("page", CHEAP, ids=lambda page: page.stem)

@@ -27,7 +27,7 @@ from jaxdem_ac.trainers.rollout import Decision, random_action, unroll
 
 WITHOUT_PHYSICS = ("policy", "update")
 # How often lists of neighbours are made longer before a row is given up.
-_MOST_TRIES = 4
+MOST_TRIES = 4
 
 
 @dataclass(frozen=True)
@@ -77,19 +77,19 @@ def build(stage: str, config: TrainConfig, clock: Callable[[], float]) -> Built:
         If they never are.
     """
     environment = build_environment(config)
-    for _ in range(_MOST_TRIES):
+    for _ in range(MOST_TRIES):
         built = _compiled(stage, environment, config, clock)
         figures = built.side.call(jax.random.key(0))[0]
         if not float(figures.get("overflow", 0)) > 0:
             return built
         environment = environment.grown(float(figures["overflow"]))
     raise OverflowError(
-        f"bench: lists of neighbours are long enough after {_MOST_TRIES} tries; got overflow. Spread out."
+        f"bench: lists of neighbours are long enough after {MOST_TRIES} tries; got overflow. Spread out."
     )
 
 
 def _compiled(stage: str, environment: Environment, config: TrainConfig, clock: Callable[[], float]) -> Built:
-    program = _PROGRAMS[stage](environment, config)
+    program = PROGRAMS[stage](environment, config)
     began = clock()
     traced = jax.jit(program.function).trace(program.held, program.stays, jax.random.key(0))
     compiled = traced.lower().compile()
@@ -229,10 +229,11 @@ def _training(environment: Environment, config: TrainConfig) -> Program:
     return Program(train, state, parts=("rollout", "update"))
 
 
-_PROGRAMS: dict[str, Callable[[Environment, TrainConfig], Program]] = {
+PROGRAMS: dict[str, Callable[[Environment, TrainConfig], Program]] = {
     "environment": _environment,
     "policy": _policy,
     "rollout": _rollout,
     "update": _update,
     "training": _training,
 }
+"""Makers of programs, by the names of the stages."""

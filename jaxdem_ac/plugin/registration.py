@@ -56,7 +56,7 @@ def register(*, replace: bool = False) -> None:
         from jaxdem_ac._checks import check_flag
 
         check_flag("register", "replace", replace)
-    _remove_hook()
+    remove_hook()
     rl, error = attempt(partial(importlib.import_module, HOST))
     if error is not None:
         install_hook()
@@ -214,7 +214,8 @@ def _hooks() -> list[Any]:
     return [finder for finder in sys.meta_path if (type(finder).__module__, type(finder).__qualname__) == name]
 
 
-def _remove_hook() -> None:
+def remove_hook() -> None:
+    """Have nothing follow the import of ``jaxdem.rl``, until :func:`install_hook` is called again."""
     for hook in _hooks():
         sys.meta_path.remove(hook)
 

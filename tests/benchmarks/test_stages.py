@@ -65,7 +65,7 @@ class Crowded(Noise):
 def test_lists_that_are_too_short_are_made_longer(quick: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(stages, "build_environment", lambda config: Crowded())
     assert wrong_with(built("rollout", quick).side.call(jax.random.key(1))) is None
-    monkeypatch.setattr(stages, "_MOST_TRIES", 2)
+    monkeypatch.setattr(stages, "MOST_TRIES", 2)
     with pytest.raises(OverflowError, match="long enough after 2 tries"):
         built("rollout", quick)
 

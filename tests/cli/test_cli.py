@@ -16,7 +16,6 @@ import jaxdem_ac as ac
 from jaxdem_ac import doctor, registry
 from jaxdem_ac.cli import main
 from jaxdem_ac.plugin import jaxdem, names
-from jaxdem_ac.registry import Entry
 
 ROOT = Path(__file__).parents[2]
 COMMANDS = ("train", "eval", "render", "report", "bench", "list", "doctor", "autoload", "completion")
@@ -261,11 +260,12 @@ def test_list_names_everything() -> None:
     assert "MaxNorm" in words.stdout
 
 
-def test_list_is_one_line_each_whatever_stands_in_it(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_list_is_one_line_each_whatever_stands_in_it() -> None:
     name = "a_name_that_is_longer_than_" + 4 * "any_other_"
-    monkeypatch.setitem(registry.models._entries, name, Entry(name, type("Long", (), {"__doc__": "Long."}), "a-plugin"))
-    lines = call("list").stdout.splitlines()
-    assert len(lines) == len(json.loads(call("list", "--json").stdout))
+    cls = type("Long", (), {"__doc__": "Long.", "__module__": "a-plugin"})
+    with registry.models.temporarily(name, cls):
+        lines = call("list").stdout.splitlines()
+        assert len(lines) == len(json.loads(call("list", "--json").stdout))
     (long,) = [line for line in lines if name in line]
     # Aligned: what a thing is begins in one column.
     assert {line.find("jaxdem-ac") for line in lines if line != long} == {long.find("a-plugin")}

@@ -58,7 +58,7 @@ def test_a_row_that_fails_is_a_row_and_an_exit_code(monkeypatch: pytest.MonkeyPa
     def broken(environment: Any, config: Any) -> Any:
         raise MemoryError("no room")
 
-    monkeypatch.setitem(stages._PROGRAMS, "policy", broken)
+    monkeypatch.setitem(stages.PROGRAMS, "policy", broken)
     result = call("--env", "noise", "--stages", "environment,policy", *SMALL)
     assert result.exit_code == 1
     assert "no room" in result.stdout

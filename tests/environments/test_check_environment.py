@@ -226,13 +226,12 @@ def test_what_shows_only_in_play_is_named(environment: Any, error: type[Exceptio
     assert str(raised.value).endswith(".")
 
 
-def test_a_training_begins_with_it(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("several", [{}, {"num_seeds": 2}], ids=["one", "two"])
+def test_a_training_begins_with_it(several: dict[str, Any]) -> None:
     environment = bent(lambda s, t: (s, replace(t, reward=jnp.sum(t.reward))))
-    monkeypatch.setattr(environments, "_entries", dict(environments._entries))
-    environments.add("bent", type(environment))
-    for several in ({}, {"num_seeds": 2}):
-        with pytest.raises(ValueError, match=r"Bent\.step: reward has shape \(3,\); got shape \(\)"):
-            ac.train(ac.TrainConfig(env="bent", steps=1, **several))
+    words = r"Bent\.step: reward has shape \(3,\); got shape \(\)"
+    with environments.temporarily("bent", type(environment)), pytest.raises(ValueError, match=words):
+        ac.train(ac.TrainConfig(env="bent", steps=1, **several))
 
 
 @pytest.mark.slow

@@ -1,6 +1,7 @@
 """JaxDEM's recurrent models in our trainer."""
 
 import json
+from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 from types import ModuleType
@@ -13,7 +14,7 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 from flax import nnx
-from support.probe_environments import Recalling, registered
+from support.probe_environments import Recalling
 
 import jaxdem_ac as ac
 from jaxdem_ac import registry
@@ -70,10 +71,16 @@ def test_a_replay_is_what_was_played(name: str, space: str) -> None:
     np.testing.assert_array_equal(metrics["clip_fraction"], 0.0)
 
 
-def test_what_only_memory_solves(name: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    task = registered(registry.environments, Recalling, monkeypatch)
+@pytest.fixture
+def recalling() -> Iterator[str]:
+    """Register the task that needs a memory, and give its name."""
+    with registry.environments.temporarily("probe", Recalling):
+        yield "probe"
+
+
+def test_what_only_memory_solves(name: str, recalling: str, tmp_path: Path) -> None:
     config = ac.TrainConfig(
-        env=task,
+        env=recalling,
         model=f"jaxdem:{name}",
         model_kw=SMALL[name],
         action_space="Box",

@@ -133,9 +133,14 @@ def test_extras_come_from_the_package_itself(monkeypatch: pytest.MonkeyPatch) ->
         "jax>=0.8", 'pytest; extra == "dev"', 'jax[cuda13]; extra == "cuda13"', "matplotlib>=3 ; extra == 'view'",
         'pillow>=10; extra == "view"', 'wandb>=0.17; extra == "wandb"', 'JaxDEM @ git+https://x ; extra == "jaxdem"',
     ]  # fmt: skip
+
+    def version(name: str) -> str:
+        if name in ("pillow", "wandb", "JaxDEM"):
+            raise importlib.metadata.PackageNotFoundError(name)
+        return "1.0"
+
     monkeypatch.setattr(importlib.metadata, "requires", lambda _: requirements)
-    missing = ("pillow", "wandb", "JaxDEM")
-    monkeypatch.setattr(doctor, "_version", lambda name: "not installed" if name in missing else "1.0")
+    monkeypatch.setattr(importlib.metadata, "version", version)
     assert doctor._extras() == {
         "jaxdem": f"JaxDEM not installed. To get it: {doctor.HOW_TO_GET}",
         "view": 'pillow not installed. To get it: pip install "jaxdem-ac[view]"',

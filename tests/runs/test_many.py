@@ -3,6 +3,7 @@
 import itertools
 import json
 import math
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from support.event_files import curve
-from support.probe_environments import Breaking, Tracking, registered
+from support.probe_environments import Breaking, Tracking
 
 import jaxdem_ac as ac
 from jaxdem_ac import registry
@@ -33,10 +34,10 @@ def config(**keywords: Any) -> ac.TrainConfig:
 
 
 @pytest.fixture
-def probe(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
+def probe() -> Iterator[dict[str, Any]]:
     """Return fields of a run in a task that compiles quickly."""
-    name = registered(registry.environments, Tracking, monkeypatch)
-    return {"env": name, "env_kw": {"length": 3}, "steps": 2 * 4 * 8 * 4}
+    with registry.environments.temporarily("probe", Tracking):
+        yield {"env": "probe", "env_kw": {"length": 3}, "steps": 2 * 4 * 8 * 4}
 
 
 def assert_same_run(one: ac.TrainResult, other: ac.TrainResult, rtol: float = 1e-3) -> None:
@@ -151,11 +152,13 @@ def test_a_run_that_diverges_does_not_stop_the_others(probe: dict[str, Any], tmp
     np.testing.assert_array_equal(result.policy(observation), good.policy(observation))
 
 
-def test_a_run_in_which_all_diverge_says_what_of(monkeypatch: pytest.MonkeyPatch) -> None:
-    name = registered(registry.environments, Breaking, monkeypatch)
-    broken = {"env": name, "env_kw": {"bad_reward_at": 20}, "model_kw": {"architecture": [8]}, "steps": 2 * 4 * 8 * 6}
-    with pytest.raises(FloatingPointError, match="first in 'reward'"):
-        ac.train(config(num_seeds=2, **broken))
+def test_a_run_in_which_all_diverge_says_what_of() -> None:
+    broken = {"env": "probe", "env_kw": {"bad_reward_at": 20}, "model_kw": {"architecture": [8]}}
+    with (
+        registry.environments.temporarily("probe", Breaking),
+        pytest.raises(FloatingPointError, match="first in 'reward'"),
+    ):
+        ac.train(config(num_seeds=2, **broken, steps=2 * 4 * 8 * 6))
 
 
 def test_stopped_and_resumed_it_is_the_run_never_stopped(seeds: ac.TrainResult, tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from support.probe_environments import Breaking, registered
+from support.probe_environments import Breaking
 
 import jaxdem_ac as ac
 from jaxdem_ac import registry
@@ -267,15 +267,15 @@ def test_a_last_line_that_a_crash_cut_short_is_left_out(copied: Path) -> None:
 
 @pytest.mark.parametrize(("term", "field"), [("reward", "bad_reward_at"), ("observation", "bad_observation_at")])
 def test_a_number_that_is_not_finite_stops_a_run_and_keeps_what_was_learnt(
-    term: str, field: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    term: str, field: str, tmp_path: Path
 ) -> None:
-    name = registered(registry.environments, Breaking, monkeypatch)
-    settings: dict[str, Any] = {"env": name, "action_space": "Free", "steps": 4 * 2 * 4 * 2}
-    # Decision 9 is in the third update.
-    with pytest.raises(FloatingPointError, match=rf"first in '{term}', between updates 2 and 3\.") as raised:
-        ac.train(tiny(**settings, env_kw={field: 9}, out=str(tmp_path / "run")))
+    settings: dict[str, Any] = {"env": "probe", "action_space": "Free", "steps": 4 * 2 * 4 * 2}
+    with registry.environments.temporarily("probe", Breaking):
+        # Decision 9 is in the third update.
+        with pytest.raises(FloatingPointError, match=rf"first in '{term}', between updates 2 and 3\.") as raised:
+            ac.train(tiny(**settings, env_kw={field: 9}, out=str(tmp_path / "run")))
+        kept = ac.load_policy(tmp_path / "run")
     assert str(tmp_path / "run") in str(raised.value)
-    kept = ac.load_policy(tmp_path / "run")
     for leaf in jax.tree.leaves(kept.model_state):
         assert np.isfinite(leaf).all()
     assert np.isfinite(kept(jnp.ones((2, 1)))).all()

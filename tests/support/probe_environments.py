@@ -215,12 +215,3 @@ class Recalling(RewardIsObservation):
         """Return minus the squared distance of the last action from half the cue."""
         last = state.time == self.length - 1
         return jnp.where(last, -((action[:, 0] - state.cue[:, 0] / 2) ** 2), 0.0)
-
-
-def registered(registry: Any, cls: type[Any], monkeypatch: Any, name: str = "probe") -> str:
-    """Register a probe, or a model, for one test, and return its name."""
-    from jaxdem_ac.registry import Entry, normalize_key
-
-    registry.names()
-    monkeypatch.setitem(registry._entries, normalize_key(name), Entry(name, cls, "tests"))
-    return name

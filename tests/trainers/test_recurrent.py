@@ -12,7 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from flax import nnx
-from support.probe_environments import Counting, Recalling, Tracking, registered
+from support.probe_environments import Counting, Recalling, Tracking
 from support.recurrent_models import FEATURES, Remembering, StepByStep
 
 import jaxdem_ac as ac
@@ -166,11 +166,8 @@ def test_a_gradient_in_pieces_is_the_gradient(monkeypatch: pytest.MonkeyPatch) -
 @pytest.fixture(scope="module")
 def names() -> Iterator[dict[str, str]]:
     """Names of the task and of a model that remembers."""
-    with pytest.MonkeyPatch.context() as patch:
-        yield {
-            "env": registered(registry.environments, Recalling, patch),
-            "model": registered(registry.models, Remembering, patch, "memory"),
-        }
+    with registry.environments.temporarily("probe", Recalling), registry.models.temporarily("memory", Remembering):
+        yield {"env": "probe", "model": "memory"}
 
 
 def config(names: dict[str, str], updates: int, **fields: Any) -> ac.TrainConfig:
