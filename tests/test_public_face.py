@@ -134,6 +134,14 @@ def test_old_paths_are_the_new_modules_and_say_so() -> None:
     subprocess.run([sys.executable, "-c", program], check=True)
 
 
+def test_the_benchs_noise_is_a_random_environment() -> None:
+    from jaxdem_ac.environments.testing import RandomEnvironment
+
+    sys.modules.pop("jaxdem_ac.bench.noise", None)
+    with pytest.warns(DeprecationWarning, match="Import RandomEnvironment"):
+        assert importlib.import_module("jaxdem_ac.bench.noise").Noise is RandomEnvironment
+
+
 COMMANDS = {"autoload", "bench", "completion", "doctor", "eval", "export", "list", "record", "render", "replay"}
 COMMANDS |= {"report", "train"}
 

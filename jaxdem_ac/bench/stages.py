@@ -13,8 +13,8 @@ from jax import Array
 
 from jaxdem_ac.bench.cost import Work, count, quickly
 from jaxdem_ac.bench.measure import Side
-from jaxdem_ac.bench.noise import Noise
 from jaxdem_ac.environments.base import Environment, reset_batch
+from jaxdem_ac.environments.testing.toys import RandomEnvironment
 from jaxdem_ac.models import recurrent
 from jaxdem_ac.models.policy import sample_raw, to_action
 from jaxdem_ac.runs.build import build_environment, build_model
@@ -167,7 +167,7 @@ def _learner(environment: Environment, config: TrainConfig, playing: Environment
 
 def _policy(environment: Environment, config: TrainConfig) -> Program:
     """Draw actions, and look at their log-probabilities and values, of random observations, others in every call."""
-    learner, state = _learner(environment, config, Noise.like(environment))
+    learner, state = _learner(environment, config, RandomEnvironment.like(environment))
     num_steps = config.ppo.num_steps
 
     def act(state: ppo.PPOState, _: None, key: Array) -> tuple[Any, Any]:
@@ -207,7 +207,7 @@ def _rollout(environment: Environment, config: TrainConfig) -> Program:
 
 def _update(environment: Environment, config: TrainConfig) -> Program:
     """Pass over one batch of random observations, in another order and from other parameters in every call."""
-    learner, state = _learner(environment, config, Noise.like(environment))
+    learner, state = _learner(environment, config, RandomEnvironment.like(environment))
     _, batch, _ = once(collect, learner, state)
 
     def learn(state: ppo.PPOState, batch: Batch, key: Array) -> tuple[Any, Any]:

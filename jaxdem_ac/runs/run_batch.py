@@ -11,7 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxdem_ac.environments.base import Environment, play_with_room, resized, worst_overflow
-from jaxdem_ac.environments.testing import check_shapes
+from jaxdem_ac.environments.testing.conformance import check_shapes
 from jaxdem_ac.models.structure import split_model
 from jaxdem_ac.runs import checkpoint, distributed, loggers
 from jaxdem_ac.runs.build import algorithm_of, build_environment, build_model, num_updates

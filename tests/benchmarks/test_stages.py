@@ -11,8 +11,8 @@ from support.bench_fixtures import SMALL
 
 from jaxdem_ac.bench import stages
 from jaxdem_ac.bench.cases import STAGES, Case
-from jaxdem_ac.bench.noise import Noise
 from jaxdem_ac.bench.stages import build, wrong_with
+from jaxdem_ac.environments.testing.toys import RandomEnvironment
 
 CASE = Case(stage="update", num_particles=3, num_envs=2)
 
@@ -49,8 +49,8 @@ def test_sensing_is_not_optimised_away() -> None:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Crowded(Noise):
-    """Noise whose lists are too short until they are four times as long."""
+class Crowded(RandomEnvironment):
+    """A random environment whose lists are too short until they are four times as long."""
 
     room: float = 1.0
 

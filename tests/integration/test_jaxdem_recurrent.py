@@ -14,12 +14,12 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 from flax import nnx
-from support.probe_environments import Recalling
 
 import jaxdem_ac as ac
 from jaxdem_ac import registry
 from jaxdem_ac.cli import main
 from jaxdem_ac.environments.base import Environment
+from jaxdem_ac.environments.testing import Recalling
 from jaxdem_ac.trainers.ppo import loss, ppo
 from jaxdem_ac.trainers.ppo.collect import collect
 

@@ -13,9 +13,9 @@ import jax
 import numpy as np
 import pytest
 from support.a2c import A2C, A2CConfig
-from support.probe_environments import Tracking
 
 import jaxdem_ac as ac
+from jaxdem_ac.environments.testing import Tracking
 from jaxdem_ac.registry import algorithms, environments
 
 SUPPORT = Path(__file__).parents[1]

@@ -12,11 +12,11 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from support.event_files import curve
-from support.probe_environments import Breaking, Tracking
 
 import jaxdem_ac as ac
 from jaxdem_ac import registry
 from jaxdem_ac.environments.base import when_any
+from jaxdem_ac.environments.testing import Breaking, Tracking
 
 SMALL: dict[str, Any] = {
     "env": "multi_navigator",

@@ -10,10 +10,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from support.probe_environments import Breaking
 
 import jaxdem_ac as ac
 from jaxdem_ac import registry
+from jaxdem_ac.environments.testing import Breaking
 from jaxdem_ac.runs.build import initial_policy, with_training_defaults
 from jaxdem_ac.runs.recording import record_episode
 from jaxdem_ac.runs.run_dir import read_config, read_metrics

@@ -10,7 +10,7 @@ import pytest
 from jaxdem_ac.bench import stages, suite
 from jaxdem_ac.bench.cases import STAGES
 from jaxdem_ac.bench.machine import Limits
-from jaxdem_ac.bench.noise import Noise
+from jaxdem_ac.environments.testing.toys import RandomEnvironment
 from jaxdem_ac.registry import environments
 
 SMALL = {"model_kw.architecture": [8], "ppo.num_steps": 8, "ppo.num_epochs": 1, "ppo.num_minibatches": 2}
@@ -21,7 +21,7 @@ LIMITS = Limits({"float32": 1e11, "bfloat16": 1e11}, 1e10)
 def noise(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     """Register noise as an environment, and give its name."""
     monkeypatch.setattr(suite, "measure_limits", lambda dtypes: LIMITS)
-    with environments.temporarily("noise", Noise):
+    with environments.temporarily("noise", RandomEnvironment):
         yield "noise"
 
 

@@ -11,19 +11,19 @@ import optax
 import pytest
 from flax import nnx
 from jax import Array
-from support.probe_environments import (
+
+import jaxdem_ac as ac
+from jaxdem_ac.environments.base import Environment
+from jaxdem_ac.environments.testing import (
     ActionMatters,
     Breaking,
     ConstantReward,
     Discounting,
-    Probe,
     RewardIsObservation,
     TeamReward,
+    Toy,
     Tracking,
 )
-
-import jaxdem_ac as ac
-from jaxdem_ac.environments.base import Environment
 from jaxdem_ac.trainers.ppo import loss, ppo
 from jaxdem_ac.trainers.ppo.state import apply_model
 
@@ -335,7 +335,7 @@ def test_many_updates_are_one_after_another() -> None:
     [(Breaking(bad_reward_at=20), "reward"), (Breaking(bad_observation_at=20), "observation")],
     ids=["reward", "observation"],
 )
-def test_nothing_is_learnt_from_a_number_that_is_not_finite(environment: Probe, term: str) -> None:
+def test_nothing_is_learnt_from_a_number_that_is_not_finite(environment: Toy, term: str) -> None:
     learner, state = make(environment, 10)
     good, _ = ppo.update_many(learner, state, 2)
     assert int(good.bad_term) == 0

@@ -12,12 +12,12 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from flax import nnx
-from support.probe_environments import Counting, Recalling, Tracking
 from support.recurrent_models import FEATURES, Remembering, StepByStep
 
 import jaxdem_ac as ac
 from jaxdem_ac import registry
 from jaxdem_ac.environments.base import Environment
+from jaxdem_ac.environments.testing import Counting, Recalling, Tracking
 from jaxdem_ac.models import recurrent
 from jaxdem_ac.runs.export import export_policy
 from jaxdem_ac.trainers.gae import compute_gae
