@@ -1,5 +1,6 @@
 """Tasks without physics: their values and best actions are what they say, and bad fields are named."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -25,7 +26,22 @@ from jaxdem_ac.environments.testing import (
     ToyState,
     Tracking,
     Walk,
+    check_environment,
+    parametrize_with_checks,
 )
+
+
+@parametrize_with_checks(
+    *(toy() for toy in (ActionMatters, ConstantReward, Counting, Discounting, Recalling, RewardIsObservation)),
+    *(TeamReward(), Tracking(length=3), Walk(random=True), Walk(goal=0.5, ends_by="termination")),
+)
+def test_toys_keep_to_the_contract(check: Callable[[], None]) -> None:
+    check()
+
+
+def test_those_that_never_end_keep_to_it_for_a_while() -> None:
+    for toy in (Breaking(), RandomEnvironment(observation_size=3)):
+        check_environment(toy, num_decisions=3)
 
 
 def rewards(environment: Any, policy: Any, num_steps: int) -> np.ndarray:

@@ -14,7 +14,12 @@ They are without physics, so that they compile in a moment, and of each somethin
 ===================================================================  ==================================================
 """
 
-from jaxdem_ac.environments.testing.conformance import check_environment, check_shapes
+from jaxdem_ac.environments.testing.conformance import (
+    check_environment,
+    check_shapes,
+    environment_checks,
+    parametrize_with_checks,
+)
 from jaxdem_ac.environments.testing.toys import (
     ActionMatters,
     Breaking,
@@ -49,4 +54,6 @@ __all__ = [
     "WalkState",
     "check_environment",
     "check_shapes",
+    "environment_checks",
+    "parametrize_with_checks",
 ]

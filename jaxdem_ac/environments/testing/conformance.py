@@ -2,16 +2,21 @@
 
 import dataclasses
 from collections.abc import Mapping
-from functools import partial
-from typing import Any
+from functools import cached_property, partial
+from typing import TYPE_CHECKING, Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
+from jaxdem_ac._checks import check_seed
+from jaxdem_ac._conformance import Check, as_cases, run_all
 from jaxdem_ac.environments.base import Environment, Timestep, reset_batch, step_batch
 from jaxdem_ac.environments.checks import check_number, check_whole
+
+if TYPE_CHECKING:
+    import pytest
 
 
 def check_shapes(environment: Any) -> None:
@@ -55,13 +60,24 @@ def check_shapes(environment: Any) -> None:
         _check_array(where, f"info[{name!r}]", figure, ())
 
 
-def check_environment(environment: Any, num_decisions: int | None = None, seed: int = 0) -> None:
-    """Raise unless an environment keeps to all that `Environment` says: one call for the tests of a plugin.
+def environment_checks(environment: Any, num_decisions: int | None = None, seed: int = 0) -> list[Check]:
+    """Return the points of the contract of `Environment`: names, and functions that raise where one is broken.
 
-    An episode is played with random actions. Beyond :func:`check_shapes`, every number is finite; success, where it is
-    reported, is between 0 and 1; the timestep and the state show the same observation; the time limit cuts an episode
-    after `episode_length` decisions; a reset is a function of its key; compiled and batched code return what eager code
-    does; an action of another shape is refused; and what the environment advises can be built.
+    Nothing is computed before the first is called; all look at one episode, played with random actions.
+
+    ================  ============================================================================================
+    ``shapes``        :func:`check_shapes`
+    ``finite``        every number is finite
+    ``success``       success, where it is reported, is between 0 and 1
+    ``observation``   the timestep and the state show the same observation
+    ``time_limit``    the time limit cuts an episode after `episode_length` decisions
+    ``key``           a reset is a function of its key
+    ``eager_reset``   compiled code returns what eager code does, of a reset
+    ``eager_step``    the same of a step
+    ``batch``         one of a batch is as it were alone
+    ``action_shape``  an action of another shape is refused
+    ``advice``        what the environment advises can be built
+    ================  ============================================================================================
 
     Parameters
     ----------
@@ -74,28 +90,48 @@ def check_environment(environment: Any, num_decisions: int | None = None, seed: 
 
     Raises
     ------
+    ValueError
+        If `num_decisions` is no whole number from 1.
+    """
+    if num_decisions is not None:
+        check_whole("environment_checks", num_decisions=num_decisions)
+    episode = _Episode(environment, num_decisions, check_seed("environment_checks", seed))
+    points = "finite", "success", "observation", "time_limit", "eager_reset", "key", "eager_step", "batch"
+    checks = [(point, getattr(episode, point)) for point in (*points, "action_shape", "advice")]
+    return [("shapes", partial(check_shapes, environment)), *checks]
+
+
+def check_environment(environment: Any, num_decisions: int | None = None, seed: int = 0) -> None:
+    """Raise unless an environment keeps to all that `Environment` says: the checks one after another.
+
+    Parameters
+    ----------
+    environment, num_decisions, seed
+        As :func:`environment_checks` has them.
+
+    Raises
+    ------
     TypeError, ValueError
         Where it does not; the message says what to do.
     """
-    check_shapes(environment)
-    here = type(environment).__name__
-    check_whole(here, episode_length=environment.episode_length)
-    key_reset, key_actions = jax.random.split(jax.random.key(seed))
-    length = environment.episode_length if num_decisions is None else min(num_decisions, environment.episode_length)
-    shape = (length, environment.num_particles, environment.action_size)
-    actions = jax.random.uniform(key_actions, shape, float, minval=-1.0, maxval=1.0)
-    start, first = _check_play(environment, key_reset, actions)
-    _check_ways_to_run(environment, key_reset, actions[0], start, first)
-    for wrong in (actions[0, 0], actions[0, :, :0], jnp.concatenate([actions[0], actions[0]])):
-        try:
-            jax.eval_shape(environment.step, start, wrong)
-        except ValueError:
-            continue
-        raise ValueError(
-            f"{here}.step: an action of another shape than {shape[1:]} is refused; got {wrong.shape} taken. "
-            "Begin with self.check_action(action)."
-        )
-    _check_advice(environment)
+    run_all(environment_checks(environment, num_decisions, seed))
+
+
+def parametrize_with_checks(
+    *environments: Any, num_decisions: int | None = None, seed: int = 0
+) -> "pytest.MarkDecorator":
+    """Return a decorator that makes every check a case of a pytest test, ``[Huddle-time_limit]``.
+
+    The test has one argument, ``check``, and calls it.
+
+    Parameters
+    ----------
+    *environments : Environment
+        Small ones, for speed.
+    num_decisions, seed
+        As :func:`environment_checks` has them.
+    """
+    return as_cases((type(each).__name__, environment_checks(each, num_decisions, seed)) for each in environments)
 
 
 def _check_configuration(environment: Any) -> None:
@@ -161,63 +197,159 @@ def _check_same_state(where: str, before: Any, after: Any) -> None:
         )
 
 
-def _check_play(environment: Environment, key: Array, actions: Array) -> tuple[Any, Any]:
-    """Play, raise unless every decision is what it has to be, and return the reset and what the first step returned."""
-    here = f"{type(environment).__name__}.step"
+class _Episode:
+    """One episode of random actions, played when the first check asks for it, and what has to hold of it."""
 
-    def body(state: Any, action: Array) -> tuple[Any, tuple[Any, Timestep]]:
-        state, timestep = environment.step(state, action)
-        return state, (state, timestep)
+    def __init__(self, environment: Any, num_decisions: int | None, seed: int) -> None:
+        self.given = environment
+        self.num_decisions = num_decisions
+        self.seed = seed
+        self.here = type(environment).__name__
 
-    @jax.jit
-    def play(key: Array, actions: Array) -> tuple[Any, tuple[Any, Timestep]]:
-        start = environment.reset(key)
-        return start, jax.lax.scan(body, start, actions)[1]
+    @cached_property
+    def environment(self) -> Environment:
+        """Environment whose shapes are right: what is computed with another says nothing."""
+        check_shapes(self.given)
+        check_whole(self.here, episode_length=self.given.episode_length)
+        checked: Environment = self.given
+        return checked
 
-    start, played = play(key, actions)
-    ended = np.asarray(played[1].terminated)
-    num = int(ended.argmax()) + 1 if ended.any() else len(actions)
-    states, timesteps = jax.tree.map(lambda leaf: leaf[:num], played)
-    for path, leaf in jax.tree.leaves_with_path((start, timesteps)):
-        if jnp.issubdtype(leaf.dtype, jnp.inexact) and not np.isfinite(leaf).all():
+    @cached_property
+    def keys(self) -> Array:
+        """Random keys of the reset and the actions, ``(2,)``."""
+        return jax.random.split(jax.random.key(self.seed))
+
+    @cached_property
+    def actions(self) -> Array:
+        """Actions between -1 and 1, ``(T, N, D)``."""
+        length = self.environment.episode_length
+        length = length if self.num_decisions is None else min(self.num_decisions, length)
+        shape = (length, self.environment.num_particles, self.environment.action_size)
+        return jax.random.uniform(self.keys[1], shape, float, minval=-1.0, maxval=1.0)
+
+    @cached_property
+    def played(self) -> tuple[Any, Any]:
+        """State of the reset, and what all steps returned, compiled; past an end too."""
+        environment = self.environment
+
+        def body(state: Any, action: Array) -> tuple[Any, tuple[Any, Timestep]]:
+            state, timestep = environment.step(state, action)
+            return state, (state, timestep)
+
+        @jax.jit
+        def play(key: Array, actions: Array) -> tuple[Any, tuple[Any, Timestep]]:
+            start = environment.reset(key)
+            return start, jax.lax.scan(body, start, actions)[1]
+
+        return play(self.keys[0], self.actions)
+
+    @property
+    def start(self) -> Any:
+        """State of the reset."""
+        return self.played[0]
+
+    @property
+    def first(self) -> Any:
+        """Outcome of the first step."""
+        return jax.tree.map(lambda leaf: leaf[0], self.played[1])
+
+    @property
+    def until_end(self) -> tuple[Any, Timestep]:
+        """States and timesteps up to the end of the task, or all."""
+        ended = np.asarray(self.played[1][1].terminated)
+        num = int(ended.argmax()) + 1 if ended.any() else len(ended)
+        states, timesteps = jax.tree.map(lambda leaf: leaf[:num], self.played[1])
+        return states, timesteps
+
+    def finite(self) -> None:
+        """Raise unless every number is finite."""
+        for path, leaf in jax.tree.leaves_with_path((self.start, self.until_end[1])):
+            if jnp.issubdtype(leaf.dtype, jnp.inexact) and not np.isfinite(leaf).all():
+                raise ValueError(
+                    f"{self.here}.step: every number is finite; got NaN or infinity in "
+                    f"{jax.tree_util.keystr(path[1:])}. Guard divisions and square roots, or take a shorter dt."
+                )
+
+    def success(self) -> None:
+        """Raise unless success is between 0 and 1."""
+        success = np.asarray(self.until_end[1].info.get("success", np.zeros(1)))
+        if success.min() < 0 or success.max() > 1:
+            worst = success[np.abs(success - 0.5).argmax()]
+            raise ValueError(f"{self.here}.step: info['success'] is between 0 and 1; got {worst:.4g}. Scale it.")
+
+    def observation(self) -> None:
+        """Raise unless the timestep and the state show the same observation."""
+        states, timesteps = self.until_end
+        if not np.array_equal(timesteps.observation, states.observation, equal_nan=True):
             raise ValueError(
-                f"{here}: every number is finite; got NaN or infinity in {jax.tree_util.keystr(path[1:])}. "
-                "Guard divisions and square roots, or take a shorter dt."
+                f"{self.here}.step: the timestep's observation is the state's; got two that differ. Put one array "
+                "into both."
             )
-    success = np.asarray(timesteps.info.get("success", np.zeros(1)))
-    if success.min() < 0 or success.max() > 1:
-        worst = success[np.abs(success - 0.5).argmax()]
-        raise ValueError(f"{here}: info['success'] is between 0 and 1; got {worst:.4g}. Scale it.")
-    if not np.array_equal(timesteps.observation, states.observation):
-        raise ValueError(
-            f"{here}: the timestep's observation is the state's; got two that differ. Put one array into both."
-        )
-    limit = environment.episode_length
-    cut = np.asarray(timesteps.truncated) & ~ended[:num]
-    if not np.array_equal(cut, (np.arange(1, num + 1) == limit) & ~ended[:num]):
-        found = f"after {int(cut.argmax()) + 1}" if cut.any() else f"not in {num}"
-        raise ValueError(
-            f"{here}: the time limit cuts an episode that goes on after episode_length={limit} decisions; got "
-            f"truncated {found}. Count steps in the state."
-        )
-    return start, jax.tree.map(lambda leaf: leaf[0], played)
 
+    def time_limit(self) -> None:
+        """Raise unless the time limit cuts an episode that goes on after `episode_length` decisions."""
+        timesteps, limit = self.until_end[1], self.environment.episode_length
+        goes_on = ~np.asarray(timesteps.terminated)
+        cut = np.asarray(timesteps.truncated) & goes_on
+        num = len(cut)
+        if not np.array_equal(cut, (np.arange(1, num + 1) == limit) & goes_on):
+            found = f"after {int(cut.argmax()) + 1}" if cut.any() else f"not in {num}"
+            raise ValueError(
+                f"{self.here}.step: the time limit cuts an episode that goes on after episode_length={limit} "
+                f"decisions; got truncated {found}. Count steps in the state."
+            )
 
-def _check_ways_to_run(environment: Environment, key: Array, action: Array, start: Any, first: Any) -> None:
-    """Raise unless eager and batched code return what compiled code did."""
-    here = type(environment).__name__
-    reset = environment.reset(key)
-    _check_agrees(f"{here}.reset", "eager code returns what compiled code does", reset, start)
-    _check_agrees(f"{here}.reset", "a reset is a function of its key", environment.reset(key), reset)
-    _check_agrees(f"{here}.step", "eager code returns what compiled code does", environment.step(start, action), first)
+    def eager_reset(self) -> None:
+        """Raise unless an eager reset returns what a compiled one does."""
+        eager = self.environment.reset(self.keys[0])
+        _check_agrees(f"{self.here}.reset", "eager code returns what compiled code does", eager, self.start)
 
-    @jax.jit
-    def batched(keys: Array, actions: Array) -> Any:
-        return step_batch(environment, reset_batch(environment, keys), actions)
+    def key(self) -> None:
+        """Raise unless a reset is a function of its key."""
+        once, again = (self.environment.reset(self.keys[0]) for _ in range(2))
+        _check_agrees(f"{self.here}.reset", "a reset is a function of its key", again, once)
 
-    batch = batched(jnp.stack([key, jax.random.fold_in(key, 1)]), jnp.stack([action, -action]))
-    alone = jax.tree.map(lambda leaf: leaf[0], batch)
-    _check_agrees(f"{here}.step", "one of a batch is as it were alone", alone, first)
+    def eager_step(self) -> None:
+        """Raise unless an eager step returns what a compiled one does."""
+        eager = self.environment.step(self.start, self.actions[0])
+        _check_agrees(f"{self.here}.step", "eager code returns what compiled code does", eager, self.first)
+
+    def batch(self) -> None:
+        """Raise unless one of a batch is as it were alone."""
+        key, action = self.keys[0], self.actions[0]
+
+        @jax.jit
+        def batched(keys: Array, actions: Array) -> Any:
+            return step_batch(self.environment, reset_batch(self.environment, keys), actions)
+
+        keys = [jax.random.fold_in(key, 1), key, jax.random.fold_in(key, 2)]
+        three = batched(jnp.stack(keys), jnp.stack([-action, action, action / 2]))
+        alone = jax.tree.map(lambda leaf: leaf[1], three)
+        _check_agrees(f"{self.here}.step", "one of a batch is as it were alone", alone, self.first)
+
+    def action_shape(self) -> None:
+        """Raise unless an action of another shape is refused."""
+        action = self.actions[0]
+        start = jax.eval_shape(self.environment.reset, self.keys[0])
+        for wrong in (action[0], action[:, :0], jnp.concatenate([action, action])):
+            try:
+                jax.eval_shape(self.environment.step, start, wrong)
+            except ValueError:
+                continue
+            raise ValueError(
+                f"{self.here}.step: an action of another shape than {action.shape} is refused; got {wrong.shape} "
+                "taken. Begin with self.check_action(action)."
+            )
+
+    def advice(self) -> None:
+        """Raise unless the keywords that the environment advises fit."""
+        from jaxdem_ac.registry import action_spaces, check_keywords
+
+        cls = type(self.environment)
+        check_keywords(f"{self.here}.training_defaults", cls, self.environment.training_defaults)
+        cls(**self.environment.training_defaults)
+        for name, keywords in self.environment.action_space_defaults.items():
+            action_spaces.create(name, **keywords)
 
 
 def _check_agrees(where: str, rule: str, one: Any, other: Any) -> None:
@@ -234,17 +366,6 @@ def _numbers(leaf: Array) -> np.ndarray:
     """Return numbers to compare, of random keys too."""
     is_key = jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key)
     return np.asarray(jax.random.key_data(leaf) if is_key else leaf, np.float64)
-
-
-def _check_advice(environment: Environment) -> None:
-    """Raise unless the keywords that the environment advises fit."""
-    from jaxdem_ac.registry import action_spaces, check_keywords
-
-    cls = type(environment)
-    check_keywords(f"{cls.__name__}.training_defaults", cls, environment.training_defaults)
-    cls(**environment.training_defaults)
-    for name, keywords in environment.action_space_defaults.items():
-        action_spaces.create(name, **keywords)
 
 
 def _kind(value: Any) -> str:
