@@ -46,7 +46,7 @@ numpydoc_validation_checks: set[str] = set()
 # Types in signatures belong to libraries whose inventories would have to be fetched, or are spelled as the source
 # imports them: those are not looked for. Every other reference has to resolve.
 nitpick_ignore_regex = [
-    (r"py:.*", r"(jax|jaxlib|flax|nnx|np|numpy|distrax|optax|click|jnp|gymnasium|pettingzoo|yaml|os)(\..*)?"),
+    (r"py:.*", r"(jax|jaxlib|flax|nnx|np|numpy|distrax|optax|click|jnp|gymnasium|pettingzoo|pytest|yaml|os)(\..*)?"),
     (r"py:.*", r"(Any|Array|ArrayLike|AutoresetMode|Callable|Iterable|Iterator|Literal|Mapping|Module|Path)"),
     (r"py:.*", r"(Self|Sequence)"),
     # Type variables, and a generic in quotes that is cut at its comma.

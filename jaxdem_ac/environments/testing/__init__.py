@@ -3,15 +3,12 @@
 The checks are for authors of environments, the tasks for authors of models, action spaces and learning algorithms.
 They are without physics, so that they compile in a moment, and of each something is known:
 
-===================================================================  ==================================================
-:class:`ConstantReward`, :class:`RewardIsObservation`,               the value of every observation
-:class:`TeamReward`, :class:`Discounting`
-:class:`ActionMatters`, :class:`Tracking`, :class:`Recalling`        the best action; the last needs a memory
-:class:`Counting`                                                    the time, which is what is seen
-:class:`Walk`                                                        every number, both ends, lists that are too short
-:class:`Breaking`                                                    the decision at which a number is not finite
-:class:`RandomEnvironment`                                           nothing: it has any shapes, for what is timed
-===================================================================  ==================================================
+* the value of every observation: `ConstantReward`, `RewardIsObservation`, `TeamReward`, `Discounting`;
+* the best action: `ActionMatters`, `Tracking`, and `Recalling`, which needs a memory;
+* the time, which is what is seen: `Counting`;
+* every number, with both ways to end and lists that may be too short: `Walk`;
+* the decision at which a number is not finite: `Breaking`;
+* nothing but the shapes, for what is timed: `RandomEnvironment`.
 """
 
 from jaxdem_ac.environments.testing.conformance import (
