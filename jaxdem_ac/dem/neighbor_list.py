@@ -12,21 +12,26 @@ for a whole batch. `benchmarks/engine.py` compares both.
 import functools
 import itertools
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
-from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import Array
+from jax.typing import ArrayLike
 
+from jaxdem_ac._types import PyTree
 from jaxdem_ac.dem.columns import columns_of, stacked
+from jaxdem_ac.dem.scatter import broadcast_batch
 
 # How much longer than the expected number of pairs a list is; a run whose list is too short makes it longer.
 _SLACK = 1.2
 _MOST_PAIRS = 2**31 - 1
+
+Points = Array | list[Array]
+"""``(..., N, dim)``, or as dim columns."""
 
 
 @dataclass(frozen=True)
@@ -67,7 +72,7 @@ class Neighbors:
     """Its neighbour, ``(P,)`` of int; among themselves, what pads the list is a particle with itself."""
     count: Array
     """Pairs in the list, ``()``."""
-    reference: Any
+    reference: Points
     """Positions when the list was built, ``(N, dim)``, length; as columns where they are given as columns."""
     needed: Array
     """The most pairs and the most candidates that there have been, ``(2,)``."""
@@ -165,7 +170,7 @@ def _share_out(most: np.ndarray, num_sources: int) -> np.ndarray:
     return cells
 
 
-def grown(spec: NeighborSpec, needed: Any) -> NeighborSpec:
+def grown(spec: NeighborSpec, needed: ArrayLike) -> NeighborSpec:
     """Return `spec` with room for what was needed and a quarter more.
 
     Raises
@@ -220,25 +225,27 @@ def refresh(
     """
     arguments = jax.lax.stop_gradient((neighbors, position, sources, box_low, box_high))
     with jax.named_scope("neighbors"):
-        fresh: Neighbors = jax.tree.map(lambda leaf: leaf[0], _refresh_batch(spec)(*_batch_of_one(arguments)))
-    return fresh
+        batch_of_one = jax.tree.map(lambda leaf: leaf[None], arguments)
+        return jax.tree.map(lambda leaf: leaf[0], _refresh_batch(spec)(*batch_of_one))
 
 
-def _columns(points: Any) -> list[Array]:
+def as_columns(points: Points) -> list[Array]:
+    """Return points as columns."""
     return columns_of(points) if isinstance(points, Array) else points
 
 
-def _batch_of_one(tree: Any) -> Any:
-    return jax.tree.map(lambda leaf: leaf[None], tree)
+def as_vectors(points: Points) -> Array:
+    """Return points as one array of vectors."""
+    return points if isinstance(points, Array) else stacked(points)
 
 
 @cache
-def _refresh_batch(spec: NeighborSpec) -> Any:
+def _refresh_batch(spec: NeighborSpec) -> Callable[[Neighbors, Points, Array | None, Array, Array], Neighbors]:
     """Return the function that refreshes a batch, leaves ``(B, ...)``, under one condition."""
 
     @jax.custom_batching.custom_vmap
-    def refresh_batch(old: Neighbors, position: Any, sources: Any, low: Array, high: Array) -> Neighbors:
-        moved = [now - before for now, before in zip(_columns(position), _columns(old.reference), strict=True)]
+    def refresh_batch(old: Neighbors, position: Points, sources: Array | None, low: Array, high: Array) -> Neighbors:
+        moved = [now - before for now, before in zip(as_columns(position), as_columns(old.reference), strict=True)]
         if spec.periodic:
             sizes = [(high - low)[:, None, axis] for axis in range(len(moved))]
             moved = [way - size * jnp.round(way / size) for way, size in zip(moved, sizes, strict=True)]
@@ -248,7 +255,7 @@ def _refresh_batch(spec: NeighborSpec) -> Any:
         stale = ~jnp.all(square <= allowed**2)
 
         def build() -> Neighbors:
-            points = position if isinstance(position, Array) else stacked(position)
+            points = as_vectors(position)
             seen = points if sources is None else sources
             left, right, count, needed = jax.vmap(lambda *each: _build(spec, *each))(points, seen, low, high)
             return Neighbors(left, right, count, position, jnp.maximum(old.needed, needed))
@@ -256,12 +263,8 @@ def _refresh_batch(spec: NeighborSpec) -> Any:
         return jax.lax.cond(stale, build, lambda: old)
 
     @refresh_batch.def_vmap
-    def rule(axis_size: int, batched: Any, *arguments: Any) -> tuple[Neighbors, Any]:
-        full = jax.tree.map(
-            lambda leaf, is_batched: leaf if is_batched else jnp.broadcast_to(leaf, (axis_size, *leaf.shape)),
-            arguments,
-            tuple(batched),
-        )
+    def rule(axis_size: int, batched: Sequence[PyTree], *arguments: PyTree) -> tuple[Neighbors, PyTree]:
+        full = broadcast_batch(axis_size, batched, arguments)
         merged = refresh_batch(*jax.tree.map(lambda leaf: leaf.reshape(-1, *leaf.shape[2:]), full))
         out = jax.tree.map(lambda leaf: leaf.reshape(axis_size, -1, *leaf.shape[1:]), merged)
         return out, jax.tree.map(lambda _: True, out)
@@ -356,7 +359,7 @@ def _ranges(spec: NeighborSpec, cell: Array, start: Array) -> tuple[Array, Array
 def _cells(spec: NeighborSpec, points: Array, low: Array, high: Array) -> Array:
     """Return the cell of every point along each axis, ``(N, dim)`` of int."""
     grid = jnp.asarray(spec.grid)
-    width: Any = (high - low) / grid if spec.periodic else jnp.asarray(spec.width, points.dtype)
+    width = (high - low) / grid if spec.periodic else jnp.asarray(spec.width, points.dtype)
     cell = jnp.floor((points - low) / width)
     if spec.periodic:
         cell = jnp.mod(cell, grid)

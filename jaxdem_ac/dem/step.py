@@ -9,9 +9,18 @@ import numpy as np
 from jax import Array
 from jax.typing import ArrayLike
 
-from jaxdem_ac.dem.columns import Columns, columns_of, stacked
+from jaxdem_ac.dem.columns import Columns, columns_of
 from jaxdem_ac.dem.forces import contact_force
-from jaxdem_ac.dem.neighbor_list import Neighbors, NeighborSpec, grown, make_spec, no_neighbors, refresh
+from jaxdem_ac.dem.neighbor_list import (
+    Neighbors,
+    NeighborSpec,
+    as_columns,
+    as_vectors,
+    grown,
+    make_spec,
+    no_neighbors,
+    refresh,
+)
 from jaxdem_ac.dem.particles import Particles, as_float, is_concrete
 from jaxdem_ac.dem.world import World
 from jaxdem_ac.registry import engines
@@ -108,8 +117,7 @@ def engine_step(engine: str) -> Step:
     KeyError
         If there is no such engine.
     """
-    found: Step = engines.get(engine)
-    return found
+    return engines.get(engine)
 
 
 def advance(
@@ -145,7 +153,7 @@ def advance(
     constant = None if callable(external_force) else columns_of(external_force)
     torque = None if external_torque is None else columns_of(external_torque)
     if neighbors is not None:
-        neighbors = replace(neighbors, reference=columns_of(neighbors.reference))
+        neighbors = replace(neighbors, reference=as_columns(neighbors.reference))
 
     def body(_: int | Array, carry: tuple[Columns, Neighbors | None]) -> tuple[Columns, Neighbors | None]:
         force = external_force(carry[0]) if callable(external_force) else constant
@@ -157,7 +165,7 @@ def advance(
         else:
             columns, neighbors = jax.lax.fori_loop(0, num_steps, body, (columns, neighbors))
     if neighbors is not None:
-        neighbors = replace(neighbors, reference=stacked(neighbors.reference))
+        neighbors = replace(neighbors, reference=as_vectors(neighbors.reference))
     return columns.to_particles(), neighbors
 
 

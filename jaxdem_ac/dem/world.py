@@ -3,7 +3,7 @@
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
-from typing import Any, Literal, Self, TypeVar
+from typing import Literal, Self, TypeVar
 
 import jax
 import jax.numpy as jnp
@@ -18,7 +18,7 @@ from jaxdem_ac.dem.columns import columns_of, stacked
 from jaxdem_ac.dem.contact_law import LAWS, ContactLaw, ViscousCoulomb
 from jaxdem_ac.dem.particles import Particles, as_float, is_concrete
 
-Named = TypeVar("Named")
+Named = TypeVar("Named", Boundary, ContactLaw)
 BoundaryName = Literal["reflect", "periodic", "soft"]
 
 
@@ -135,12 +135,12 @@ class World:
             friction=_in_range("friction", friction, 0, math.inf, low_included=True).astype(dtype),
             tangential_damping=_in_range("tangential_damping", tangential_damping, 0, math.inf).astype(dtype),
             boundary=_named("boundary", boundary, BOUNDARIES, Boundary),
-            law=_named("law", law, LAWS, ContactLaw),
+            law=_named("law", law, LAWS, ContactLaw),  # type: ignore[type-abstract]
             damped=not (is_concrete(restitution) and bool(np.all(np.asarray(restitution) == 1))),
             rough=not (is_concrete(friction) and bool(np.all(np.asarray(friction) == 0))),
         )
 
-    def parts(self) -> tuple[dict[str, Array], dict[str, Any]]:
+    def parts(self) -> tuple[dict[str, Array], dict[str, bool | str]]:
         """Return its numbers, and what else makes it: texts and truths that JSON can keep, boundary and law by name."""
         static = {item.name: getattr(self, item.name) for item in fields(self) if item.metadata.get("static")}
         numbers = {item.name: getattr(self, item.name) for item in fields(self) if item.name not in static}
@@ -245,7 +245,7 @@ def _in_range(name: str, value: ArrayLike, low: float, high: float, low_included
     return array
 
 
-def _named(name: str, value: Any, known: Mapping[str, Named], kind: type[Any]) -> Named:
+def _named(name: str, value: object, known: Mapping[str, Named], kind: type[Named]) -> Named:
     """Return an instance as it is, or that which a name stands for."""
     if isinstance(value, kind):
         return value
