@@ -9,7 +9,7 @@ import numpy as np
 from jax import Array
 from jax.typing import ArrayLike
 
-from jaxdem_ac._checks import limits
+from jaxdem_ac._checks import is_concrete, limits
 
 
 @jax.tree_util.register_dataclass
@@ -129,11 +129,6 @@ def as_float(name: str, value: ArrayLike) -> Array:
     if is_concrete(array) and not np.isfinite(np.asarray(array)).all():
         raise ValueError(f"{name}: every number is finite; got NaN or infinity. Check where it comes from.")
     return array
-
-
-def is_concrete(*arrays: object) -> bool:
-    """Return whether all arrays have values to look at, and are not being traced."""
-    return not any(isinstance(array, jax.core.Tracer) for array in arrays)
 
 
 def _broadcast(name: str, value: ArrayLike, shape: tuple[int, ...], dtype: np.dtype) -> Array:

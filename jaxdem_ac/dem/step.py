@@ -9,6 +9,7 @@ import numpy as np
 from jax import Array
 from jax.typing import ArrayLike
 
+from jaxdem_ac._checks import is_concrete
 from jaxdem_ac.dem.columns import Columns, columns_of
 from jaxdem_ac.dem.forces import contact_force
 from jaxdem_ac.dem.neighbor_list import (
@@ -21,7 +22,7 @@ from jaxdem_ac.dem.neighbor_list import (
     no_neighbors,
     refresh,
 )
-from jaxdem_ac.dem.particles import Particles, as_float, is_concrete
+from jaxdem_ac.dem.particles import Particles, as_float
 from jaxdem_ac.dem.world import World
 from jaxdem_ac.registry import engines
 

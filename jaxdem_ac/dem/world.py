@@ -11,12 +11,12 @@ import numpy as np
 from jax import Array
 from jax.typing import ArrayLike
 
-from jaxdem_ac._checks import limits
+from jaxdem_ac._checks import is_concrete, limits
 from jaxdem_ac.dem import time_step
 from jaxdem_ac.dem.boundaries import BOUNDARIES, Boundary
 from jaxdem_ac.dem.columns import columns_of, stacked
 from jaxdem_ac.dem.contact_law import LAWS, ContactLaw, ViscousCoulomb
-from jaxdem_ac.dem.particles import Particles, as_float, is_concrete
+from jaxdem_ac.dem.particles import Particles, as_float
 
 Named = TypeVar("Named", Boundary, ContactLaw)
 BoundaryName = Literal["reflect", "periodic", "soft"]

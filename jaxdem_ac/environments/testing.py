@@ -3,18 +3,18 @@
 import dataclasses
 from collections.abc import Mapping
 from functools import partial
-from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
-from jaxdem_ac.environments.base import Environment, Timestep, reset_batch, step_batch
+from jaxdem_ac._types import PyTree
+from jaxdem_ac.environments.base import Environment, StateT, Timestep, reset_batch, step_batch
 from jaxdem_ac.environments.checks import check_number, check_whole
 
 
-def check_shapes(environment: Any) -> None:
+def check_shapes(environment: object) -> None:
     """Raise unless an environment is what `Environment` says, as far as shapes and types tell.
 
     Nothing is computed: `reset` and `step` are traced once. A training begins with it.
@@ -30,7 +30,7 @@ def check_shapes(environment: Any) -> None:
     ValueError
         If a size is out of its range, or an array has another shape.
     """
-    _check_configuration(environment)
+    environment = _check_configuration(environment)
     here = type(environment).__name__
     num, observed = environment.num_particles, environment.observation_size
     state = jax.eval_shape(environment.reset, jax.eval_shape(partial(jax.random.key, 0)))
@@ -55,7 +55,7 @@ def check_shapes(environment: Any) -> None:
         _check_array(where, f"info[{name!r}]", figure, ())
 
 
-def check_environment(environment: Any, num_decisions: int | None = None, seed: int = 0) -> None:
+def check_environment(environment: Environment, num_decisions: int | None = None, seed: int = 0) -> None:
     """Raise unless an environment keeps to all that `Environment` says: one call for the tests of a plugin.
 
     An episode is played with random actions. Beyond :func:`check_shapes`, every number is finite; success, where it is
@@ -98,8 +98,8 @@ def check_environment(environment: Any, num_decisions: int | None = None, seed: 
     _check_advice(environment)
 
 
-def _check_configuration(environment: Any) -> None:
-    """Raise unless the object can be static under `jax.jit`, kept in a file and changed by `replace`."""
+def _check_configuration(environment: object) -> Environment:
+    """Return an environment that can be static under `jax.jit`, kept in a file and changed by `replace`; or raise."""
     here = type(environment).__name__
     if not isinstance(environment, Environment):
         raise TypeError(
@@ -123,9 +123,10 @@ def _check_configuration(environment: Any) -> None:
     for name in ("num_particles", "observation_size", "action_size"):
         check_whole(here, **{name: getattr(environment, name)})
     check_number(here, positive=True, decision_time=environment.decision_time)
+    return environment
 
 
-def _check_array(where: str, name: str, found: Any, shape: tuple[int, ...], dtype: Any = jnp.floating) -> None:
+def _check_array(where: str, name: str, found: object, shape: tuple[int, ...], dtype: type = jnp.floating) -> None:
     """Raise unless what was traced has that shape and type; of no dimension, any number will do."""
     if not hasattr(found, "shape") or not hasattr(found, "dtype"):
         raise TypeError(f"{where}: {name} is an array of shape {shape}; got {_kind(found)}. Return one.")
@@ -138,7 +139,7 @@ def _check_array(where: str, name: str, found: Any, shape: tuple[int, ...], dtyp
         raise TypeError(f"{where}: {name} is of type {kind}; got {found.dtype}. Convert it.")
 
 
-def _check_same_state(where: str, before: Any, after: Any) -> None:
+def _check_same_state(where: str, before: PyTree, after: PyTree) -> None:
     """Raise unless two states have equal fields, shapes and types: a loop carries one into the other."""
     old, new = (
         {jax.tree_util.keystr(path): (leaf.shape, leaf.dtype) for path, leaf in jax.tree.leaves_with_path(state)}
@@ -153,7 +154,7 @@ def _check_same_state(where: str, before: Any, after: Any) -> None:
                 f"{where}: a state keeps its fields, shapes and types; got state{name} = {is_now} after a reset's "
                 f"{was}. Convert one of them."
             )
-    structures: list[Any] = [jax.tree.structure(before), jax.tree.structure(after)]
+    structures: list[object] = [jax.tree.structure(before), jax.tree.structure(after)]
     if structures[0] != structures[1]:
         raise TypeError(
             f"{where}: a step returns what a reset does; got {_kind(after)} after {_kind(before)}, or another static "
@@ -161,16 +162,16 @@ def _check_same_state(where: str, before: Any, after: Any) -> None:
         )
 
 
-def _check_play(environment: Environment, key: Array, actions: Array) -> tuple[Any, Any]:
+def _check_play(environment: Environment[StateT], key: Array, actions: Array) -> tuple[StateT, tuple[StateT, Timestep]]:
     """Play, raise unless every decision is what it has to be, and return the reset and what the first step returned."""
     here = f"{type(environment).__name__}.step"
 
-    def body(state: Any, action: Array) -> tuple[Any, tuple[Any, Timestep]]:
+    def body(state: StateT, action: Array) -> tuple[StateT, tuple[StateT, Timestep]]:
         state, timestep = environment.step(state, action)
         return state, (state, timestep)
 
     @jax.jit
-    def play(key: Array, actions: Array) -> tuple[Any, tuple[Any, Timestep]]:
+    def play(key: Array, actions: Array) -> tuple[StateT, tuple[StateT, Timestep]]:
         start = environment.reset(key)
         return start, jax.lax.scan(body, start, actions)[1]
 
@@ -203,7 +204,9 @@ def _check_play(environment: Environment, key: Array, actions: Array) -> tuple[A
     return start, jax.tree.map(lambda leaf: leaf[0], played)
 
 
-def _check_ways_to_run(environment: Environment, key: Array, action: Array, start: Any, first: Any) -> None:
+def _check_ways_to_run(
+    environment: Environment[StateT], key: Array, action: Array, start: StateT, first: tuple[StateT, Timestep]
+) -> None:
     """Raise unless eager and batched code return what compiled code did."""
     here = type(environment).__name__
     reset = environment.reset(key)
@@ -212,7 +215,7 @@ def _check_ways_to_run(environment: Environment, key: Array, action: Array, star
     _check_agrees(f"{here}.step", "eager code returns what compiled code does", environment.step(start, action), first)
 
     @jax.jit
-    def batched(keys: Array, actions: Array) -> Any:
+    def batched(keys: Array, actions: Array) -> tuple[StateT, Timestep]:
         return step_batch(environment, reset_batch(environment, keys), actions)
 
     batch = batched(jnp.stack([key, jax.random.fold_in(key, 1)]), jnp.stack([action, -action]))
@@ -220,7 +223,7 @@ def _check_ways_to_run(environment: Environment, key: Array, action: Array, star
     _check_agrees(f"{here}.step", "one of a batch is as it were alone", alone, first)
 
 
-def _check_agrees(where: str, rule: str, one: Any, other: Any) -> None:
+def _check_agrees(where: str, rule: str, one: PyTree, other: PyTree) -> None:
     for (path, mine), theirs in zip(jax.tree.leaves_with_path(one), jax.tree.leaves(other), strict=True):
         a, b = (_numbers(leaf) for leaf in (mine, theirs))
         if not np.allclose(a, b, rtol=1e-4, atol=1e-4, equal_nan=True):
@@ -247,5 +250,5 @@ def _check_advice(environment: Environment) -> None:
         action_spaces.create(name, **keywords)
 
 
-def _kind(value: Any) -> str:
+def _kind(value: object) -> str:
     return type(value).__name__

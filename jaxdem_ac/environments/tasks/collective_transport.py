@@ -1,7 +1,7 @@
 """A swarm that pushes together what none of it can push alone."""
 
 from dataclasses import dataclass, replace
-from functools import cached_property, partial
+from functools import cached_property
 from typing import ClassVar
 
 import jax
@@ -11,6 +11,7 @@ from jax.typing import ArrayLike
 
 from jaxdem_ac import dem
 from jaxdem_ac.environments import sizes, swarm
+from jaxdem_ac.environments.base import compiled
 from jaxdem_ac.environments.checks import Count, Fraction, NonNegative, Positive, Real, check_count
 from jaxdem_ac.environments.placement import ring
 from jaxdem_ac.environments.sensing.lidar import lidar, look, wall_lidar
@@ -51,7 +52,7 @@ class CollectiveTransportState:
 
 
 @dataclass(frozen=True, kw_only=True)
-class CollectiveTransport(swarm.SwarmEnvironment):
+class CollectiveTransport(swarm.SwarmEnvironment[CollectiveTransportState]):
     r"""N discs, each too weak alone, push a heavy disc, the load, to a goal.
 
     An action ``(N, 2)`` is a force in units of `max_force`, cut to length 1 and held for `physics_steps` steps of the
@@ -162,15 +163,9 @@ class CollectiveTransport(swarm.SwarmEnvironment):
         """12 + n_lidar_rays, and 2 more with `observe_sizes`."""
         return 12 + self.n_lidar_rays + self.sizes_observed
 
-    @partial(jax.jit, static_argnums=0)
+    @compiled
     def reset(self, key: Array) -> CollectiveTransportState:
-        """Return a new episode: load and goals anywhere in the arena, the swarm in the ring around it.
-
-        Parameters
-        ----------
-        key : Array
-            Random key.
-        """
+        """Return a new episode: load and goals anywhere in the arena, the swarm in the ring around it."""
         self.check_key(key)
         key_size, key_load, key_goals, key_ring, key_order, key_radius, key_mass = jax.random.split(key, 7)
         shortest, longest = sizes.ends(self.arena_size)
@@ -348,7 +343,7 @@ class CollectiveTransport(swarm.SwarmEnvironment):
         apart = position - (load - behind)
         return jnp.sqrt(jnp.sum((goal - load) ** 2)), jnp.sqrt(jnp.sum(apart**2, axis=-1))
 
-    @partial(jax.jit, static_argnums=0)
+    @compiled
     def _state(
         self,
         particles: dem.Particles,

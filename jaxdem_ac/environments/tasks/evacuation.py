@@ -2,7 +2,7 @@
 
 import math
 from dataclasses import dataclass, replace
-from functools import cached_property, partial
+from functools import cached_property
 from typing import ClassVar
 
 import jax
@@ -12,6 +12,7 @@ from jax.typing import ArrayLike
 
 from jaxdem_ac import dem
 from jaxdem_ac.environments import sizes, swarm
+from jaxdem_ac.environments.base import compiled
 from jaxdem_ac.environments.checks import AtLeastOne, Count, Fraction, NonNegative, Positive, Real, check_count
 from jaxdem_ac.environments.placement import jittered_grid
 from jaxdem_ac.environments.sensing.lidar import lidar, look, wall_lidar
@@ -42,7 +43,7 @@ class EvacuationState:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Evacuation(swarm.SwarmEnvironment):
+class Evacuation(swarm.SwarmEnvironment[EvacuationState]):
     r"""N discs leave a room through a gap a few of them wide, and clear the space before it.
 
     The box is cut by a wall, a row of fixed discs along y at ``x = room_size``: left of it the room, in which the crowd
@@ -164,15 +165,9 @@ class Evacuation(swarm.SwarmEnvironment):
         """Where the crowd starts: the room, without the wall."""
         return self.room_size - self.wall_radius, self.room_size
 
-    @partial(jax.jit, static_argnums=0)
+    @compiled
     def reset(self, key: Array) -> EvacuationState:
-        """Return a new episode: the crowd on a jittered grid in the room, the gap anywhere along the wall.
-
-        Parameters
-        ----------
-        key : Array
-            Random key.
-        """
+        """Return a new episode: the crowd on a jittered grid in the room, the gap anywhere along the wall."""
         self.check_key(key)
         key_crowd, key_gap, key_order, key_radius, key_mass = jax.random.split(key, 5)
         num = self.num_particles
@@ -311,7 +306,7 @@ class Evacuation(swarm.SwarmEnvironment):
         distance = jnp.sqrt(jnp.sum(to_opening**2, axis=-1))
         return jnp.where(depth > 0, jnp.minimum(depth, self.clearing), -distance), depth > 0
 
-    @partial(jax.jit, static_argnums=0)
+    @compiled
     def _state(self, particles: dem.Particles, targets: Array, vicinity: Vicinity | None) -> EvacuationState:
         """Sense, and return the state at step 0."""
         around, num = self._surroundings, self.num_particles

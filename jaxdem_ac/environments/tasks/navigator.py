@@ -1,9 +1,10 @@
 """The base of the navigators: discs in a reflecting box, moved by force, on their way to targets."""
 
 import abc
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import jax
 import jax.numpy as jnp
@@ -47,7 +48,7 @@ class NavigatorState:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Navigator(swarm.SwarmEnvironment):
+class Navigator(swarm.SwarmEnvironment[NavigatorState]):
     """Fields and physics of the navigators; names and defaults are JaxDEM's."""
 
     num_particles: Count = 64
@@ -83,8 +84,8 @@ class Navigator(swarm.SwarmEnvironment):
     stiffness: Positive = 2e5
     """Of contacts, force / length."""
 
-    training_defaults: ClassVar[dict[str, Any]] = {"num_particles": 16, "physics_steps": 50, "max_steps": 5000}
-    action_space_defaults: ClassVar[dict[str, dict[str, Any]]] = {
+    training_defaults: ClassVar[Mapping[str, object]] = {"num_particles": 16, "physics_steps": 50, "max_steps": 5000}
+    action_space_defaults: ClassVar[Mapping[str, Mapping[str, object]]] = {
         "MaxNorm": {"max_norm": 10.0},
         "Box": {"x_min": -10.0, "x_max": 10.0},
     }
@@ -178,7 +179,12 @@ class Navigator(swarm.SwarmEnvironment):
 
     def score(self, before: NavigatorState, after: NavigatorState) -> swarm.Score:
         """Return the reward of progress, and the share of targets reached."""
-        reward = swarm.progress_reward(self, before, after)
+        reward = swarm.progress_reward(
+            after.potential - before.potential,
+            after.kinetic_energy - before.kinetic_energy,
+            after.distance <= self.near * after.particles.radius,
+            (self.ke_weight, self.coop_weight, self.near_goal_bonus),
+        )
         return swarm.Score(reward, jnp.mean(after.reached.astype(reward.dtype)))
 
     def _begin(self, key: Array, position: Array, targets: Array, box_low: Array, box_high: Array) -> NavigatorState:

@@ -1,7 +1,6 @@
 """A swarm that spreads over as many targets as it has particles, none of them assigned."""
 
 from dataclasses import dataclass
-from functools import partial
 from typing import ClassVar
 
 import jax
@@ -10,6 +9,7 @@ from jax import Array
 
 from jaxdem_ac import dem
 from jaxdem_ac.environments import sizes
+from jaxdem_ac.environments.base import compiled
 from jaxdem_ac.environments.placement import jittered_grid, ring
 from jaxdem_ac.environments.sensing.lidar import lidar, look, reached_sources, wall_lidar
 from jaxdem_ac.environments.sensing.neighbor_lists import Vicinity
@@ -52,15 +52,9 @@ class SwarmNavigator(Navigator):
         """2 + 2 * n_lidar_rays, and 2 more with `observe_sizes`."""
         return 2 + 2 * self.n_lidar_rays + self.sizes_observed
 
-    @partial(jax.jit, static_argnums=0)
+    @compiled
     def reset(self, key: Array) -> NavigatorState:
-        """Return a new episode: targets on a jittered grid, a sixth of the swarm among them, the rest in the ring.
-
-        Parameters
-        ----------
-        key : Array
-            Random key.
-        """
+        """Return a new episode: targets on a jittered grid, a sixth of the swarm among them, the rest in the ring."""
         self.check_key(key)
         key_box, key_inside, key_ring, key_targets, key_order, key_sizes = jax.random.split(key, 6)
         size = jax.random.uniform(key_box, (2,), float, minval=self.min_box_size, maxval=self.max_box_size)
@@ -80,7 +74,7 @@ class SwarmNavigator(Navigator):
             size + self.box_padding / 2,
         )
 
-    @partial(jax.jit, static_argnums=0)
+    @compiled
     def _sense(
         self, particles: dem.Particles, targets: Array, box_low: Array, box_high: Array, vicinity: Vicinity | None
     ) -> NavigatorState:

@@ -1,7 +1,7 @@
 """A swarm of spheres that roll over a floor to shared targets, moved by nothing but friction."""
 
 from dataclasses import dataclass, replace
-from functools import cached_property, partial
+from functools import cached_property
 from typing import ClassVar
 
 import jax
@@ -11,6 +11,7 @@ from jax.typing import ArrayLike
 
 from jaxdem_ac import dem
 from jaxdem_ac.environments import sizes, swarm
+from jaxdem_ac.environments.base import compiled
 from jaxdem_ac.environments.checks import Count, Fraction, NonNegative, Positive, Real, check_count
 from jaxdem_ac.environments.placement import jittered_grid, ring
 from jaxdem_ac.environments.sensing.lidar import lidar, look, reached_sources, wall_lidar
@@ -47,7 +48,7 @@ class SwarmRollerState:
 
 
 @dataclass(frozen=True, kw_only=True)
-class SwarmRoller(swarm.SwarmEnvironment):
+class SwarmRoller(swarm.SwarmEnvironment[SwarmRollerState]):
     r"""N spheres on a floor look for N shared targets, each turning itself and carried by friction alone.
 
     An action ``(N, 2)`` is a torque about the two axes of the floor in units of `max_torque`, cut to length 1 and held
@@ -156,15 +157,9 @@ class SwarmRoller(swarm.SwarmEnvironment):
         """Number of spheres that start among the targets."""
         return max(1, self.num_particles // 6)
 
-    @partial(jax.jit, static_argnums=0)
+    @compiled
     def reset(self, key: Array) -> SwarmRollerState:
-        """Return a new episode: targets on a jittered grid, a sixth of the swarm among them, the rest in the ring.
-
-        Parameters
-        ----------
-        key : Array
-            Random key.
-        """
+        """Return a new episode: targets on a jittered grid, a sixth of the swarm among them, the rest in the ring."""
         self.check_key(key)
         key_box, key_inside, key_ring, key_targets, key_order, key_radius, key_mass = jax.random.split(key, 7)
         size = jax.random.uniform(key_box, (2,), float, minval=self.min_box_size, maxval=self.max_box_size)
@@ -247,7 +242,12 @@ class SwarmRoller(swarm.SwarmEnvironment):
 
     def score(self, before: SwarmRollerState, after: SwarmRollerState) -> swarm.Score:
         """Return the reward of progress, and the share of targets reached."""
-        reward = swarm.progress_reward(self, before, after)
+        reward = swarm.progress_reward(
+            after.potential - before.potential,
+            after.kinetic_energy - before.kinetic_energy,
+            after.distance <= self.near * after.particles.radius,
+            (self.ke_weight, self.coop_weight, self.near_goal_bonus),
+        )
         return swarm.Score(reward, jnp.mean(after.reached.astype(reward.dtype)))
 
     @cached_property
@@ -282,7 +282,7 @@ class SwarmRoller(swarm.SwarmEnvironment):
             tangential_damping=self.tangential_damping,
         )
 
-    @partial(jax.jit, static_argnums=0)
+    @compiled
     def _state(
         self,
         particles: dem.Particles,
