@@ -8,9 +8,9 @@ A distribution announces a class in the group of a registry, ``jaxdem.models`` f
 import re
 import sys
 import warnings
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from jaxdem_ac.plugin.jaxdem import HOST, is_importing
 from jaxdem_ac.plugin.registration import WAITING, register_found
@@ -65,7 +65,7 @@ def discover(registry: Registry) -> None:
         )
 
 
-def _add(registry: Registry, known: dict[str, Any], entry: "EntryPoint", origin: str) -> None:
+def _add(registry: Registry, known: Mapping[str, object], entry: "EntryPoint", origin: str) -> None:
     """Add what an entry point announces, unless it is known or being imported; raises what its code does."""
     if entry.pattern.match(entry.value) is None:
         raise ValueError(f"an entry point is a reference, module:Class; got {entry.value!r}")
@@ -133,7 +133,7 @@ def _announced_one_by_one(
     return [entry for found in entries.values() for entry in found], problems
 
 
-def _load(entry: "EntryPoint", registry: Registry) -> Any:
+def _load(entry: "EntryPoint", registry: Registry) -> Callable[..., object]:
     loaded = entry.load()
     if not issubclass(type(loaded), type):
         raise TypeError(f"a plugin is a class; got {entry.value} of type {class_name(type(loaded))}.")
