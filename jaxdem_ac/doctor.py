@@ -17,7 +17,7 @@ from jaxdem_ac import registry
 from jaxdem_ac.plugin import autoload
 from jaxdem_ac.plugin.discovery import unreadable_lists
 from jaxdem_ac.plugin.jaxdem import HOW_TO_GET
-from jaxdem_ac.plugin.registration import standing
+from jaxdem_ac.plugin.registration import registered_names
 from jaxdem_ac.untrusted import attempt, one_line, printable
 
 if TYPE_CHECKING:
@@ -161,7 +161,7 @@ def _registered_in_jaxdem(faults: dict[str, str]) -> dict[str, str]:
         warnings.simplefilter("always")
         try:
             import_host("doctor")
-            found = standing()
+            found = registered_names()
         except Exception as error:
             faults["jaxdem"] = one_line(error.__cause__ or error) + f". Install it anew: {HOW_TO_GET}"
             return {}

@@ -180,7 +180,7 @@ class Registry:
         """Return the sorted names, as they are spelled to a user."""
         return [entry.name for entry in self.entries()]
 
-    def held(self) -> list[str]:
+    def registered(self) -> list[str]:
         """Return the names that stand in it now; plugins are not looked for."""
         return [entry.name for entry in self._entries.values()]
 

@@ -50,7 +50,7 @@ class NeighborSpec:
     """Cells along each axis. Points beyond the outermost cells are counted to them."""
     width: tuple[float, ...]
     """Of a cell along each axis, at least `reach`, length; in a periodic box its side divided by `grid` instead."""
-    among_themselves: bool = True
+    self_pairs: bool = True
     """Whether sources are the particles themselves, each pair of which stands once."""
     periodic: bool = False
     """Whether the box is periodic."""
@@ -82,7 +82,7 @@ class Neighbors:
         """Mask of entries that are pairs and not padding, ``(P,)`` of bool."""
         return jnp.arange(self.left.shape[0]) < self.count
 
-    def shortage(self, spec: NeighborSpec) -> Array:
+    def overflow_ratio(self, spec: NeighborSpec) -> Array:
         """Return how many times longer the list would have had to be, ``()``; 0 if it has always been long enough."""
         room = jnp.asarray([spec.capacity, spec.candidates])
         ratio = jnp.max(self.needed / room.astype(float))
@@ -152,7 +152,7 @@ def make_spec(
         candidates=enough(looked_at),
         grid=tuple(int(number) for number in cells),
         width=tuple(float(side) for side in width),
-        among_themselves=alone,
+        self_pairs=alone,
         periodic=periodic,
     )
 
@@ -170,7 +170,7 @@ def _share_out(most: np.ndarray, num_sources: int) -> np.ndarray:
     return cells
 
 
-def grown(spec: NeighborSpec, needed: ArrayLike) -> NeighborSpec:
+def with_capacity(spec: NeighborSpec, needed: ArrayLike) -> NeighborSpec:
     """Return `spec` with room for what was needed and a quarter more.
 
     Raises
@@ -192,7 +192,7 @@ def _countable(number: int) -> int:
     return number
 
 
-def no_neighbors(spec: NeighborSpec, position: Array) -> Neighbors:
+def allocate(spec: NeighborSpec, position: Array) -> Neighbors:
     """Return a list that the first :func:`refresh` builds; position ``(N, dim)``."""
     return Neighbors(
         left=jnp.zeros(spec.capacity, jnp.int32),
@@ -249,7 +249,7 @@ def _refresh_batch(spec: NeighborSpec) -> Callable[[Neighbors, Points, Array | N
         if spec.periodic:
             sizes = [(high - low)[:, None, axis] for axis in range(len(moved))]
             moved = [way - size * jnp.round(way / size) for way, size in zip(moved, sizes, strict=True)]
-        allowed = spec.skin / 2 if spec.among_themselves else spec.skin
+        allowed = spec.skin / 2 if spec.self_pairs else spec.skin
         # Neither a sum over an axis nor a maximum: XLA leaves those to a library, whose call takes 50 microseconds.
         square = functools.reduce(jnp.add, [way**2 for way in moved])
         stale = ~jnp.all(square <= allowed**2)
@@ -281,7 +281,7 @@ def _build(spec: NeighborSpec, position: Array, sources: Array, low: Array, high
     count = jnp.zeros(num_cells + 1, jnp.int32).at[cell + 1].add(1, mode="promise_in_bounds")
     start = jnp.cumsum(count)
     ordered = sources[order]
-    points = ordered if spec.among_themselves else position
+    points = ordered if spec.self_pairs else position
     first, last = _ranges(spec, _cells(spec, points, low, high), start)
 
     # All ranges one after the other: to which does each candidate belong, and which place in the order is it?
@@ -312,7 +312,7 @@ def _build(spec: NeighborSpec, position: Array, sources: Array, low: Array, high
     entry = jnp.arange(spec.capacity, dtype=jnp.int32)
     real = entry < num_kept
     left = one[kept]
-    left = order[left] if spec.among_themselves else left
+    left = order[left] if spec.self_pairs else left
     right = order[other[kept]]
     return (
         # Padding is spread over all: a scatter to one address waits for itself, and takes twice as long.
@@ -333,9 +333,9 @@ def _ranges(spec: NeighborSpec, cell: Array, start: Array) -> tuple[Array, Array
     first, last = [], []
     sides = (-1, 0, 1)
     for offset in itertools.product(*(sides if number > 1 else (0,) for number in before)):
-        if spec.among_themselves and offset < (0,) * len(offset):
+        if spec.self_pairs and offset < (0,) * len(offset):
             continue
-        own_row = spec.among_themselves and not any(offset)
+        own_row = spec.self_pairs and not any(offset)
         row = cell[:, :-1] + jnp.asarray(offset, jnp.int32)
         inside = jnp.all((row >= 0) & (row < jnp.asarray(before)), axis=-1)
         row = jnp.mod(row, jnp.asarray(before)) if spec.periodic else jnp.clip(row, 0, jnp.asarray(before) - 1)

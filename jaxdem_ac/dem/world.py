@@ -218,18 +218,8 @@ class World:
         )
 
     def displacement(self, start: Array, end: Array) -> Array:
-        """Return the vector from `start` to `end`, through the nearest side where the box is periodic.
-
-        Parameters
-        ----------
-        start, end : Array, (..., dim), length
-
-        Returns
-        -------
-        Array, (..., dim), length
-        """
-        vector = end - start
-        return stacked(self.boundary.displacement(self, columns_of(vector)))
+        """Return the vector from `start` to `end`, ``(..., dim)``, through the nearest side of a periodic box."""
+        return stacked(self.boundary.displacement(self, columns_of(end - start)))
 
 
 def _in_range(name: str, value: ArrayLike, low: float, high: float, low_included: bool = False) -> Array:

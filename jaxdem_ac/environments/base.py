@@ -109,13 +109,7 @@ class Environment(abc.ABC, Generic[StateT]):
 
     @abc.abstractmethod
     def reset(self, key: Array) -> StateT:
-        """Return the state at the beginning of an episode.
-
-        Parameters
-        ----------
-        key : Array
-            Random key.
-        """
+        """Return the state at the beginning of an episode."""
 
     @abc.abstractmethod
     def step(self, state: StateT, action: Array) -> tuple[StateT, Timestep]:
@@ -133,41 +127,34 @@ class Environment(abc.ABC, Generic[StateT]):
 
         A state that comes from :meth:`reset` has no ``info["overflow"]``: this is where it says so. Where a class does
         not define it, a step is taken from `state` and thrown away, for that tells.
-
-        Parameters
-        ----------
-        state : State
-            From :meth:`reset` or :meth:`step`.
         """
         _, timestep = self.step(state, jnp.zeros((self.num_particles, self.action_size)))
         return jnp.asarray(timestep.info.get("overflow", 0.0), float)
 
-    def grown(self, overflow: float) -> Self:
-        """Return the same task with longer lists of neighbours, for whoever has met an overflow.
-
-        Parameters
-        ----------
-        overflow : float
-            How many times longer they have to be.
+    def with_capacity(self, overflow: float) -> Self:
+        """Return the same task with lists of neighbours at least `overflow` times as long.
 
         Raises
         ------
         OverflowError
             If the environment cannot lengthen its lists.
         """
+        # The name of before, which a class may define, for one version.
+        if type(self).grown is not Environment.grown:
+            return self.grown(overflow)
         raise OverflowError(
             f"{type(self).__name__}: lists of neighbours hold everybody in reach; got one that has to be "
             f"{float(overflow):.3g} times as long. Build the environment with longer ones."
         )
 
+    def grown(self, overflow: float) -> Self:
+        """Return what :meth:`with_capacity` does: its name of before."""
+        return self.with_capacity(overflow)
+
     def with_num_particles(self, num_particles: int) -> Self:
         """Return the same task for another number of particles at the same number density.
 
         Lengths named in `room_lengths` grow with the root of N; all else stays, the time limit too.
-
-        Parameters
-        ----------
-        num_particles : int
 
         Raises
         ------
@@ -329,7 +316,8 @@ def when_any(
     happens : Array, (...) of bool
     compute : callable
         Of `arguments` alone: what it closes over is the same for all.
-    otherwise, *arguments : pytree
+    otherwise, *arguments
+        Pytrees.
     """
 
     @jax.custom_batching.custom_vmap
@@ -373,7 +361,7 @@ def retry_on_overflow(
         worst = overflow(played)
         if isinstance(worst, jax.core.Tracer) or not worst > 0:
             return environment, played
-        environment = environment.grown(float(worst))
+        environment = environment.with_capacity(float(worst))
 
 
 play_with_room = retry_on_overflow

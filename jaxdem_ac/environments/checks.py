@@ -44,15 +44,7 @@ AtLeastOne = Annotated[float, Constraint(least=1.0)]
 
 
 def check_fields(where: str, owner: object) -> None:
-    """Raise ValueError unless every field of a dataclass keeps to the constraint in its annotation.
-
-    Parameters
-    ----------
-    where : str
-        Name of the owner, for messages.
-    owner : dataclass
-        With annotations such as `Positive`; fields without a constraint are passed over.
-    """
+    """Raise ValueError unless every field of a dataclass keeps to the constraint in its annotation, if it has one."""
     for name, constraint in _constraints(type(owner)).items():  # type: ignore[arg-type]
         value = {name: getattr(owner, name)}
         if constraint.whole:

@@ -5,7 +5,7 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass, fields, replace
 from operator import attrgetter
-from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, Protocol, Self, TypeVar
+from typing import ClassVar, NamedTuple, Protocol, Self, TypeVar
 
 import jax
 import jax.numpy as jnp
@@ -21,7 +21,7 @@ from jaxdem_ac.dem.world import World
 from jaxdem_ac.environments.base import Environment, State, Timestep, compiled
 from jaxdem_ac.environments.checks import Count, Positive, check_fields
 from jaxdem_ac.environments.sensing.lidar import Channel
-from jaxdem_ac.environments.sensing.neighbor_lists import Surroundings, Vicinity
+from jaxdem_ac.environments.sensing.neighbor_lists import NeighborLists, NeighborListSpecs
 from jaxdem_ac.environments.sizes import Sizes, check_species, ends, freeze_sizes, smallest
 from jaxdem_ac.registry import engines
 
@@ -41,16 +41,11 @@ class SwarmState(State, Protocol):
         """Physics steps since the reset, ``()``."""
 
     @property
-    def vicinity(self) -> Vicinity:
+    def vicinity(self) -> NeighborLists:
         """Lists of neighbours, where the swarm is large enough for them."""
 
 
-if TYPE_CHECKING:
-    import typing_extensions
-
-    SwarmStateT = typing_extensions.TypeVar("SwarmStateT", bound=SwarmState, default=Any)
-else:
-    SwarmStateT = TypeVar("SwarmStateT", bound=SwarmState)
+SwarmStateT = TypeVar("SwarmStateT", bound=SwarmState)
 
 
 class Drive(NamedTuple):
@@ -125,17 +120,11 @@ class SwarmEnvironment(Environment[SwarmStateT]):
         """Return the box of an episode, its material and the time step."""
 
     def apply(self, state: SwarmStateT, action: Array) -> Drive:
-        """Return force and torque of an action; as it is, an action is a force on each particle.
-
-        Parameters
-        ----------
-        state : SwarmState
-        action : Array, (N, D)
-        """
+        """Return force and torque of an action, ``(N, D)``; as it is, an action is a force on each particle."""
         return Drive(action)
 
     @abc.abstractmethod
-    def sense(self, particles: Particles, before: SwarmStateT, vicinity: Vicinity) -> SwarmStateT:
+    def sense(self, particles: Particles, before: SwarmStateT, vicinity: NeighborLists) -> SwarmStateT:
         """Return the state after a decision; its `step_count` is counted by :meth:`step`.
 
         Parameters
@@ -144,7 +133,7 @@ class SwarmEnvironment(Environment[SwarmStateT]):
             B of them, after the decision.
         before : SwarmState
             State before it.
-        vicinity : Vicinity
+        vicinity : NeighborLists
             Neighbour lists to refresh.
         """
 
@@ -154,7 +143,7 @@ class SwarmEnvironment(Environment[SwarmStateT]):
 
     @property
     @abc.abstractmethod
-    def _surroundings(self) -> Surroundings:
+    def _surroundings(self) -> NeighborListSpecs:
         """Specifications of the neighbour lists."""
 
     @compiled
@@ -316,10 +305,10 @@ class SwarmEnvironment(Environment[SwarmStateT]):
 
     def overflow_of(self, state: SwarmStateT) -> Array:
         """Return how many times longer a list of neighbours of `state` had to be, ``()``; 0 if all were long enough."""
-        around: Surroundings | None = getattr(self, "_surroundings", None)
+        around: NeighborListSpecs | None = getattr(self, "_surroundings", None)
         return super().overflow_of(state) if around is None else around.overflow(state.vicinity)
 
-    def grown(self, overflow: float) -> Self:
+    def with_capacity(self, overflow: float) -> Self:
         """Return the same task with `overflow` times the room in its lists of neighbours, and a quarter more."""
         return replace(self, neighbor_room=1.25 * float(overflow) * self.neighbor_room)
 

@@ -19,10 +19,6 @@ def check_shapes(environment: object) -> None:
 
     Nothing is computed: `reset` and `step` are traced once. A training begins with it.
 
-    Parameters
-    ----------
-    environment : Environment
-
     Raises
     ------
     TypeError

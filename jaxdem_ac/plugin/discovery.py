@@ -13,7 +13,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from jaxdem_ac.plugin.jaxdem import HOST, is_importing
-from jaxdem_ac.plugin.registration import WAITING, register_found
+from jaxdem_ac.plugin.registration import PENDING_MODULES, register_found
 from jaxdem_ac.registry import REGISTRIES, Problem, Registry, environments, normalize_key
 from jaxdem_ac.untrusted import attempt, class_name, one_line, printable
 
@@ -74,7 +74,7 @@ def _add(registry: Registry, known: Mapping[str, object], entry: "EntryPoint", o
         return
     if is_importing(entry.module):
         # It imported JaxDEM, say, and its classes are not there yet: the next question asks again.
-        WAITING.add(entry.module)
+        PENDING_MODULES.add(entry.module)
         registry.on_first_use(_complete)
         return
     registry.add(entry.name, _load(entry, registry), origin)
@@ -83,7 +83,7 @@ def _add(registry: Registry, known: Mapping[str, object], entry: "EntryPoint", o
 def known_names(registry: Registry) -> list[str]:
     """Return the sorted names in a registry and those that plugins announce for it, loading none of them."""
     announced = [entry.name for entry in _announced(registry.group)[0] if entry.name.isprintable()]
-    return sorted({normalize_key(name): name for name in [*announced, *registry.held()]}.values(), key=str.lower)
+    return sorted({normalize_key(name): name for name in [*announced, *registry.registered()]}.values(), key=str.lower)
 
 
 def _complete(registry: Registry) -> None:

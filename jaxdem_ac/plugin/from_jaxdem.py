@@ -13,15 +13,15 @@ from jax import Array
 from jaxdem_ac.dem.particles import Particles
 from jaxdem_ac.environments.base import Environment, Timestep, compiled
 from jaxdem_ac.environments.checks import check_whole
-from jaxdem_ac.plugin.jaxdem import JaxDEMEnv
+from jaxdem_ac.plugin.jaxdem import NativeEnvironment
 from jaxdem_ac.plugin.jaxpr_analysis import depends_on, unchanged
 from jaxdem_ac.plugin.state import as_particles
 from jaxdem_ac.registry import check_keywords, normalize_key
 from jaxdem_ac.untrusted import one_line
 
-Success = Callable[[JaxDEMEnv], Array]
+Success = Callable[[NativeEnvironment], Array]
 
-Carry = tuple[JaxDEMEnv, Array, Array]
+Carry = tuple[NativeEnvironment, Array, Array]
 
 LONGEST = 2**31 - 2
 """The largest count of steps that JaxDEM's clock holds."""
@@ -29,10 +29,10 @@ LONGEST = 2**31 - 2
 
 @jax.tree_util.register_dataclass
 @dataclass(frozen=True)
-class HostedState:
+class JaxDEMEnvironmentState:
     """An environment of JaxDEM between two decisions."""
 
-    env: JaxDEMEnv
+    env: NativeEnvironment
     """The environment itself; in a batch its leaves are ``(E, ...)``."""
     observation: Array
     """``(N, O)``."""
@@ -62,7 +62,7 @@ class HostedState:
 
 
 @dataclass(frozen=True)
-class HostedEnvironment(Environment[HostedState]):
+class JaxDEMEnvironment(Environment[JaxDEMEnvironmentState]):
     """An environment of JaxDEM under our interface.
 
     An action is held for `physics_steps` of its steps, and the reward of a decision is the sum of theirs. An episode
@@ -72,7 +72,7 @@ class HostedEnvironment(Environment[HostedState]):
 
     name: str
     """As JaxDEM knows it."""
-    cls: type[JaxDEMEnv]
+    cls: type[NativeEnvironment]
     """Its class there."""
     keywords: tuple[tuple[str, object], ...]
     """Of its `Create`."""
@@ -98,7 +98,7 @@ class HostedEnvironment(Environment[HostedState]):
             ) from error
 
     @cached_property
-    def _template(self) -> JaxDEMEnv:
+    def _template(self) -> NativeEnvironment:
         """Itself after a reset: not a field, for arrays have no place in what is compared and hashed."""
         with jax.ensure_compile_time_eval():
             return self.cls.reset(self.cls.Create(**dict(self.keywords)), jax.random.key(0))
@@ -181,26 +181,20 @@ class HostedEnvironment(Environment[HostedState]):
             return high
 
     @compiled
-    def reset(self, key: Array) -> HostedState:
-        """Return its state after its own reset.
-
-        Parameters
-        ----------
-        key : Array
-            Random key.
-        """
+    def reset(self, key: Array) -> JaxDEMEnvironmentState:
+        """Return its state after its own reset."""
         return self._seen(self.cls.reset(_copy(self._template), key), jnp.zeros((), jnp.int32))
 
-    def _seen(self, env: JaxDEMEnv, count: Array) -> HostedState:
-        return HostedState(env, self.cls.observation(_copy(env)), count)
+    def _seen(self, env: NativeEnvironment, count: Array) -> JaxDEMEnvironmentState:
+        return JaxDEMEnvironmentState(env, self.cls.observation(_copy(env)), count)
 
     @compiled
-    def step(self, state: HostedState, action: Array) -> tuple[HostedState, Timestep]:
+    def step(self, state: JaxDEMEnvironmentState, action: Array) -> tuple[JaxDEMEnvironmentState, Timestep]:
         """Return the state and the timestep after one decision.
 
         Parameters
         ----------
-        state : HostedState
+        state : JaxDEMEnvironmentState
         action : Array, (N, D)
             As its own step takes it.
         """
@@ -230,7 +224,7 @@ class HostedEnvironment(Environment[HostedState]):
             info=self._info(env),
         )
 
-    def _check_classes(self, after: JaxDEMEnv, before: JaxDEMEnv) -> None:
+    def _check_classes(self, after: NativeEnvironment, before: NativeEnvironment) -> None:
         """Raise TypeError if JAX took what it had compiled for other classes.
 
         In jaxlib 0.10.2 structures of two dataclasses with the same fields compare equal whatever their classes, so
@@ -243,7 +237,7 @@ class HostedEnvironment(Environment[HostedState]):
                 "process of its own."
             )
 
-    def _info(self, env: JaxDEMEnv) -> dict[str, Array]:
+    def _info(self, env: NativeEnvironment) -> dict[str, Array]:
         """Return its own figures that are numbers, with success and overflow."""
         own = self.cls.info(_copy(env))
         info = {name: figure for name, figure in own.items() if jnp.shape(figure) == ()}
@@ -252,11 +246,11 @@ class HostedEnvironment(Environment[HostedState]):
             info["success"] = jnp.asarray(success(env), float)
         return {**info, "overflow": _overflow(env)}
 
-    def overflow_of(self, state: HostedState) -> Array:
+    def overflow_of(self, state: JaxDEMEnvironmentState) -> Array:
         """Return 2 if its collider had too little room, ``()``: it does not say how much is missing; else 0."""
         return _overflow(state.env)
 
-    def grown(self, overflow: float) -> NoReturn:
+    def with_capacity(self, overflow: float) -> NoReturn:
         """Raise OverflowError: JaxDEM says that a list was too short, and its environment sets how long it is."""
         raise OverflowError(
             f"environment jaxdem:{self.name}: JaxDEM's collider holds every contact; got its overflow. Give the "
@@ -264,22 +258,22 @@ class HostedEnvironment(Environment[HostedState]):
         )
 
 
-def _overflow(env: JaxDEMEnv) -> Array:
+def _overflow(env: NativeEnvironment) -> Array:
     return jnp.where(env.system.collider.overflow, 2.0, 0.0)
 
 
-def _copy(env: JaxDEMEnv) -> JaxDEMEnv:
+def _copy(env: NativeEnvironment) -> NativeEnvironment:
     """Return the same environment in an object of its own: JaxDEM's functions write to the one that they get."""
     return jax.tree.map(lambda leaf: leaf, env)
 
 
-def _share_at_own_objective(env: JaxDEMEnv) -> Array:
+def _share_at_own_objective(env: NativeEnvironment) -> Array:
     """Return the share of agents whose centre is within one radius of their objective."""
     distance = jnp.linalg.norm(env.state.pos - env.env_params["objective"], axis=-1)
     return jnp.mean((distance <= env.state.rad).astype(float))
 
 
-def _coverage(env: JaxDEMEnv) -> Array:
+def _coverage(env: NativeEnvironment) -> Array:
     """Return the share of objectives with an agent's centre within one radius."""
     offset = env.env_params["objective"][:, None] - env.state.pos[None]
     near = jnp.linalg.norm(offset, axis=-1) <= env.state.rad[None]
@@ -297,11 +291,11 @@ _SUCCESS: dict[str, Success] = {
 }
 
 
-def hosted(name: str, cls: type[JaxDEMEnv]) -> Callable[..., HostedEnvironment]:
+def hosted(name: str, cls: type[NativeEnvironment]) -> Callable[..., JaxDEMEnvironment]:
     """Return what makes an environment of ours of a class of JaxDEM's.
 
     It takes the keywords of the class's `Create` (and ``num_particles`` where that takes ``N``), and those of
-    :class:`HostedEnvironment`.
+    :class:`JaxDEMEnvironment`.
     """
     options = ("physics_steps", "max_decisions", "success")
     parameters = inspect.signature(cls.Create).parameters
@@ -311,13 +305,13 @@ def hosted(name: str, cls: type[JaxDEMEnv]) -> Callable[..., HostedEnvironment]:
     more = (*options, "num_particles") if "N" in parameters else options
     taken += [inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=None) for name in more]
 
-    def make(**keywords: Any) -> HostedEnvironment:
+    def make(**keywords: Any) -> JaxDEMEnvironment:
         check_keywords(f"environment jaxdem:{name}", make, keywords)
         if "num_particles" in keywords and "N" in parameters:
             keywords["N"] = keywords.pop("num_particles")
         own = {option: keywords.pop(option) for option in options if option in keywords}
         frozen = tuple((key, tuple(value) if isinstance(value, list) else value) for key, value in keywords.items())
-        return HostedEnvironment(name, cls, frozen, **own)
+        return JaxDEMEnvironment(name, cls, frozen, **own)
 
     make.__doc__ = cls.__doc__
     make.host_class = cls  # type: ignore[attr-defined]

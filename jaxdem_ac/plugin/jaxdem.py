@@ -56,7 +56,7 @@ class JaxDEMSystem(_Dataclass, Protocol):
     step: "Callable[[JaxDEMState, JaxDEMSystem], tuple[JaxDEMState, JaxDEMSystem]]"
 
 
-class JaxDEMEnv(_Dataclass, Protocol):
+class NativeEnvironment(_Dataclass, Protocol):
     """What is read here of JaxDEM's Environment."""
 
     state: JaxDEMState
@@ -67,13 +67,13 @@ class JaxDEMEnv(_Dataclass, Protocol):
     action_space_size: int
     task: "Environment"
     """Of an environment of ours, as it is there."""
-    Create: "ClassVar[Callable[..., JaxDEMEnv]]"
-    reset: "ClassVar[Callable[[JaxDEMEnv, Array], JaxDEMEnv]]"
-    step: "ClassVar[Callable[[JaxDEMEnv, Array], JaxDEMEnv]]"
-    observation: "ClassVar[Callable[[JaxDEMEnv], Array]]"
-    reward: "ClassVar[Callable[[JaxDEMEnv], Array]]"
-    done: "ClassVar[Callable[[JaxDEMEnv], Array]]"
-    info: "ClassVar[Callable[[JaxDEMEnv], Mapping[str, Array]]]"
+    Create: "ClassVar[Callable[..., NativeEnvironment]]"
+    reset: "ClassVar[Callable[[NativeEnvironment, Array], NativeEnvironment]]"
+    step: "ClassVar[Callable[[NativeEnvironment, Array], NativeEnvironment]]"
+    observation: "ClassVar[Callable[[NativeEnvironment], Array]]"
+    reward: "ClassVar[Callable[[NativeEnvironment], Array]]"
+    done: "ClassVar[Callable[[NativeEnvironment], Array]]"
+    info: "ClassVar[Callable[[NativeEnvironment], Mapping[str, Array]]]"
 
 
 def is_there() -> bool:

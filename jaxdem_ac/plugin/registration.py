@@ -37,7 +37,7 @@ class Root(Protocol):
         """Return a decorator that registers a class."""
 
 
-WAITING: set[str] = set()
+PENDING_MODULES: set[str] = set()
 """Modules of plugins that discovery left for later, because they were being imported at that moment."""
 
 _ROOTS = (("Model", models), ("ActionSpace", action_spaces), ("Environment", environments))
@@ -82,7 +82,7 @@ def register(*, replace: bool = False) -> None:
             f"register: JaxDEM has to be importable; got {one_line(error)}. Get it: {HOW_TO_GET}"
         ) from error
     problems = _fill_all(rl, replace)
-    if WAITING:
+    if PENDING_MODULES:
         sys.meta_path.insert(0, _Hook())
     if problems:
         warnings.warn(
@@ -113,7 +113,7 @@ def _register_guarded() -> None:
 
 def _fill_all(rl: ModuleType, replace: bool) -> list[str]:
     global _running
-    WAITING.clear()
+    PENDING_MODULES.clear()
     _running = True
     try:
         return [problem for root, registry in _ROOTS for problem in _fill(rl, root, registry, replace)]
@@ -186,7 +186,7 @@ def _put(root: Root, name: str, cls: type) -> None:
             setattr(cls, _STAMP, stamp)
 
 
-def standing() -> dict[str, list[str]]:
+def registered_names() -> dict[str, list[str]]:
     """Return the names under which our classes, those of plugins included, stand in JaxDEM, by kind; it is imported."""
     rl, found = importlib.import_module(HOST), {}
     for root_name, registry in _ROOTS:
@@ -253,7 +253,7 @@ class _Hook:
             if spec is not None:
                 _register_after(spec.loader)
             return spec
-        if _is_ready() and not any(map(is_importing, WAITING)):
+        if _is_ready() and not any(map(is_importing, PENDING_MODULES)):
             # JaxDEM was being imported when this hook was installed, or its loader could not be wrapped, or a
             # plugin was being imported when JaxDEM was.
             _register_guarded()

@@ -9,13 +9,13 @@ from jax import Array
 
 from jaxdem_ac.environments.sizes import check_species
 from jaxdem_ac.models.per_particle import species_as_feature
-from jaxdem_ac.plugin.jaxdem import JaxDEMEnv
+from jaxdem_ac.plugin.jaxdem import NativeEnvironment
 
 # One class for each base and species: the structure of a pytree names its class, and compiled code its structure.
 _CLASSES: dict[tuple[type, tuple[int, ...]], type] = {}
 
 
-def with_species(environment: JaxDEMEnv, species: Sequence[int]) -> JaxDEMEnv:
+def with_species(environment: NativeEnvironment, species: Sequence[int]) -> NativeEnvironment:
     """Return an environment of JaxDEM whose observations end with the species of each particle.
 
     For a policy `PerParticle` that is built with ``sharing="species"``, ``num_species`` and the environment's new
@@ -37,10 +37,10 @@ def with_species(environment: JaxDEMEnv, species: Sequence[int]) -> JaxDEMEnv:
     kinds = check_species("with_species", list(species), environment.max_num_agents)
     if (cls, kinds) not in _CLASSES:
 
-        def observation(env: JaxDEMEnv) -> Array:
+        def observation(env: NativeEnvironment) -> Array:
             return species_as_feature(cls.observation(env), kinds)
 
-        def size(env: JaxDEMEnv) -> int:
+        def size(env: NativeEnvironment) -> int:
             return int(attrgetter("observation_space_size.fget")(cls)(env)) + 1
 
         names = {

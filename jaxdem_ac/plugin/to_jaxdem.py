@@ -10,13 +10,13 @@ from jax import Array
 
 from jaxdem_ac._types import PyTree
 from jaxdem_ac.environments.base import Environment
-from jaxdem_ac.plugin.jaxdem import JaxDEMEnv, JaxDEMSystem, import_host
+from jaxdem_ac.plugin.jaxdem import JaxDEMSystem, NativeEnvironment, import_host
 from jaxdem_ac.plugin.state import as_state, as_system
 from jaxdem_ac.registry import check_keywords
 
 
 @cache
-def guest(cls: type[Environment], name: str) -> type[JaxDEMEnv]:
+def guest(cls: type[Environment], name: str) -> type[NativeEnvironment]:
     """Return the class of JaxDEM environments that an environment of ours is there.
 
     Its `Create` takes the keywords of ours, and ``N`` for ``num_particles`` as JaxDEM's own do. One step is one
@@ -37,7 +37,7 @@ def guest(cls: type[Environment], name: str) -> type[JaxDEMEnv]:
         If JaxDEM cannot be imported.
     """
 
-    def create(made: type[JaxDEMEnv], /, **keywords: object) -> JaxDEMEnv:
+    def create(made: type[NativeEnvironment], /, **keywords: object) -> NativeEnvironment:
         return _created(made, f"environment {name}", cls, keywords)
 
     base = import_host("register").Environment
@@ -64,8 +64,8 @@ def guest(cls: type[Environment], name: str) -> type[JaxDEMEnv]:
 
 
 def _created(
-    made: Callable[..., JaxDEMEnv], where: str, cls: type[Environment], keywords: dict[str, object]
-) -> JaxDEMEnv:
+    made: Callable[..., NativeEnvironment], where: str, cls: type[Environment], keywords: dict[str, object]
+) -> NativeEnvironment:
     """Return an environment of JaxDEM at the beginning of an episode, always the same one."""
     if "N" in keywords:
         if "num_particles" in keywords:
@@ -95,13 +95,13 @@ def _system_of(task: Environment, state: PyTree) -> JaxDEMSystem:
     return as_system(world, state.particles)
 
 
-def _reset(env: JaxDEMEnv, key: Array) -> JaxDEMEnv:
+def _reset(env: NativeEnvironment, key: Array) -> NativeEnvironment:
     state = env.task.reset(key)
     kept = {name: jax.tree.map(jnp.zeros_like, env.env_params[name]) for name in ("reward", "done", "info")}
     return _shown(replace(env, env_params={"state": state, **kept}), state)
 
 
-def _step(env: JaxDEMEnv, action: Array) -> JaxDEMEnv:
+def _step(env: NativeEnvironment, action: Array) -> NativeEnvironment:
     task, before = env.task, env.env_params
     state, timestep = task.step(before["state"], action.reshape(task.num_particles, task.action_size))
     env_params = {
@@ -113,7 +113,7 @@ def _step(env: JaxDEMEnv, action: Array) -> JaxDEMEnv:
     return _shown(replace(env, env_params=env_params), state)
 
 
-def _shown(env: JaxDEMEnv, state: PyTree) -> JaxDEMEnv:
+def _shown(env: NativeEnvironment, state: PyTree) -> NativeEnvironment:
     """Return the environment with the particles of `state` in its State, and their box in its System."""
     like = env.system
     box = {"box_size": state.box_high - state.box_low, "anchor": state.box_low}

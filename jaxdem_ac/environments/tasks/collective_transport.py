@@ -14,8 +14,8 @@ from jaxdem_ac.environments import sizes, swarm
 from jaxdem_ac.environments.base import compiled
 from jaxdem_ac.environments.checks import Count, Fraction, NonNegative, Positive, Real, check_count
 from jaxdem_ac.environments.placement import ring
-from jaxdem_ac.environments.sensing.lidar import lidar, look, wall_lidar
-from jaxdem_ac.environments.sensing.neighbor_lists import Surroundings, Vicinity
+from jaxdem_ac.environments.sensing.lidar import displacements, lidar, wall_lidar
+from jaxdem_ac.environments.sensing.neighbor_lists import NeighborLists, NeighborListSpecs
 
 # A goal is the first of so many draws that is far enough, or else the farthest.
 _DRAWS = 16
@@ -42,7 +42,7 @@ class CollectiveTransportState:
     """Goals that have been reached, ``()``; the next one is pursued."""
     step_count: Array
     """Physics steps since the reset, ``()``."""
-    vicinity: Vicinity
+    vicinity: NeighborLists
     """Lists of neighbours, where the swarm is large enough for them."""
 
     @property
@@ -275,7 +275,7 @@ class CollectiveTransport(swarm.SwarmEnvironment[CollectiveTransportState]):
         return swarm.Drive(with_ground)
 
     def sense(
-        self, particles: dem.Particles, before: CollectiveTransportState, vicinity: Vicinity
+        self, particles: dem.Particles, before: CollectiveTransportState, vicinity: NeighborLists
     ) -> CollectiveTransportState:
         """Return the state after a decision; the next goal is pursued where one has been reached."""
         distance, _ = self._distances(particles, self._goal(before))
@@ -297,11 +297,11 @@ class CollectiveTransport(swarm.SwarmEnvironment[CollectiveTransportState]):
         return swarm.Score(reward, success, after.num_reached >= self.num_goals)
 
     @cached_property
-    def _surroundings(self) -> Surroundings:
+    def _surroundings(self) -> NeighborListSpecs:
         """Specifications of the neighbour lists."""
         side = sizes.largest(self.arena_size) + 2 * self.box_padding
         large = sizes.largest(self.radius)
-        return Surroundings.create(
+        return NeighborListSpecs.create(
             num_particles=self.num_particles,
             extent=(side, side),
             sensing_range=self.lidar_range,
@@ -351,16 +351,16 @@ class CollectiveTransport(swarm.SwarmEnvironment[CollectiveTransportState]):
         box_low: Array,
         box_high: Array,
         num_reached: Array,
-        vicinity: Vicinity | None,
+        vicinity: NeighborLists | None,
     ) -> CollectiveTransportState:
         """Sense, and return the state at step 0."""
         position, load = particles.position[:-1], particles.position[-1]
         around = self._surroundings
         with jax.named_scope("lidar"):
-            vicinity = around.begin(position, particles.position) if vicinity is None else vicinity
+            vicinity = around.allocate(position, particles.position) if vicinity is None else vicinity
             vicinity = around.refresh(vicinity, position, box_low, box_high)
             reading = jnp.maximum(
-                lidar(look(position, neighbors=vicinity.swarm), self.lidar_range, self.n_lidar_rays),
+                lidar(displacements(position, neighbors=vicinity.swarm), self.lidar_range, self.n_lidar_rays),
                 wall_lidar(position, box_low, box_high, self.lidar_range, self.n_lidar_rays),
             )
         state = CollectiveTransportState(

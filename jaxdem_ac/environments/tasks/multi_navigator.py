@@ -12,8 +12,8 @@ from jaxdem_ac.environments import sizes
 from jaxdem_ac.environments.base import compiled
 from jaxdem_ac.environments.checks import Count, NonNegative, Positive
 from jaxdem_ac.environments.placement import jittered_grid
-from jaxdem_ac.environments.sensing.lidar import lidar, look, wall_lidar
-from jaxdem_ac.environments.sensing.neighbor_lists import Vicinity
+from jaxdem_ac.environments.sensing.lidar import displacements, lidar, wall_lidar
+from jaxdem_ac.environments.sensing.neighbor_lists import NeighborLists
 from jaxdem_ac.environments.tasks.navigator import Navigator, NavigatorState
 
 
@@ -75,15 +75,15 @@ class MultiNavigator(Navigator):
 
     @compiled
     def _sense(
-        self, particles: dem.Particles, targets: Array, box_low: Array, box_high: Array, vicinity: Vicinity | None
+        self, particles: dem.Particles, targets: Array, box_low: Array, box_high: Array, vicinity: NeighborLists | None
     ) -> NavigatorState:
         """Return the state at step 0; without `vicinity` at the beginning of an episode."""
         position, around = particles.position, self._surroundings
         with jax.named_scope("lidar"):
-            vicinity = around.begin(position) if vicinity is None else vicinity
+            vicinity = around.allocate(position) if vicinity is None else vicinity
             vicinity = around.refresh(vicinity, position, box_low, box_high)
             reading = jnp.maximum(
-                lidar(look(position, neighbors=vicinity.swarm), self.lidar_range, self.n_lidar_rays),
+                lidar(displacements(position, neighbors=vicinity.swarm), self.lidar_range, self.n_lidar_rays),
                 wall_lidar(position, box_low, box_high, self.lidar_range, self.n_lidar_rays),
             )
         offset = position - targets

@@ -15,7 +15,7 @@ from jaxdem_ac import dem
 from jaxdem_ac.dem.time_step import check_box
 from jaxdem_ac.environments import sizes, swarm
 from jaxdem_ac.environments.checks import Count, NonNegative, Positive, Real, check_count
-from jaxdem_ac.environments.sensing.neighbor_lists import Surroundings, Vicinity
+from jaxdem_ac.environments.sensing.neighbor_lists import NeighborLists, NeighborListSpecs
 
 
 @jax.tree_util.register_dataclass
@@ -43,7 +43,7 @@ class NavigatorState:
     """``(N,)``, energy."""
     step_count: Array
     """Physics steps since the reset, ``()``."""
-    vicinity: Vicinity
+    vicinity: NeighborLists
     """Lists of neighbours, where the swarm is large enough for them."""
 
 
@@ -173,7 +173,7 @@ class Navigator(swarm.SwarmEnvironment[NavigatorState]):
             )
         return replace(state, kinetic_energy=jnp.broadcast_to(kinetic_energy, (num,)))
 
-    def sense(self, particles: dem.Particles, before: NavigatorState, vicinity: Vicinity) -> NavigatorState:
+    def sense(self, particles: dem.Particles, before: NavigatorState, vicinity: NeighborLists) -> NavigatorState:
         """Return the state after a decision; targets and box stay."""
         return self._sense(particles, before.targets, before.box_low, before.box_high, vicinity)
 
@@ -195,10 +195,10 @@ class Navigator(swarm.SwarmEnvironment[NavigatorState]):
         return self._sense(dem.Particles.create(position, 0.0, radius, mass), targets, box_low, box_high, None)
 
     @cached_property
-    def _surroundings(self) -> Surroundings:
+    def _surroundings(self) -> NeighborListSpecs:
         """Specifications of the neighbour lists."""
         size, largest = self.max_box_size + self.box_padding, sizes.largest(self.radius)
-        return Surroundings.create(
+        return NeighborListSpecs.create(
             num_particles=self.num_particles,
             extent=(size, size),
             sensing_range=self.lidar_range,
@@ -210,6 +210,6 @@ class Navigator(swarm.SwarmEnvironment[NavigatorState]):
 
     @abc.abstractmethod
     def _sense(
-        self, particles: dem.Particles, targets: Array, box_low: Array, box_high: Array, vicinity: Vicinity | None
+        self, particles: dem.Particles, targets: Array, box_low: Array, box_high: Array, vicinity: NeighborLists | None
     ) -> NavigatorState:
         """Return the state at step 0; without `vicinity` at the beginning of an episode."""

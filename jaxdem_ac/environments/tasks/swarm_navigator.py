@@ -11,8 +11,8 @@ from jaxdem_ac import dem
 from jaxdem_ac.environments import sizes
 from jaxdem_ac.environments.base import compiled
 from jaxdem_ac.environments.placement import jittered_grid, ring
-from jaxdem_ac.environments.sensing.lidar import lidar, look, reached_sources, wall_lidar
-from jaxdem_ac.environments.sensing.neighbor_lists import Vicinity
+from jaxdem_ac.environments.sensing.lidar import displacements, lidar, reached_sources, wall_lidar
+from jaxdem_ac.environments.sensing.neighbor_lists import NeighborLists
 from jaxdem_ac.environments.tasks.navigator import Navigator, NavigatorState
 
 
@@ -76,15 +76,15 @@ class SwarmNavigator(Navigator):
 
     @compiled
     def _sense(
-        self, particles: dem.Particles, targets: Array, box_low: Array, box_high: Array, vicinity: Vicinity | None
+        self, particles: dem.Particles, targets: Array, box_low: Array, box_high: Array, vicinity: NeighborLists | None
     ) -> NavigatorState:
         """Return the state at step 0; without `vicinity` at the beginning of an episode."""
         position, around = particles.position, self._surroundings
         with jax.named_scope("lidar"):
-            vicinity = around.begin(position) if vicinity is None else vicinity
+            vicinity = around.allocate(position) if vicinity is None else vicinity
             vicinity = around.refresh(vicinity, position, box_low, box_high, targets)
-            to_targets = look(position, targets, vicinity.targets)
-            to_others = look(position, neighbors=vicinity.swarm)
+            to_targets = displacements(position, targets, vicinity.targets)
+            to_others = displacements(position, neighbors=vicinity.swarm)
             target_reading = lidar(to_targets, self.lidar_range, self.n_lidar_rays)
             swarm_reading = jnp.maximum(
                 lidar(to_others, self.lidar_range, self.n_lidar_rays),

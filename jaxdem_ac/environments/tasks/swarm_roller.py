@@ -14,8 +14,8 @@ from jaxdem_ac.environments import sizes, swarm
 from jaxdem_ac.environments.base import compiled
 from jaxdem_ac.environments.checks import Count, Fraction, NonNegative, Positive, Real, check_count
 from jaxdem_ac.environments.placement import jittered_grid, ring
-from jaxdem_ac.environments.sensing.lidar import lidar, look, reached_sources, wall_lidar
-from jaxdem_ac.environments.sensing.neighbor_lists import Surroundings, Vicinity
+from jaxdem_ac.environments.sensing.lidar import displacements, lidar, reached_sources, wall_lidar
+from jaxdem_ac.environments.sensing.neighbor_lists import NeighborLists, NeighborListSpecs
 
 
 @jax.tree_util.register_dataclass
@@ -43,7 +43,7 @@ class SwarmRollerState:
     """Along the floor to each particle's nearest target, ``(N,)``, length; `lidar_range` if none is in sight."""
     reached: Array
     """Mask of targets with a particle's centre above them within one radius, ``(N,)`` of bool."""
-    vicinity: Vicinity
+    vicinity: NeighborLists
     """Lists of neighbours, where the swarm is large enough for them."""
 
 
@@ -236,7 +236,7 @@ class SwarmRoller(swarm.SwarmEnvironment[SwarmRollerState]):
         torque = jnp.column_stack([turning, jnp.zeros_like(turning[:, 0])])
         return swarm.Drive(jnp.zeros_like(torque), torque)
 
-    def sense(self, particles: dem.Particles, before: SwarmRollerState, vicinity: Vicinity) -> SwarmRollerState:
+    def sense(self, particles: dem.Particles, before: SwarmRollerState, vicinity: NeighborLists) -> SwarmRollerState:
         """Return the state after a decision; targets and floor stay."""
         return self._state(particles, before.targets, before.box_low, before.box_high, vicinity)
 
@@ -251,10 +251,10 @@ class SwarmRoller(swarm.SwarmEnvironment[SwarmRollerState]):
         return swarm.Score(reward, jnp.mean(after.reached.astype(reward.dtype)))
 
     @cached_property
-    def _surroundings(self) -> Surroundings:
+    def _surroundings(self) -> NeighborListSpecs:
         """Specifications of the neighbour lists."""
         side, large = self.max_box_size + self.box_padding, sizes.largest(self.radius)
-        return Surroundings.create(
+        return NeighborListSpecs.create(
             num_particles=self.num_particles,
             extent=(side, side),
             sensing_range=self.lidar_range,
@@ -289,16 +289,16 @@ class SwarmRoller(swarm.SwarmEnvironment[SwarmRollerState]):
         targets: Array,
         box_low: Array,
         box_high: Array,
-        vicinity: Vicinity | None,
+        vicinity: NeighborLists | None,
     ) -> SwarmRollerState:
         """Sense, and return the state at step 0."""
         place = particles.position[:, :2]
         around = self._surroundings
         with jax.named_scope("lidar"):
-            vicinity = around.begin(place, particles.position) if vicinity is None else vicinity
+            vicinity = around.allocate(place, particles.position) if vicinity is None else vicinity
             vicinity = around.refresh(vicinity, place, box_low, box_high, targets)
-            to_targets = look(place, targets, vicinity.targets)
-            to_others = look(place, neighbors=vicinity.swarm)
+            to_targets = displacements(place, targets, vicinity.targets)
+            to_others = displacements(place, neighbors=vicinity.swarm)
             target_reading = lidar(to_targets, self.lidar_range, self.n_lidar_rays)
             swarm_reading = jnp.maximum(
                 lidar(to_others, self.lidar_range, self.n_lidar_rays),

@@ -121,13 +121,7 @@ def floats(info: dict[str, np.ndarray]) -> dict[str, float]:
 
 
 def checked(where: str, swarms: HostVectorEnv, action: object, space: gymnasium.Space[np.ndarray]) -> np.ndarray:
-    """Return an action of a space's shape as ``(E, N, D)``, once it is known to be within the bounds.
-
-    Raises
-    ------
-    ValueError
-        If it is not.
-    """
+    """Return an action of a space's shape as ``(E, N, D)``, or raise ValueError unless it is within the bounds."""
     numbers = as_numbers(action)
     if numbers is None:
         raise ValueError(f"{where}: actions are numbers, {space.shape}; got {action!r:.60}. Pass a numpy array.")
@@ -169,13 +163,7 @@ def out_of_bounds(bounds: ActionBounds, who: str, action: np.ndarray) -> str:
 
 
 def draw_with(draw: Draw | None, swarms: HostVectorEnv, where: str) -> np.ndarray | None:
-    """Return the picture of the first swarm; None if there is nothing to draw with.
-
-    Raises
-    ------
-    RuntimeError
-        Before the first reset.
-    """
+    """Return the picture of the first swarm, None without `draw`; raise RuntimeError before the first reset."""
     if draw is None:
         return None
     if swarms.state is None:

@@ -104,7 +104,7 @@ class HostVectorEnv:
             short = self._shortage(environment, state)
             if not short > 0:
                 break
-            environment = environment.grown(short)
+            environment = environment.with_capacity(short)
         self.environment, self.state, self._seed, self._count = environment, state, seed, 0
         self._ended = np.zeros(self.num_envs, bool)
         return _as_numpy(state.observation)
@@ -129,7 +129,7 @@ class HostVectorEnv:
                 short = self._shortage(self.environment, state)
             if not short > 0:
                 break
-            roomy = self.environment.grown(float(short))
+            roomy = self.environment.with_capacity(float(short))
             self.state, self.environment = pad_state(roomy, self.state, self.num_envs), roomy
         self.state, self._ended, self._count = state, ended, self._count + 1
         return HostStep(
