@@ -357,8 +357,9 @@ class CollectiveTransport(swarm.SwarmEnvironment[CollectiveTransportState]):
         position, load = particles.position[:-1], particles.position[-1]
         around = self._surroundings
         with jax.named_scope("lidar"):
-            vicinity = around.allocate(position, particles.position) if vicinity is None else vicinity
-            vicinity = around.refresh(vicinity, position, box_low, box_high)
+            vicinity = around.refresh(
+                vicinity or around.allocate(position, particles.position), position, box_low, box_high
+            )
             reading = jnp.maximum(
                 lidar(displacements(position, neighbors=vicinity.swarm), self.lidar_range, self.n_lidar_rays),
                 wall_lidar(position, box_low, box_high, self.lidar_range, self.n_lidar_rays),

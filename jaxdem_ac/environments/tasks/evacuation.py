@@ -314,8 +314,9 @@ class Evacuation(swarm.SwarmEnvironment[EvacuationState]):
         low = jnp.zeros((2,))
         high = jnp.asarray([self.room_size + self.forecourt, self.room_size], float)
         with jax.named_scope("lidar"):
-            vicinity = around.allocate(position, particles.position) if vicinity is None else vicinity
-            vicinity = around.refresh(vicinity, position, low, high, bodies)
+            vicinity = around.refresh(
+                vicinity or around.allocate(position, particles.position), position, low, high, bodies
+            )
             of_crowd = lidar(displacements(position, neighbors=vicinity.swarm), self.lidar_range, self.n_lidar_rays)
             of_walls = jnp.maximum(
                 lidar(displacements(position, bodies, vicinity.targets), self.lidar_range, self.n_lidar_rays),

@@ -80,8 +80,7 @@ class MultiNavigator(Navigator):
         """Return the state at step 0; without `vicinity` at the beginning of an episode."""
         position, around = particles.position, self._surroundings
         with jax.named_scope("lidar"):
-            vicinity = around.allocate(position) if vicinity is None else vicinity
-            vicinity = around.refresh(vicinity, position, box_low, box_high)
+            vicinity = around.refresh(vicinity or around.allocate(position), position, box_low, box_high)
             reading = jnp.maximum(
                 lidar(displacements(position, neighbors=vicinity.swarm), self.lidar_range, self.n_lidar_rays),
                 wall_lidar(position, box_low, box_high, self.lidar_range, self.n_lidar_rays),

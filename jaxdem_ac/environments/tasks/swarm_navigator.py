@@ -81,8 +81,7 @@ class SwarmNavigator(Navigator):
         """Return the state at step 0; without `vicinity` at the beginning of an episode."""
         position, around = particles.position, self._surroundings
         with jax.named_scope("lidar"):
-            vicinity = around.allocate(position) if vicinity is None else vicinity
-            vicinity = around.refresh(vicinity, position, box_low, box_high, targets)
+            vicinity = around.refresh(vicinity or around.allocate(position), position, box_low, box_high, targets)
             to_targets = displacements(position, targets, vicinity.targets)
             to_others = displacements(position, neighbors=vicinity.swarm)
             target_reading = lidar(to_targets, self.lidar_range, self.n_lidar_rays)

@@ -295,8 +295,9 @@ class SwarmRoller(swarm.SwarmEnvironment[SwarmRollerState]):
         place = particles.position[:, :2]
         around = self._surroundings
         with jax.named_scope("lidar"):
-            vicinity = around.allocate(place, particles.position) if vicinity is None else vicinity
-            vicinity = around.refresh(vicinity, place, box_low, box_high, targets)
+            vicinity = around.refresh(
+                vicinity or around.allocate(place, particles.position), place, box_low, box_high, targets
+            )
             to_targets = displacements(place, targets, vicinity.targets)
             to_others = displacements(place, neighbors=vicinity.swarm)
             target_reading = lidar(to_targets, self.lidar_range, self.n_lidar_rays)
