@@ -8,7 +8,7 @@ import numpy as np
 from jax import Array
 from jax.typing import ArrayLike
 
-from jaxdem_ac._checks import fits, is_traced
+from jaxdem_ac._checks import fits, is_concrete
 from jaxdem_ac.action_spaces.base import (
     ActionBounds,
     ActionSpace,
@@ -51,7 +51,7 @@ class Box(ActionSpace):
         self.x_min, self.x_max = _bounds(x_min, x_max)
         self.width = float(width)
         self.eps = float(eps)
-        traced = is_traced(self.x_min) or is_traced(self.x_max)
+        traced = not is_concrete(self.x_min, self.x_max)
         if not traced and not all(fits(float(slope)) for slope in np.ravel(self._slope())):
             raise ValueError(
                 f"Box: the slope of the map, half a range over width, is in single precision; got width={width!r:.60} "

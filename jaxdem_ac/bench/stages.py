@@ -82,7 +82,7 @@ def build(stage: str, config: TrainConfig, clock: Callable[[], float]) -> Built:
         figures = built.side.call(jax.random.key(0))[0]
         if not float(figures.get("overflow", 0)) > 0:
             return built
-        environment = environment.grown(float(figures["overflow"]))
+        environment = environment.with_capacity(float(figures["overflow"]))
     raise OverflowError(
         f"bench: lists of neighbours are long enough after {MOST_TRIES} tries; got overflow. Spread out."
     )

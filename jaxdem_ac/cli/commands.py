@@ -27,7 +27,7 @@ from jaxdem_ac.cli.report import report
 from jaxdem_ac.cli.train import train
 from jaxdem_ac.doctor import about_backend, is_of_backend
 from jaxdem_ac.plugin.discovery import unreadable_lists
-from jaxdem_ac.registry import suggest
+from jaxdem_ac.registry import MissingKeywordError, suggest
 from jaxdem_ac.untrusted import printable, summary
 
 # Exit codes after SIGINT and SIGTERM.
@@ -88,6 +88,9 @@ def _about(error: Exception) -> str:
     if isinstance(error, OSError) and error.strerror and error.filename:
         place = error.filename2 or error.filename
         return f"files: {place} has to be one to read or to write; got {error.strerror}. Give another path, or mend it."
+    if isinstance(error, MissingKeywordError):
+        kind = {"environment": "env"}.get(error.kind, error.kind.replace(" ", "_"))
+        return f"{error}, on the command line --set {kind}_kw.{error.keyword}=..."
     # Of a KeyError, `str` is the representation.
     said = str(error.args[0]) if isinstance(error, KeyError) and error.args else str(error)
     lists = {} if "; got " in said else unreadable_lists()

@@ -175,7 +175,7 @@ class RunBatch:
             if overflow == 0:
                 self.state = state
                 return each
-            environment = self.environment.grown(overflow)
+            environment = self.environment.with_capacity(overflow)
             self.problem = replace(self.problem, environment=environment)
             grow = partial(resized, environment, num_envs=self.problem.config.num_envs)
             env_state = (jax.vmap(grow) if self.config.is_many else grow)(self.state.env_state)

@@ -58,7 +58,7 @@ class Crowded(RandomEnvironment):
     def overflow(self) -> float:
         return 0.0 if self.room >= 4 else 4 / self.room
 
-    def grown(self, overflow: float) -> "Crowded":
+    def with_capacity(self, overflow: float) -> "Crowded":
         return replace(self, room=min(overflow, 2.0) * self.room)
 
 

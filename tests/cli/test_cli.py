@@ -187,6 +187,10 @@ def test_train_in_plain_lines(tmp_path: Path) -> None:
         (["--set", "env_kw.num_particle=3"], ["num_particle", "Did you mean 'num_particles'"]),
         (["--set", "model_kw.architectur=[3]"], ["architectur", "Did you mean 'architecture'"]),
         (["--set", "action_space_kw.max_norm=-1"], ["max_norm=-1"]),
+        (
+            ["--env", "evacuation", "--action-space", "Box"],
+            ["Pass x_min=..., on the command line --set action_space_kw.x_min=..."],
+        ),
         (["--steps", "0"], ["steps", "steps=0"]),
         (["--steps", "many"], ["many"]),
         (["--seed", "-1"], ["seed=-1"]),

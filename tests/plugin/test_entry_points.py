@@ -308,7 +308,7 @@ def test_a_plugin_that_is_being_imported_is_asked_again(
     names: list[list[str]] = []
     monkeypatch.setattr(registries, "ask", lambda: names.append(registry.names()), raising=False)
     waiting: set[str] = set()
-    monkeypatch.setattr(discovery, "WAITING", waiting)
+    monkeypatch.setattr(discovery, "PENDING_MODULES", waiting)
     install("plugin", "Late = plugin:Late", "from jaxdem_ac import registry; registry.ask()\nclass Late: pass")
     with warnings.catch_warnings():
         warnings.simplefilter("error")

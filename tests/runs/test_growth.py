@@ -125,7 +125,7 @@ def test_a_training_that_is_stopped_while_its_lists_grow(tmp_path: Path, monkeyp
         # No more than the episodes to begin with need: later ones need more.
         return replace(self, neighbor_room=1.0001 * overflow * self.neighbor_room)
 
-    monkeypatch.setattr(SwarmEnvironment, "grown", stopped)
+    monkeypatch.setattr(SwarmEnvironment, "with_capacity", stopped)
     with pytest.raises(KeyboardInterrupt):
         ac.train(config("multi_navigator", 0.3, 1, out=str(tmp_path / "run")))
     monkeypatch.undo()

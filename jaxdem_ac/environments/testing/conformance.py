@@ -12,6 +12,7 @@ from jax import Array
 
 from jaxdem_ac._checks import check_seed
 from jaxdem_ac._conformance import Check, as_cases, run_all
+from jaxdem_ac._types import PyTree
 from jaxdem_ac.environments.base import Environment, Timestep, reset_batch, step_batch
 from jaxdem_ac.environments.checks import check_number, check_whole
 
@@ -19,14 +20,10 @@ if TYPE_CHECKING:
     import pytest
 
 
-def check_shapes(environment: Any) -> None:
+def check_shapes(environment: object) -> None:
     """Raise unless an environment is what `Environment` says, as far as shapes and types tell.
 
     Nothing is computed: `reset` and `step` are traced once. A training begins with it.
-
-    Parameters
-    ----------
-    environment : Environment
 
     Raises
     ------
@@ -35,7 +32,7 @@ def check_shapes(environment: Any) -> None:
     ValueError
         If a size is out of its range, or an array has another shape.
     """
-    _check_configuration(environment)
+    environment = _check_configuration(environment)
     here = type(environment).__name__
     num, observed = environment.num_particles, environment.observation_size
     state = jax.eval_shape(environment.reset, jax.eval_shape(partial(jax.random.key, 0)))
@@ -134,8 +131,8 @@ def parametrize_with_checks(
     return as_cases((type(each).__name__, environment_checks(each, num_decisions, seed)) for each in environments)
 
 
-def _check_configuration(environment: Any) -> None:
-    """Raise unless the object can be static under `jax.jit`, kept in a file and changed by `replace`."""
+def _check_configuration(environment: object) -> Environment:
+    """Return an environment that can be static under `jax.jit`, kept in a file and changed by `replace`; or raise."""
     here = type(environment).__name__
     if not isinstance(environment, Environment):
         raise TypeError(
@@ -159,9 +156,10 @@ def _check_configuration(environment: Any) -> None:
     for name in ("num_particles", "observation_size", "action_size"):
         check_whole(here, **{name: getattr(environment, name)})
     check_number(here, positive=True, decision_time=environment.decision_time)
+    return environment
 
 
-def _check_array(where: str, name: str, found: Any, shape: tuple[int, ...], dtype: Any = jnp.floating) -> None:
+def _check_array(where: str, name: str, found: object, shape: tuple[int, ...], dtype: type = jnp.floating) -> None:
     """Raise unless what was traced has that shape and type; of no dimension, any number will do."""
     if not hasattr(found, "shape") or not hasattr(found, "dtype"):
         raise TypeError(f"{where}: {name} is an array of shape {shape}; got {_kind(found)}. Return one.")
@@ -174,7 +172,7 @@ def _check_array(where: str, name: str, found: Any, shape: tuple[int, ...], dtyp
         raise TypeError(f"{where}: {name} is of type {kind}; got {found.dtype}. Convert it.")
 
 
-def _check_same_state(where: str, before: Any, after: Any) -> None:
+def _check_same_state(where: str, before: PyTree, after: PyTree) -> None:
     """Raise unless two states have equal fields, shapes and types: a loop carries one into the other."""
     old, new = (
         {jax.tree_util.keystr(path): (leaf.shape, leaf.dtype) for path, leaf in jax.tree.leaves_with_path(state)}
@@ -189,7 +187,7 @@ def _check_same_state(where: str, before: Any, after: Any) -> None:
                 f"{where}: a state keeps its fields, shapes and types; got state{name} = {is_now} after a reset's "
                 f"{was}. Convert one of them."
             )
-    structures: list[Any] = [jax.tree.structure(before), jax.tree.structure(after)]
+    structures: list[object] = [jax.tree.structure(before), jax.tree.structure(after)]
     if structures[0] != structures[1]:
         raise TypeError(
             f"{where}: a step returns what a reset does; got {_kind(after)} after {_kind(before)}, or another static "
@@ -352,7 +350,7 @@ class _Episode:
             action_spaces.create(name, **keywords)
 
 
-def _check_agrees(where: str, rule: str, one: Any, other: Any) -> None:
+def _check_agrees(where: str, rule: str, one: PyTree, other: PyTree) -> None:
     for (path, mine), theirs in zip(jax.tree.leaves_with_path(one), jax.tree.leaves(other), strict=True):
         a, b = (_numbers(leaf) for leaf in (mine, theirs))
         if not np.allclose(a, b, rtol=1e-4, atol=1e-4, equal_nan=True):
