@@ -2,7 +2,6 @@
 
 import json
 from collections.abc import Callable
-from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -10,14 +9,15 @@ import numpy as np
 from flax import nnx
 from jax import Array
 
+from jaxdem_ac._types import PyTree
 from jaxdem_ac.models import recurrent
 from jaxdem_ac.models.policy import raw_log_prob, sample_raw, to_action
-from jaxdem_ac.models.structure import split_model
+from jaxdem_ac.models.structure import Distribution, Model, split_model
 
 _OBSERVATION, _ACTION, _PARTICLES = 7, 3, 4
 
 
-def check_model(build: Callable[..., Any], *, feed_forward: bool | None = None) -> None:
+def check_model(build: Callable[..., Model], *, feed_forward: bool | None = None) -> None:
     """Raise unless a model is what trainers take it for: one call for the tests of a plugin.
 
     Policies and values have the shapes of the observations, for any leading axes; a particle is answered as it is
@@ -49,7 +49,7 @@ def check_model(build: Callable[..., Any], *, feed_forward: bool | None = None) 
             f"{name}: it is to be {'feed-forward' if feed_forward else 'recurrent'}; got one that {kind} a carry."
         )
 
-    def answer(state: Any, observation: Array) -> tuple[Any, Array]:
+    def answer(state: PyTree, observation: Array) -> tuple[Distribution, Array]:
         start = recurrent.initial_carry(graphdef, (state,), carry, observation.shape)
         distribution, value, _ = recurrent.step(graphdef, (state,), start, observation)
         return distribution, value
@@ -65,10 +65,10 @@ def _observations(*leading: int) -> Array:
     return jax.random.normal(jax.random.key(1), (*leading, _OBSERVATION))
 
 
-Answer = Callable[[Any, Array], tuple[Any, Array]]
+Answer = Callable[[PyTree, Array], tuple[Distribution, Array]]
 
 
-def _check_shapes(name: str, state: Any, answer: Answer) -> None:
+def _check_shapes(name: str, state: PyTree, answer: Answer) -> None:
     for leading in ((_PARTICLES,), (2, _PARTICLES), (3, 2, _PARTICLES)):
         observation = _observations(*leading)
         distribution, value = answer(state, observation)
@@ -89,7 +89,7 @@ def _check_shapes(name: str, state: Any, answer: Answer) -> None:
             )
 
 
-def _check_each_alone(name: str, state: Any, answer: Answer) -> None:
+def _check_each_alone(name: str, state: PyTree, answer: Answer) -> None:
     observation = _observations(2, _PARTICLES)
 
     def mode_and_value(observation: Array) -> tuple[Array, Array]:
@@ -109,12 +109,12 @@ def _check_each_alone(name: str, state: Any, answer: Answer) -> None:
                 raise ValueError(f"{name}: {what}; got a difference of {worst:.3g}. Use no Python values of arrays.")
 
 
-def _check_gradients(name: str, state: Any, answer: Answer) -> None:
+def _check_gradients(name: str, state: PyTree, answer: Answer) -> None:
     observation = _observations(2, _PARTICLES)
     raw_action, _ = sample_raw(answer(state, observation)[0], jax.random.key(3))
     params, constants = nnx.split_state(state, nnx.Param, ...)
 
-    def loss(params: Any) -> Array:
+    def loss(params: PyTree) -> Array:
         distribution, value = answer(nnx.merge_state(params, constants), observation)
         return jnp.mean(raw_log_prob(distribution, raw_action)) + jnp.mean((value - 1) ** 2)
 
@@ -125,7 +125,7 @@ def _check_gradients(name: str, state: Any, answer: Answer) -> None:
         raise ValueError(f"{name}: gradients reach the parameters; got 0 everywhere. Keep them in nnx.Param.")
 
 
-def _check_narrow(name: str, model: Any) -> None:
+def _check_narrow(name: str, model: Model) -> None:
     try:
         model(jnp.zeros((_PARTICLES, _OBSERVATION - 1)))
     except (TypeError, ValueError):
@@ -135,7 +135,7 @@ def _check_narrow(name: str, model: Any) -> None:
     )
 
 
-def _check_metadata(name: str, model: Any, build: Callable[..., Any]) -> None:
+def _check_metadata(name: str, model: Model, build: Callable[..., Model]) -> None:
     try:
         kept = json.loads(json.dumps(model.metadata))
     except (AttributeError, TypeError) as error:
