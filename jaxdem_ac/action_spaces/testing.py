@@ -1,7 +1,6 @@
 """Conformance checks for action spaces, to be called from a plugin's tests."""
 
 import json
-from typing import Any
 
 import distrax
 import jax
@@ -10,12 +9,12 @@ import numpy as np
 from jax import Array
 
 from jaxdem_ac.action_spaces.base import ActionSpace
-from jaxdem_ac.action_spaces.squashed import lift
+from jaxdem_ac.action_spaces.distributions import as_vector_bijector
 
 _NUM_POINTS, _NUM_SAMPLES = 64, 20_000
 
 
-def check_map(where: str, space: Any, size: int) -> None:
+def check_map(where: str, space: object, size: int) -> None:
     """Raise unless a bijector maps actions of `size` numbers, as far as shapes tell. A model begins with it.
 
     Parameters
@@ -51,7 +50,7 @@ def check_map(where: str, space: Any, size: int) -> None:
             "Choose an action space, or bounds, that fit."
         )
     x = jax.eval_shape(lambda: jnp.zeros((3, size)))
-    action, log_det = jax.eval_shape(lift(space).forward_and_log_det, x)
+    action, log_det = jax.eval_shape(as_vector_bijector(space).forward_and_log_det, x)
     for part, found, shape in (("an action", action, (3, size)), ("a log-determinant", log_det, (3,))):
         if found.shape != shape:
             raise ValueError(
@@ -60,7 +59,7 @@ def check_map(where: str, space: Any, size: int) -> None:
             )
 
 
-def check_action_space(space: Any, size: int, seed: int = 0) -> None:
+def check_action_space(space: object, size: int, seed: int = 0) -> None:
     """Raise unless an action space is what `ActionSpace` says: one call for the tests of a plugin.
 
     At random points, the log-determinant is that of the derivative, the inverse leads back, everything is finite and
@@ -96,7 +95,7 @@ def check_action_space(space: Any, size: int, seed: int = 0) -> None:
 
 def _check_derivative(space: ActionSpace, x: Array) -> None:
     """Raise unless the log-determinant is that of the derivative and the inverse leads back; x is ``(P, D)``."""
-    name, vector = type(space).__name__, lift(space)
+    name, vector = type(space).__name__, as_vector_bijector(space)
 
     @jax.jit
     def measure(x: Array) -> tuple[tuple[Array, ...], ...]:
@@ -114,7 +113,7 @@ def _check_derivative(space: ActionSpace, x: Array) -> None:
 
 def _check_far_out(space: ActionSpace, size: int) -> None:
     """Raise unless the map and its gradient are finite at 0 and far out."""
-    name, vector = type(space).__name__, lift(space)
+    name, vector = type(space).__name__, as_vector_bijector(space)
     points = jnp.asarray([0.0, 1e-12, 1e-3, 10.0, 100.0, 1e4])[:, None] * jnp.ones(size)
 
     def total(x: Array) -> Array:
@@ -133,7 +132,7 @@ def _check_far_out(space: ActionSpace, size: int) -> None:
 
 def _check_expectation(space: ActionSpace, size: int, key: Array) -> None:
     """Raise unless log_det_expectation is what samples average to."""
-    name, vector = type(space).__name__, lift(space)
+    name, vector = type(space).__name__, as_vector_bijector(space)
     mean = jnp.linspace(-0.7, 1.1, size) + jnp.asarray([[0.0], [1.5]])
     std = jnp.linspace(0.4, 1.6, size)
     expected = np.asarray(jax.jit(space.log_det_expectation)(mean, std))

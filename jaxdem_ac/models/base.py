@@ -13,8 +13,8 @@ from jax.typing import ArrayLike
 from jaxdem_ac import registry
 from jaxdem_ac._checks import check_flag
 from jaxdem_ac._types import Json
+from jaxdem_ac.action_spaces.distributions import Categorical, SquashedGaussian, as_vector_bijector
 from jaxdem_ac.action_spaces.free import Free
-from jaxdem_ac.action_spaces.squashed import Categorical, Squashed, lift
 from jaxdem_ac.action_spaces.testing import check_map
 from jaxdem_ac.models.checks import check_compute_dtype, check_observation, check_scale, check_size, check_std
 from jaxdem_ac.models.heads import Activation, Dense, LearnedStd, StdHead, activation_name, resolve_activation
@@ -46,7 +46,7 @@ class FeedForwardBase(nnx.Module):
     @property
     def bij(self) -> distrax.Bijector | None:
         """The same, as a map of action vectors, under the host's name; None for discrete actions."""
-        return None if self._action_space is None else lift(self._action_space)
+        return None if self._action_space is None else as_vector_bijector(self._action_space)
 
     @property
     def carry(self) -> None:
@@ -181,7 +181,7 @@ class ActorCriticBase(FeedForwardBase):
         std = self.actor_sigma(features)
         # One std for all stays one.
         std = std if std.ndim == 1 else std.reshape(mean.shape)
-        return Squashed(mean, std, self._action_space), value
+        return SquashedGaussian(mean, std, self._action_space), value
 
 
 def takes_options(init: InitT) -> InitT:

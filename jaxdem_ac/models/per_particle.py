@@ -14,7 +14,7 @@ from jax.typing import ArrayLike
 from jaxdem_ac import registry
 from jaxdem_ac._checks import check_flag
 from jaxdem_ac._types import Json, PyTree
-from jaxdem_ac.action_spaces.squashed import Squashed
+from jaxdem_ac.action_spaces.distributions import SquashedGaussian
 from jaxdem_ac.models.base import FeedForwardBase
 from jaxdem_ac.models.checks import check_observation, check_size
 from jaxdem_ac.models.recurrent import split_carry
@@ -170,12 +170,12 @@ class PerParticle(FeedForwardBase):
         if self.num_sets == 1:
             rows = x[..., :-1] if self.by_feature else x
             policy, value = nnx.merge(graphdef, jax.tree.map(lambda leaf: leaf[0], parameters))(rows)
-            return Squashed(policy.distribution.loc, policy.scale, self._action_space), value
+            return SquashedGaussian(policy.distribution.loc, policy.scale, self._action_space), value
         if self.by_feature:
             loc, scale, value = self._by_feature(forward, parameters, x)
         else:
             loc, scale, value = self._by_axis(forward, parameters, x)
-        return Squashed(loc, scale, self._action_space), value
+        return SquashedGaussian(loc, scale, self._action_space), value
 
     def _by_axis(self, forward: Forward, parameters: PyTree, x: Array) -> tuple[Array, ...]:
         """Evaluate each set on the rows of its own particles."""

@@ -16,12 +16,12 @@ def with_raw_actions(distribution: Distribution) -> Distribution:
         return distribution
     import distrax
 
-    from jaxdem_ac.action_spaces.squashed import Squashed
+    from jaxdem_ac.action_spaces.distributions import SquashedGaussian
 
     base, bijector = getattr(distribution, "distribution", None), distribution.bijector
     action_space = bijector.bijector if isinstance(bijector, distrax.Block) else bijector
     if isinstance(base, distrax.MultivariateNormalDiag) and hasattr(action_space, "log_det_expectation"):
-        ours: RawDistribution = Squashed(base.loc, base.scale_diag, action_space)
+        ours: RawDistribution = SquashedGaussian(base.loc, base.scale_diag, action_space)
         return ours
     return distribution
 
