@@ -131,7 +131,7 @@ def _carry_of(model: Model, like: Carry) -> Carry:
     return jax.tree.unflatten(jax.tree.structure(like), [jnp.asarray(new, old.dtype) for new, old in leaves])
 
 
-def restarted(carry: Carry, fresh: Carry, done: Array) -> Carry:
+def reset_where(carry: Carry, done: Array, fresh: Carry) -> Carry:
     """Return a carry, leaves ``(E, ...)``, with that of ended episodes ``(E,)`` at its beginning."""
 
     def choose(start: Array, old: Array) -> Array:
@@ -174,7 +174,7 @@ def replay(
         observation, done, *rows = now
         distribution, value, carry = step(graphdef, states, carry, observation)
         # Arrays and not a distribution leave the scan: the shape of one would not know of the new axis.
-        return restarted(carry, fresh, done), (measure(distribution, *rows), value)
+        return reset_where(carry, done, fresh), (measure(distribution, *rows), value)
 
     _, found = jax.lax.scan(body, carry, (observation, done, *rows))
     return found

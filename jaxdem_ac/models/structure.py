@@ -1,7 +1,7 @@
 """Models as structure and state, and the interface that every one has."""
 
 from collections.abc import Mapping
-from typing import Protocol, TypeAlias, runtime_checkable
+from typing import Protocol, TypeAlias, cast, runtime_checkable
 
 from flax import nnx
 from jax import Array
@@ -64,7 +64,7 @@ GraphDef: TypeAlias = nnx.GraphDef[Model]
 """The structure of a model, from `nnx.split`; static under `jax.jit`."""
 
 
-def split_model(model: Model) -> tuple[GraphDef, PyTree]:
+def split_model(model: Model | nnx.Module) -> tuple[GraphDef, PyTree]:
     """Return a model's structure and state, as `nnx.split` does; the structure can be hashed, as `jax.jit` asks.
 
     A list that a model of somebody else's keeps among its settings is a tuple there; the model itself stays as it is.
@@ -74,7 +74,7 @@ def split_model(model: Model) -> tuple[GraphDef, PyTree]:
     TypeError
         If it keeps something else that cannot be hashed.
     """
-    graphdef, state = nnx.split(model)
+    graphdef, state = nnx.split(cast(Model, model))
     if _can_be_hashed(graphdef):
         return graphdef, state
     copy = nnx.merge(graphdef, state)
