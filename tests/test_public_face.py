@@ -104,6 +104,7 @@ DEEP = {
 MOVED = {
     "action_spaces.contract": "action_spaces.testing",
     "action_spaces.log_cosh": "action_spaces.expectations",
+    "action_spaces.squashed": "action_spaces.distributions",
     "environments.contract": "environments.testing",
     "environments.lidar": "environments.sensing.lidar",
     "environments.surroundings": "environments.sensing.neighbor_lists",

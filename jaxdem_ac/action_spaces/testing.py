@@ -13,7 +13,7 @@ from jax import Array
 from jaxdem_ac._checks import check_count, check_seed
 from jaxdem_ac._conformance import Check, as_cases, run_all
 from jaxdem_ac.action_spaces.base import ActionSpace
-from jaxdem_ac.action_spaces.squashed import lift
+from jaxdem_ac.action_spaces.distributions import as_vector_bijector
 
 if TYPE_CHECKING:
     import pytest
@@ -57,7 +57,7 @@ def check_map(where: str, space: Any, size: int) -> None:
             "Choose an action space, or bounds, that fit."
         )
     x = jax.eval_shape(lambda: jnp.zeros((3, size)))
-    action, log_det = jax.eval_shape(lift(space).forward_and_log_det, x)
+    action, log_det = jax.eval_shape(as_vector_bijector(space).forward_and_log_det, x)
     for part, found, shape in (("an action", action, (3, size)), ("a log-determinant", log_det, (3,))):
         if found.shape != shape:
             raise ValueError(
@@ -160,7 +160,7 @@ class _Points:
     @cached_property
     def measured(self) -> tuple[Array, Array, Array, Array, Array]:
         """Log-determinant with the map, alone and of the derivative; inverse and its log-determinant."""
-        vector = lift(self.space)
+        vector = as_vector_bijector(self.space)
 
         @jax.jit
         def measure(x: Array) -> tuple[Array, Array, Array, Array, Array]:
@@ -187,7 +187,7 @@ class _Points:
 
     def far_out(self) -> None:
         """Raise unless the map and its gradient are finite at 0 and far out."""
-        vector = lift(self.space)
+        vector = as_vector_bijector(self.space)
         points = jnp.asarray([0.0, 1e-12, 1e-3, 10.0, 100.0, 1e4])[:, None] * jnp.ones(self.size)
 
         def total(x: Array) -> Array:
@@ -206,7 +206,7 @@ class _Points:
 
     def expectation(self) -> None:
         """Raise unless log_det_expectation is what samples average to."""
-        size, vector = self.size, lift(self.space)
+        size, vector = self.size, as_vector_bijector(self.space)
         mean = jnp.linspace(-0.7, 1.1, size) + jnp.asarray([[0.0], [1.5]])
         std = jnp.linspace(0.4, 1.6, size)
         expected = np.asarray(jax.jit(self.space.log_det_expectation)(mean, std))

@@ -106,7 +106,7 @@ def _function_of(policy: Policy, sample: bool) -> tuple[Callable[..., Any], list
 
     if not policy.is_recurrent:
         return act, [observation, *key_data]
-    leaves, structure = jax.tree.flatten(policy.blank)
+    leaves, structure = jax.tree.flatten(policy.carry_template)
     carry = [of_shape((*shape, *leaf.shape), leaf.dtype) for leaf in leaves]
     return act_on, [observation, of_shape(shape, bool), carry, *key_data]
 

@@ -59,8 +59,8 @@ def load(directory: Path) -> Policy:
                 "Remove it for the one before, or write it again."
             ) from error
     size = int(about["observation_space_size"])
-    rest, blank = recurrent.split_carry(graphdef, state, 1, size)
-    return Policy(graphdef, rest, None, size, blank=blank)
+    rest, template = recurrent.split_carry(graphdef, state, 1, size)
+    return Policy(graphdef, rest, None, size, carry_template=template)
 
 
 def _fill(state: Any, stored: Any) -> None:

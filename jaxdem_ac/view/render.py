@@ -21,7 +21,7 @@ from jaxdem_ac.runs.build import build_environment
 from jaxdem_ac.runs.checkpoint import load_policy
 from jaxdem_ac.runs.recording import Recording, record_run
 from jaxdem_ac.runs.run_dir import read_metrics, single
-from jaxdem_ac.trainers.policy import Policy, acting
+from jaxdem_ac.trainers.policy import Policy, as_policy
 from jaxdem_ac.trainers.rollout import play_episode, random_action
 from jaxdem_ac.view.episode import Episode
 from jaxdem_ac.view.figures.animation import require_ffmpeg, write_films, write_strip
@@ -260,7 +260,7 @@ def _acting(policy: Any, environment: Environment) -> Any:
     if isinstance(policy, nnx.Module):
         return Policy.of(policy, environment)
     if not isinstance(policy, str):
-        return acting("render", policy, environment)
+        return as_policy("render", policy, environment)
     if policy != "random":
         raise ValueError(f"render: policy acts or is 'random'; got {policy!r}. Build one with make_model.")
 
