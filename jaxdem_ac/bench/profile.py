@@ -3,15 +3,17 @@
 import gzip
 import json
 import re
-from collections import Counter
+from collections import defaultdict
 from collections.abc import Callable
+from operator import itemgetter
 from pathlib import Path
-from typing import Any
+from typing import TypedDict
 
 import jax
 from jax import Array
 
 from jaxdem_ac._files import make_folder, write_text
+from jaxdem_ac._types import Json, PyTree
 from jaxdem_ac.bench.measure import wait
 
 SCOPES = (
@@ -34,7 +36,14 @@ _NAMED = re.compile(r'^\s*(?:ROOT )?%?([\w.\-]+) = .*?op_name="([^"]*)"')
 _OPCODE = re.compile(r"^\s*(?:ROOT )?%?([\w.\-]+) = .*? (while|conditional|call|async-start|async-done)\(")
 
 
-def profile_call(folder: Path, call: Callable[[Array], Any], program: str) -> dict[str, Any]:
+class _Event(TypedDict):
+    """A span of a trace, of those fields that are read."""
+
+    dur: float
+    args: dict[str, str]
+
+
+def profile_call(folder: Path, call: Callable[[Array], PyTree], program: str) -> dict[str, Json]:
     """Trace one call into `folder`, beside the compiled program, and return how its time splits.
 
     Parameters
@@ -64,12 +73,12 @@ def by_scope(folder: Path, program: str) -> dict[str, float]:
         holder = _OPCODE.match(line)
         if holder:
             skipped.add(holder[1])
-    seconds: Counter[str] = Counter()
+    seconds: defaultdict[str, float] = defaultdict(float)
     for event in _events(folder):
         name = event.get("args", {}).get("hlo_op")
         if name is not None and name not in skipped and name.split(".")[0] not in _CONTAINERS:
             seconds[scope_of.get(name, "other")] += event["dur"] / 1e6
-    return dict(seconds.most_common())
+    return dict(sorted(seconds.items(), key=itemgetter(1), reverse=True))
 
 
 def scope(path: str) -> str:
@@ -77,9 +86,9 @@ def scope(path: str) -> str:
     return "/".join(dict.fromkeys(part for part in re.split(r"[/()]", path) if part in SCOPES)) or "other"
 
 
-def _events(folder: Path) -> list[dict[str, Any]]:
+def _events(folder: Path) -> list[_Event]:
     newest = sorted(folder.glob("plugins/profile/*/*.trace.json.gz"))[-1:]
-    events: list[dict[str, Any]] = []
+    events: list[_Event] = []
     for path in newest:
         with gzip.open(path, "rt", encoding="utf-8") as file:
             events += [event for event in json.load(file)["traceEvents"] if event.get("ph") == "X"]

@@ -1,13 +1,15 @@
 """An episode on the disk: every frame of it, and what was seen, done and gained."""
 
 import json
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict, Unpack
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+from flax import nnx
 from jax import Array
 
 from jaxdem_ac._checks import check_count, check_seed
@@ -39,7 +41,7 @@ class Recording:
 
     env: str
     """The environment's name."""
-    env_kw: dict[str, Any]
+    env_kw: dict[str, object]
     """Its keywords."""
     seed: int
     """Of the random key that it was played with."""
@@ -102,10 +104,7 @@ class Recording:
         The file is NumPy's ``.npz``: arrays by name, and ``about``, a JSON text.
         """
         path = as_path("Recording.save", "path", path)
-        about: dict[str, Any] = {
-            "format": FORMAT,
-            **{name: getattr(self, name) for name in _TEXTS},
-        }
+        about = {"format": FORMAT, **{name: getattr(self, name) for name in _TEXTS}}
         arrays: dict[str, Any] = {name: np.asarray(getattr(self, name)) for name in _ARRAYS}
         arrays |= {
             f"particles.{item.name}": np.asarray(getattr(self.particles, item.name)) for item in fields(Particles)
@@ -169,15 +168,15 @@ def _recording_of(about: dict[str, Any], arrays: dict[str, Any]) -> Recording:
     return replace(made, particles=jax.tree.map(jnp.asarray, particles), **ours)
 
 
-def _digest(about: dict[str, Any], arrays: dict[str, Any]) -> str:
+def _digest(about: Mapping[str, object], arrays: Mapping[str, np.ndarray]) -> str:
     """Return the digest of all that a recording says."""
     return digest_of_text([about, {name: digest_of(array) for name, array in sorted(arrays.items())}])
 
 
 def record_episode(
     env: str,
-    env_kw: dict[str, Any],
-    policy: Any,
+    env_kw: dict[str, object],
+    policy: nnx.Module | Callable[..., object],
     *,
     seed: int = 1_000,
     decisions: int | None = None,
@@ -240,7 +239,15 @@ def record_episode(
     )
 
 
-def record_run(run_dir: str | Path, checkpoint: str | int = "last", **options: Any) -> Recording:
+class Played(TypedDict, total=False):
+    """Options of :func:`record_episode`, as others pass them on."""
+
+    seed: int
+    decisions: int | None
+    sample: bool
+
+
+def record_run(run_dir: str | Path, checkpoint: str | int = "last", **options: Unpack[Played]) -> Recording:
     """Return an episode of a run's policy in its environment; options as in :func:`record_episode`.
 
     Raises
