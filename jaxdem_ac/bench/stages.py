@@ -28,8 +28,8 @@ from jaxdem_ac.trainers.ppo.state import TERMS, PPOProblem
 from jaxdem_ac.trainers.rollout import Decision, random_action, unroll
 
 Made = TypeVar("Made")
+# The state that a call of a learner leaves, its figures, and what else it has made.
 Called = tuple[ppo.PPOState, tuple[dict[str, Array], PyTree]]
-"""The state that a call of a learner leaves, its figures, and what else it has made."""
 
 WITHOUT_PHYSICS = ("policy", "update")
 # How often lists of neighbours are made longer before a row is given up.

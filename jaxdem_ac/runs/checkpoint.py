@@ -33,8 +33,8 @@ if TYPE_CHECKING:
     from orbax.checkpoint import CheckpointManager
 
 LearnerT = TypeVar("LearnerT")
+# Fields of an environment that are not its configuration's any more, by name.
 Fields = dict[str, object]
-"""Fields of an environment that are not its configuration's any more, by name."""
 
 SCORE = "score"
 
