@@ -36,9 +36,7 @@ class Noise(Environment):
     def like(cls, environment: Environment) -> Self:
         """Return noise in the shapes of an environment."""
         return cls(
-            num_particles=environment.num_particles,
-            sees=environment.observation_size,
-            does=environment.action_size,
+            num_particles=environment.num_particles, sees=environment.observation_size, does=environment.action_size
         )
 
     @property

@@ -3,11 +3,10 @@
 import gzip
 import json
 import re
-from collections import defaultdict
+from collections import Counter
 from collections.abc import Callable
-from operator import itemgetter
 from pathlib import Path
-from typing import TypedDict
+from typing import Any
 
 import jax
 from jax import Array
@@ -34,13 +33,6 @@ SCOPES = (
 _CONTAINERS = ("while", "conditional", "call", "cond", "async")
 _NAMED = re.compile(r'^\s*(?:ROOT )?%?([\w.\-]+) = .*?op_name="([^"]*)"')
 _OPCODE = re.compile(r"^\s*(?:ROOT )?%?([\w.\-]+) = .*? (while|conditional|call|async-start|async-done)\(")
-
-
-class _Event(TypedDict):
-    """A span of a trace, of those fields that are read."""
-
-    dur: float
-    args: dict[str, str]
 
 
 def profile_call(folder: Path, call: Callable[[Array], PyTree], program: str) -> dict[str, Json]:
@@ -73,12 +65,12 @@ def by_scope(folder: Path, program: str) -> dict[str, float]:
         holder = _OPCODE.match(line)
         if holder:
             skipped.add(holder[1])
-    seconds: defaultdict[str, float] = defaultdict(float)
+    seconds: Counter[str] = Counter()
     for event in _events(folder):
         name = event.get("args", {}).get("hlo_op")
         if name is not None and name not in skipped and name.split(".")[0] not in _CONTAINERS:
             seconds[scope_of.get(name, "other")] += event["dur"] / 1e6
-    return dict(sorted(seconds.items(), key=itemgetter(1), reverse=True))
+    return dict(seconds.most_common())
 
 
 def scope(path: str) -> str:
@@ -86,9 +78,9 @@ def scope(path: str) -> str:
     return "/".join(dict.fromkeys(part for part in re.split(r"[/()]", path) if part in SCOPES)) or "other"
 
 
-def _events(folder: Path) -> list[_Event]:
+def _events(folder: Path) -> list[dict[str, Any]]:
     newest = sorted(folder.glob("plugins/profile/*/*.trace.json.gz"))[-1:]
-    events: list[_Event] = []
+    events: list[dict[str, Any]] = []
     for path in newest:
         with gzip.open(path, "rt", encoding="utf-8") as file:
             events += [event for event in json.load(file)["traceEvents"] if event.get("ph") == "X"]

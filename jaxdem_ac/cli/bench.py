@@ -20,9 +20,7 @@ Value = TypeVar("Value", str, int)
 Command = TypeVar("Command", bound=Callable[..., object])
 
 
-def _split(
-    kind: Callable[[str], Value],
-) -> Callable[..., list[Value] | None]:
+def _split(kind: Callable[[str], Value]) -> Callable[..., list[Value] | None]:
     """Return a callback that takes lists with commas, repeated or not; None where nothing was given."""
 
     def callback(_: click.Context, parameter: click.Parameter, values: Sequence[str]) -> list[Value] | None:

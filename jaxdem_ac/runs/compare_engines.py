@@ -65,12 +65,7 @@ class Replay:
 
 
 def replay(
-    source: str | Path,
-    engine: str = "jaxdem",
-    *,
-    decisions: int = 50,
-    episodes: int = 64,
-    seed: int = 1_000,
+    source: str | Path, engine: str = "jaxdem", *, decisions: int = 50, episodes: int = 64, seed: int = 1_000
 ) -> Replay:
     """Play a recording's actions, or a run's policy, on another engine, and compare.
 

@@ -175,7 +175,7 @@ def _digest(about: Mapping[str, object], arrays: Mapping[str, np.ndarray]) -> st
 
 def record_episode(
     env: str,
-    env_kw: dict[str, object],
+    env_kw: Mapping[str, object],
     policy: nnx.Module | Callable[..., object],
     *,
     seed: int = 1_000,

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Self, TypedDict
+from typing import Any, Self
 
 import jax
 import numpy as np
@@ -213,19 +213,7 @@ def kinds_of(environment: Environment, fixed: np.ndarray, species: Sequence[int]
     return np.where(fixed, FIXED, kinds)
 
 
-class _Constants(TypedDict):
-    """The fields of an episode that stay as they are."""
-
-    box_low: np.ndarray
-    box_high: np.ndarray
-    target_radius: np.ndarray | None
-    decision_time: float
-    success_name: str
-    lidars: tuple[Channel, ...]
-    world: World | None
-
-
-def _constants(environment: Environment, first: PyTree) -> _Constants:
+def _constants(environment: Environment, first: PyTree) -> dict[str, Any]:
     """Return what stays as it is over an episode, from its first state."""
     radius = _optional(first, "target_radius")
     return {

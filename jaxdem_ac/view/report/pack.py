@@ -197,11 +197,7 @@ def pack_episode(recording: Recording, room: float, species: list[int] | None = 
             continue
         arrays[name] = packed
         left -= packed.size
-    return {
-        **about,
-        "left_out": left_out,
-        "arrays": {name: packed.to_json() for name, packed in arrays.items()},
-    }
+    return {**about, "left_out": left_out, "arrays": {name: packed.to_json() for name, packed in arrays.items()}}
 
 
 def _scenery(recording: Recording) -> dict[str, Packed]:
