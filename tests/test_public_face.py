@@ -109,6 +109,7 @@ MOVED = {
     "environments.lidar": "environments.sensing.lidar",
     "environments.surroundings": "environments.sensing.neighbor_lists",
     "plugin.replay": "runs.compare_engines",
+    "runs.devices": "runs.distributed",
     "trainers.checkpoint": "runs.checkpoint",
     "trainers.config": "runs.config",
     "trainers.export": "runs.export",

@@ -139,7 +139,7 @@ def test_what_fails_leaves_the_old_run_as_it_was(tmp_path: Path) -> None:
 
 def test_a_folder_that_waits_for_its_old_run_says_so(tmp_path: Path) -> None:
     (tmp_path / REPLACED).mkdir()
-    with pytest.raises(FileNotFoundError, match=r"--resume .* brings the old run back"):
+    with pytest.raises(FileNotFoundError, match=r"resume\('.*'\) brings the old run back"):
         read_config(tmp_path)
     with pytest.raises(FileExistsError, match="holds a run"):
         claim.check(tmp_path, False)

@@ -10,7 +10,7 @@ import jax
 import pytest
 
 import jaxdem_ac as ac
-from jaxdem_ac.runs.devices import choose_devices
+from jaxdem_ac.runs.distributed import choose_devices
 
 PROGRAM = """
 import json, sys

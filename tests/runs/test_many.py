@@ -190,7 +190,7 @@ def test_an_old_run_is_overwritten_with_its_members_only_if_asked(probe: dict[st
     assert (out / "seed-1").is_dir()
     (out / "notes.txt").write_text("mine")
     (out / "seed-1" / "notes.txt").write_text("mine too")
-    with pytest.raises(FileExistsError, match="--overwrite"):
+    with pytest.raises(FileExistsError, match="overwrite=True"):
         ac.train(config(out=str(out), **probe))
     ac.train(config(out=str(out), **probe), overwrite=True)
     left = ["checkpoints", "config.json", "metrics.jsonl", "notes.txt", "seed-1"]
