@@ -26,7 +26,7 @@ from jaxdem_ac.trainers.permutation import shuffled
 from jaxdem_ac.trainers.policy import Policy
 from jaxdem_ac.trainers.ppo.collect import collect, normalize_observation
 from jaxdem_ac.trainers.ppo.config import GRID_FIELDS, PPOConfig
-from jaxdem_ac.trainers.ppo.loss import Batch, differentiate, rows_of
+from jaxdem_ac.trainers.ppo.loss import Batch, differentiate, flatten_batch
 from jaxdem_ac.trainers.ppo.state import TERMS as TERMS
 from jaxdem_ac.trainers.ppo.state import PPOProblem, apply_model, first_bad
 from jaxdem_ac.trainers.ppo.state import PPOState as PPOState
@@ -94,7 +94,7 @@ def learn(problem: PPOProblem, state: PPOState, batch: Batch) -> tuple[PPOState,
     """
     config = problem.config
     optimizer = make_optimizer(problem)
-    rows = rows_of(batch)
+    rows = flatten_batch(batch)
     num_rows = rows.advantage.shape[0]
 
     def minibatch_step(carry: tuple[PPOState, Array], index: Array) -> tuple[tuple[PPOState, Array], dict[str, Array]]:
