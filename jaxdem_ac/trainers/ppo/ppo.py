@@ -192,17 +192,7 @@ class PPO(Algorithm[PPOConfig, PPOState]):
     terms = TERMS
     grid_fields = GRID_FIELDS
 
-    def init(self, problem: PPOProblem, model_state: PyTree, key: Array) -> PPOState:
-        """Return the state at the beginning of a run; see :func:`init`."""
-        return init(problem, model_state, key)
-
-    def update(self, problem: PPOProblem, state: PPOState) -> tuple[PPOState, dict[str, Array]]:
-        """Collect one rollout and learn from it; see :func:`update`."""
-        return update(problem, state)
-
-    def policy(self, problem: PPOProblem, state: PPOState) -> Policy:
-        """Return the policy of a state."""
-        return policy(problem, state)
+    init, update, policy = staticmethod(init), staticmethod(update), staticmethod(policy)
 
     def initial_policy(self, config: PPOConfig, model: Model, environment: Environment) -> Policy:
         """Return the policy that a run starts from, with normalizers that have seen nothing."""
