@@ -64,7 +64,12 @@ def make_model(
     stored_type = keywords.pop("action_space_type", None)
     stored_keywords = keywords.pop("action_space_kws", None)
     if action_space is None and stored_type is not None:
-        action_space = action_spaces.create(stored_type, **_as_keywords(stored_keywords))
+        if not isinstance(stored_keywords, Mapping | None):
+            raise TypeError(
+                f"make_model: action_space_kws is a mapping of keywords; got {type(stored_keywords).__name__}. "
+                "Pass a model's metadata unchanged."
+            )
+        action_space = action_spaces.create(stored_type, **(stored_keywords or {}))
     elif isinstance(action_space, str):
         action_space = action_spaces.create(action_space)
     model: Model = models.create(
@@ -76,14 +81,3 @@ def make_model(
         **keywords,
     )
     return model
-
-
-def _as_keywords(stored: object) -> Mapping[str, object]:
-    if stored is None:
-        return {}
-    if not isinstance(stored, Mapping):
-        raise TypeError(
-            f"make_model: action_space_kws is a mapping of keywords; got {type(stored).__name__}. "
-            "Pass a model's metadata unchanged."
-        )
-    return stored

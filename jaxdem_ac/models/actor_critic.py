@@ -161,7 +161,12 @@ class ActorCritic(ActorCriticBase):
             self.pool = nnx.Sequential(*hidden(size, self.pool_architecture)[0])
 
     def __call__(
-        self, x: Array, sequence: bool = False, everyone: Array | None = None, **ignored: object
+        self,
+        x: Array,
+        sequence: bool = False,
+        joint_observation: Array | None = None,
+        everyone: Array | None = None,
+        **ignored: object,
     ) -> tuple[distrax.Distribution, Array]:
         """Return the policy and the value of observations; as :meth:`SharedActorCritic.__call__`.
 
@@ -170,8 +175,10 @@ class ActorCritic(ActorCriticBase):
         x : Array, (..., O), or (..., N, O) for a centralised critic
         sequence : bool
             Whether the first axis is time.
-        everyone : Array, (..., N, O), optional
-            Whom a centralised critic sees; those in `x` if left out.
+        joint_observation : Array, (..., N, O), optional
+            Observations that a centralised critic sees; `x` if left out.
+        everyone : Array, optional
+            The same, under its name of before; for one version.
 
         Raises
         ------
@@ -189,21 +196,22 @@ class ActorCritic(ActorCriticBase):
                 f"{type(self).__name__}: a centralised critic needs the axis of particles; got sequence=True, from a "
                 "trainer that flattens it away. Train with jaxdem-ac, or leave centralised_critic out."
             )
-        pooled = self._pooled(x if everyone is None else self._checked(everyone))
+        joint = everyone if joint_observation is None else joint_observation
+        pooled = self._pooled(x if joint is None else self._checked(joint))
         try:
             pooled = jnp.broadcast_to(pooled, (*x.shape[:-1], pooled.shape[-1]))
         except ValueError:
             raise ValueError(
-                f"{type(self).__name__}: everyone has the axes of x, and any number of particles; got shape "
-                f"{getattr(everyone, 'shape', ())} for {x.shape}. Pass who is there with those who act."
+                f"{type(self).__name__}: joint_observation has the axes of x, and any number of particles; got shape "
+                f"{getattr(joint, 'shape', ())} for {x.shape}. Pass who is there with those who act."
             ) from None
         return self._answer(features, self.critic(as_rows(jnp.concatenate([x, pooled], axis=-1))), x.shape[:-1])
 
-    def _pooled(self, everyone: Array) -> Array:
+    def _pooled(self, joint: Array) -> Array:
         """Return the mean of all particles' features, ``(..., 1, F)``; a single observation ``(O,)`` is alone."""
-        features = self.pool(as_rows(everyone))[:, : self.pool_architecture[-1]]
-        features = features.astype(everyone.dtype).reshape(*everyone.shape[:-1], -1)
-        return jnp.mean(features, axis=-2, keepdims=True) if everyone.ndim > 1 else features
+        features = self.pool(as_rows(joint))[:, : self.pool_architecture[-1]]
+        features = features.astype(joint.dtype).reshape(*joint.shape[:-1], -1)
+        return jnp.mean(features, axis=-2, keepdims=True) if joint.ndim > 1 else features
 
     @property
     def metadata(self) -> dict[str, Json]:

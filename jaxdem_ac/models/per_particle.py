@@ -159,11 +159,11 @@ class PerParticle(FeedForwardBase):
         x = self._checked(x)
         graphdef, parameters = nnx.split(self.sets)
 
-        whom = {"everyone": x} if self.centralised_critic else {}
+        joint = {"joint_observation": x} if self.centralised_critic else {}
 
         def forward(own: PyTree, rows: Array) -> tuple[Array, Array, Array]:
             # Arrays and not a distribution leave the vmap: the shape of one would not know of the new axis.
-            policy, value = nnx.merge(graphdef, own)(rows, **whom)
+            policy, value = nnx.merge(graphdef, own)(rows, **joint)
             loc = policy.distribution.loc
             return loc, jnp.broadcast_to(policy.distribution.scale_diag, loc.shape), value
 

@@ -86,15 +86,9 @@ def _after_a_call(graphdef: GraphDef, state: PyTree, shape: tuple[int, ...]) -> 
 def step(
     graphdef: GraphDef, states: tuple[PyTree, ...], carry: Carry, observation: Array
 ) -> tuple[Distribution, Array, Carry]:
-    """Return the policy, the value ``(...)`` and the next carry.
+    """Return the policy, the value ``(...)`` and the next carry of observations ``(..., O)``.
 
-    Parameters
-    ----------
-    graphdef, states : nnx.GraphDef, tuple of nnx.State
-        The model's, without its carry.
-    carry : nnx.State
-        Leaves ``(..., *)``, the leading axes those of the observations.
-    observation : Array, (..., O)
+    `graphdef` and `states` are the model's without its carry, whose leaves are ``(..., *)``.
     """
     # The model writes into its variables: into copies.
     model = nnx.merge(graphdef, *states, jax.tree.map(lambda leaf: leaf, carry))
@@ -103,16 +97,9 @@ def step(
 
 
 def initial_carry(graphdef: GraphDef, states: tuple[PyTree, ...], like: Carry, shape: tuple[int, ...]) -> Carry:
-    """Return what an episode begins with.
+    """Return the carry that an episode begins with, for observations of `shape`, ``(..., O)``.
 
-    Parameters
-    ----------
-    graphdef, states : nnx.GraphDef, tuple of nnx.State
-        The model's, without its carry.
-    like : nnx.State
-        A carry of any shape.
-    shape : tuple of int
-        Of the observations, ``(..., O)``.
+    `graphdef` and `states` are the model's without its carry; `like` is a carry of any shape.
     """
     if not jax.tree.leaves(like):
         return like

@@ -197,10 +197,12 @@ def rollout(
     def play(environment: Environment) -> Trajectory:
         return _rollout(environment, policy, key, num_steps, num_envs)
 
-    def overflow(trajectory: Trajectory) -> Array:
-        return jnp.max(trajectory.info.get("overflow", jnp.zeros(())))
+    return play_with_room(environment, play, lambda played: _overflow(played.info))[1]
 
-    return play_with_room(environment, play, overflow)[1]
+
+def _overflow(info: dict[str, Array]) -> Array:
+    """Return how many times longer a list of neighbours had to be, ``()``; 0 if all were long enough."""
+    return jnp.max(info.get("overflow", jnp.zeros(())))
 
 
 @partial(jax.jit, static_argnames=("environment", "num_steps", "num_envs"))
@@ -283,13 +285,10 @@ def play_episode(
     check_count("record", "num_steps", num_steps)
     policy = as_policy("record", policy, environment)
 
-    def overflow(played: Episode) -> Array:
-        return jnp.max(played.timestep.info.get("overflow", jnp.zeros(())))
-
     def play(environment: Environment) -> Episode:
         return _play_episode(environment, policy, key, num_steps, sample)
 
-    played = play_with_room(environment, play, overflow)[1]
+    played = play_with_room(environment, play, lambda played: _overflow(played.timestep.info))[1]
     # Not a number in a compiled program would stop it under JAX_DEBUG_NANS.
     unknown = np.full(played.value.shape, np.nan, played.value.dtype)
     return played if hasattr(policy, "value") else replace(played, value=unknown)

@@ -60,8 +60,8 @@ def test_a_replay_is_what_was_played(name: str, space: str) -> None:
     _, batch, _ = play(state)
     assert batch.done is not None
     assert 0 < batch.done[:-1].sum() < batch.done[:-1].size
-    sequences = jax.tree.map(lambda leaf: leaf.reshape(-1, *leaf.shape[2:]), loss.rows_of(batch))
-    (log_prob, _), value = loss.answers(learner, state.params, state.constants, sequences)
+    sequences = jax.tree.map(lambda leaf: leaf.reshape(-1, *leaf.shape[2:]), loss.flatten_batch(batch))
+    (log_prob, _), value = loss.evaluate_actions(learner, state.params, state.constants, sequences)
     np.testing.assert_allclose(log_prob, sequences.raw_log_prob, atol=1e-5)
     np.testing.assert_allclose(value, sequences.value, atol=1e-5)
     # Almost all actions are saturated: kept before the bijector, they are as exact as others.

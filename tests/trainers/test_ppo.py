@@ -219,16 +219,16 @@ def test_a_gradient_in_chunks_is_that_of_the_whole(normalize: bool, monkeypatch:
 
 def test_pieces_of_a_gradient_are_as_large_as_a_cache_likes() -> None:
     for rows, per_row in ((16_384, 1), (256, 64), (8_192, 1), (1, 65_536), (30_000, 1), (4_096, 1)):
-        number = loss.chunks_of(rows, per_row, feed_forward=True, backend="cpu")
+        number = loss.num_microbatches(rows, per_row, feed_forward=True, backend="cpu")
         size = rows // number * per_row
         assert rows % number == 0
         assert number == rows or size <= loss.CHUNK_CPU
         assert number == 1 or size >= loss.CHUNK_CPU // 2
     # A prime number of rows has no pieces, one row would be none, and sequences are wanted side by side.
-    assert loss.chunks_of(16_411, 1, feed_forward=True, backend="cpu") == 1
-    assert loss.chunks_of(512, 64, feed_forward=False, backend="cpu") == 1
-    assert loss.chunks_of(16_384, 1, feed_forward=True, backend="gpu") == 1
-    assert loss.chunks_of(16, 65_536, feed_forward=True, backend="gpu") == 4
+    assert loss.num_microbatches(16_411, 1, feed_forward=True, backend="cpu") == 1
+    assert loss.num_microbatches(512, 64, feed_forward=False, backend="cpu") == 1
+    assert loss.num_microbatches(16_384, 1, feed_forward=True, backend="gpu") == 1
+    assert loss.num_microbatches(16, 65_536, feed_forward=True, backend="gpu") == 4
 
 
 def test_an_update_that_has_gone_too_far_stops() -> None:

@@ -91,8 +91,8 @@ def test_sets_of_models_that_remember_are_refused(names: dict[str, str]) -> None
 @partial(jax.jit, static_argnames="learner")
 def drift(learner: ppo.Problem, state: ppo.PPOState, batch: loss.Batch) -> jax.Array:
     """Return how far replayed log-probabilities and values are from those of the rollout."""
-    sequences = jax.tree.map(lambda leaf: leaf.reshape(-1, *leaf.shape[2:]), loss.rows_of(batch))
-    (log_prob, _), value = loss.answers(learner, state.params, state.constants, sequences)
+    sequences = jax.tree.map(lambda leaf: leaf.reshape(-1, *leaf.shape[2:]), loss.flatten_batch(batch))
+    (log_prob, _), value = loss.evaluate_actions(learner, state.params, state.constants, sequences)
     return jnp.maximum(jnp.abs(log_prob - sequences.raw_log_prob), jnp.abs(value - sequences.value)).max()
 
 
@@ -157,7 +157,7 @@ def test_a_gradient_in_pieces_is_the_gradient(monkeypatch: pytest.MonkeyPatch) -
         monkeypatch.setattr(loss, "CHUNK", chunk)
         # What is compiled once does not look again.
         differentiate = jax.jit(lambda *arguments: loss.differentiate(learner, *arguments))
-        found.append(differentiate(state.params, state.constants, loss.rows_of(batch)))
+        found.append(differentiate(state.params, state.constants, loss.flatten_batch(batch)))
     for pieces in found[1:]:
         jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-6), pieces, found[0])
     assert max(float(jnp.abs(leaf).max()) for leaf in jax.tree.leaves(found[0][0])) > 1e-3

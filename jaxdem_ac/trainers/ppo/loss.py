@@ -42,7 +42,7 @@ class Batch:
     """Of a recurrent model when the rollout began, leaves ``(E, N, ...)``."""
 
 
-def rows_of(batch: Batch) -> Batch:
+def flatten_batch(batch: Batch) -> Batch:
     """Return a batch in rows, of which minibatches are made.
 
     A row is a moment, ``(T * E, N, ...)``, with all of its particles. For a recurrent model it is an environment, ``(E,
@@ -56,7 +56,7 @@ def rows_of(batch: Batch) -> Batch:
     return replace(jax.tree.map(lambda leaf: jnp.moveaxis(leaf, 0, 2), timed), carry=batch.carry)
 
 
-def answers(
+def evaluate_actions(
     problem: PPOProblem, params: PyTree, constants: PyTree, batch: Batch
 ) -> tuple[tuple[Array, Array | None], Array]:
     """Return the log-probability of what was done and the mean entropy, if it is asked for, and the values.
@@ -96,7 +96,7 @@ def loss(problem: PPOProblem, params: PyTree, constants: PyTree, batch: Batch) -
     problem : Problem
     params, constants : nnx.State
     batch : Batch
-        As for :func:`answers`; advantages as they enter, already normalised if they are to be.
+        As for :func:`evaluate_actions`; advantages as they enter, already normalised if they are to be.
 
     Notes
     -----
@@ -105,7 +105,7 @@ def loss(problem: PPOProblem, params: PyTree, constants: PyTree, batch: Batch) -
     """
     config = problem.config
     with jax.named_scope("policy"):
-        (log_prob, entropy), value = answers(problem, params, constants, batch)
+        (log_prob, entropy), value = evaluate_actions(problem, params, constants, batch)
     log_ratio = log_prob - batch.raw_log_prob
     ratio = jnp.exp(log_ratio)
     advantage = batch.advantage
@@ -140,7 +140,7 @@ def differentiate(
     problem : Problem
     params, constants : nnx.State
     batch : Batch
-        Rows, as from :func:`rows_of`.
+        Rows, as from :func:`flatten_batch`.
 
     Notes
     -----
@@ -153,7 +153,7 @@ def differentiate(
     if batch.carry is not None:
         batch = jax.tree.map(lambda leaf: leaf.reshape(-1, *leaf.shape[2:]), batch)
     num_rows = batch.advantage.shape[0]
-    num_chunks = chunks_of(num_rows, batch.advantage[0].size, batch.carry is None, problem.backend)
+    num_chunks = num_microbatches(num_rows, batch.advantage[0].size, batch.carry is None, problem.backend)
     chunks = jax.tree.map(lambda leaf: leaf.reshape(num_chunks, num_rows // num_chunks, *leaf.shape[1:]), batch)
     gradient_of = jax.grad(partial(loss, problem), has_aux=True)
     if num_chunks == 1:
@@ -168,7 +168,7 @@ def differentiate(
     return jax.tree.map(lambda leaf: leaf / num_chunks, total)
 
 
-def chunks_of(num_rows: int, per_row: int, feed_forward: bool, backend: str) -> int:
+def num_microbatches(num_rows: int, per_row: int, feed_forward: bool, backend: str) -> int:
     """Return the number of equal pieces in which a gradient is taken.
 
     Parameters

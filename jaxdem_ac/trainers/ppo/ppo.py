@@ -26,7 +26,7 @@ from jaxdem_ac.trainers.permutation import shuffled
 from jaxdem_ac.trainers.policy import Policy
 from jaxdem_ac.trainers.ppo.collect import collect, normalize_observation
 from jaxdem_ac.trainers.ppo.config import GRID_FIELDS, PPOConfig
-from jaxdem_ac.trainers.ppo.loss import Batch, differentiate, rows_of
+from jaxdem_ac.trainers.ppo.loss import Batch, differentiate, flatten_batch
 from jaxdem_ac.trainers.ppo.state import TERMS as TERMS
 from jaxdem_ac.trainers.ppo.state import PPOProblem, apply_model, first_bad
 from jaxdem_ac.trainers.ppo.state import PPOState as PPOState
@@ -94,7 +94,7 @@ def learn(problem: PPOProblem, state: PPOState, batch: Batch) -> tuple[PPOState,
     """
     config = problem.config
     optimizer = make_optimizer(problem)
-    rows = rows_of(batch)
+    rows = flatten_batch(batch)
     num_rows = rows.advantage.shape[0]
 
     def minibatch_step(carry: tuple[PPOState, Array], index: Array) -> tuple[tuple[PPOState, Array], dict[str, Array]]:
@@ -192,17 +192,7 @@ class PPO(Algorithm[PPOConfig, PPOState]):
     terms = TERMS
     grid_fields = GRID_FIELDS
 
-    def init(self, problem: PPOProblem, model_state: PyTree, key: Array) -> PPOState:
-        """Return the state at the beginning of a run; see :func:`init`."""
-        return init(problem, model_state, key)
-
-    def update(self, problem: PPOProblem, state: PPOState) -> tuple[PPOState, dict[str, Array]]:
-        """Collect one rollout and learn from it; see :func:`update`."""
-        return update(problem, state)
-
-    def policy(self, problem: PPOProblem, state: PPOState) -> Policy:
-        """Return the policy of a state."""
-        return policy(problem, state)
+    init, update, policy = staticmethod(init), staticmethod(update), staticmethod(policy)
 
     def initial_policy(self, config: PPOConfig, model: Model, environment: Environment) -> Policy:
         """Return the policy that a run starts from, with normalizers that have seen nothing."""
