@@ -89,7 +89,7 @@ def stand_in():
         registry.environments.forget(name)
 
 
-def registered(root):
+def held(root):
     return {key: f"{cls.__module__.partition('.')[0]}:{cls.__name__}" for key, cls in root._registry.items()}
 
 
