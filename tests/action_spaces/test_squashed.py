@@ -254,7 +254,7 @@ def test_the_log_probability_of_an_action_is_as_exact_as_its_docstring_says(spac
 
 
 @pytest.mark.parametrize("space", INVERTED, ids=lambda space: f"{type(space).__name__}{space.metadata}")
-def test_what_knows_the_raw_action_is_exact_however_saturated_it_is(space: Any) -> None:
+def test_log_probabilities_from_raw_actions_are_exact_under_saturation(space: Any) -> None:
     loc, scale = np.array([18.0, -3.0]), np.array([2.0, 0.5])
     distribution = SquashedGaussian(jnp.asarray(loc, jnp.float32), jnp.asarray(scale, jnp.float32), space)
     raw, raw_log_prob, log_prob = distribution.sample_raw_and_log_probs(seed=jax.random.key(0))

@@ -9,12 +9,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from click.testing import CliRunner, Result
+from click.testing import Result
+from support.command_line import assert_one_line, call
 from support.event_files import curve
 
 import jaxdem_ac as ac
 from jaxdem_ac import doctor, registry
-from jaxdem_ac.cli import main
 from jaxdem_ac.plugin import jaxdem, names
 
 ROOT = Path(__file__).parents[2]
@@ -30,22 +30,6 @@ SETTINGS = {
     "ppo.num_minibatches": 2,
 }
 TINY = [part for name, value in SETTINGS.items() for part in ("--set", f"{name}={value}")]
-
-
-def call(*arguments: str) -> Result:
-    return CliRunner().invoke(main, list(arguments), prog_name="jaxdem-ac")
-
-
-def assert_one_line(result: Result, *words: str) -> None:
-    """Assert that a mistake is told in one line on stderr, with exit code 2."""
-    assert result.exit_code == 2, result.output
-    assert result.stdout == ""
-    lines = result.stderr.splitlines()
-    assert len(lines) == 1, result.stderr
-    assert lines[0].startswith("error: ")
-    assert "Traceback" not in result.stderr
-    for word in words:
-        assert word in lines[0]
 
 
 @pytest.fixture(scope="module")

@@ -5,11 +5,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from click.testing import CliRunner, Result
+from click.testing import Result
+from support import command_line
 from support.bench_fixtures import noise, quick
 
 from jaxdem_ac.bench import stages
-from jaxdem_ac.cli import main
 
 __all__ = ["noise", "quick"]
 
@@ -18,7 +18,7 @@ SMALL = ["--num-particles", "3", "--num-envs", "2", "--repeats", "3", "--set", "
 
 
 def call(*arguments: str) -> Result:
-    return CliRunner().invoke(main, ["bench", *arguments], prog_name="jaxdem-ac")
+    return command_line.call("bench", *arguments)
 
 
 @pytest.fixture(autouse=True)

@@ -125,7 +125,7 @@ def test_critical_time_step() -> None:
 
 @pytest.mark.parametrize("name", ac.list_environments())
 class TestTasks:
-    def test_are_silent_with_their_own_numbers_and_warn_with_coarser_ones(self, name: str) -> None:
+    def test_tasks_warn_of_a_coarse_time_step_and_not_of_their_own(self, name: str) -> None:
         if name.startswith("jaxdem:"):
             pytest.skip("JaxDEM's own")
         with warnings.catch_warnings():

@@ -8,6 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from jax import Array
+from support.compared import assert_equal
 
 import jaxdem_ac as ac
 from jaxdem_ac.environments.base import Environment, reset_batch, reset_where
@@ -42,10 +43,6 @@ def random_action(environment: Environment, seed: int) -> Array:
 
 def assert_close(one: Any, other: Any, tolerance: float = 1e-5) -> None:
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=tolerance, atol=tolerance), one, other)
-
-
-def assert_equal(one: Any, other: Any) -> None:
-    jax.tree.map(np.testing.assert_array_equal, one, other)
 
 
 def differs(one: Any, other: Any) -> bool:

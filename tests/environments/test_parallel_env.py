@@ -98,7 +98,7 @@ def test_the_end_of_the_task_terminates_everybody() -> None:
     assert env.agents == []
 
 
-def test_a_seed_says_everything_and_nothing_else_does() -> None:
+def test_episodes_depend_on_the_seed_alone() -> None:
     def beginnings(env: ParallelSwarm, *seeds: int | None) -> list[float]:
         return [float(env.reset(seed=seed)[0]["particle_0"][0]) for seed in seeds]
 

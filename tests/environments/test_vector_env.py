@@ -82,7 +82,7 @@ def test_every_particle_is_a_sub_environment() -> None:
             np.testing.assert_array_equal(infos["_success"], np.ones(6, bool))
 
 
-def test_a_seed_says_all_that_comes() -> None:
+def test_a_seed_determines_all_episodes_that_follow() -> None:
     def play(seed: int | None) -> np.ndarray:
         env = ac.make_vector_env(Walk(length=2, random=True), 3, **BOX)
         seen = [env.reset(seed=seed)[0]]

@@ -148,7 +148,7 @@ def test_extras_come_from_the_package_itself(monkeypatch: pytest.MonkeyPatch) ->
     }
 
 
-def test_two_broken_plugins_that_are_called_alike_are_both_told_and_write_nothing_to_a_terminal(
+def test_two_broken_plugins_of_one_name_are_both_reported_without_control_characters(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     broken = registry.Registry("model", "jaxdem.models")
@@ -164,7 +164,7 @@ def test_two_broken_plugins_that_are_called_alike_are_both_told_and_write_nothin
     )
 
 
-def test_a_list_of_which_jax_dies_is_a_fault_with_its_distribution(
+def test_an_entry_point_list_that_breaks_jax_is_reported_with_its_distribution(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     information = tmp_path / "bad-1.0.dist-info"

@@ -199,7 +199,7 @@ def test_a_docstring_that_is_none(text: str) -> None:
     assert summary(eval(f"type('C', (), {{'__doc__': {text}}})")) == ""
 
 
-def test_what_others_wrote_is_shown_without_what_a_terminal_acts_on() -> None:
+def test_foreign_text_is_shown_without_control_characters() -> None:
     class Plugin:
         __doc__ = "  First \x1b]0;title\x07\u202eline.\r\nSecond."
 

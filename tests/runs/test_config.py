@@ -119,7 +119,7 @@ def test_a_field_out_of_range_is_named(field: str, value: Any, error: type[Excep
         lambda: ac.TrainConfig().with_values({"env_kw": 3, "env_kw.a": 1}),
     ],
 )
-def test_a_number_that_is_none_or_too_large_is_one_short_line_at_once(make: Any) -> None:
+def test_a_bad_or_huge_number_gets_one_short_line_at_once(make: Any) -> None:
     began = time.monotonic()
     with pytest.raises(ValueError, match=r"; got ") as raised:
         make()

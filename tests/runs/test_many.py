@@ -56,7 +56,7 @@ def seeds(tmp_path_factory: pytest.TempPathFactory) -> ac.TrainResult:
     return ac.train(config(num_seeds=3, seed=5, out=out, log=["tensorboard"]))
 
 
-def test_each_seed_learns_what_a_run_of_its_own_does(seeds: ac.TrainResult) -> None:
+def test_a_seed_among_many_learns_exactly_as_a_single_run(seeds: ac.TrainResult) -> None:
     assert list(seeds.members) == ["seed-5", "seed-6", "seed-7"]
     for name, seed in (("seed-5", 5), ("seed-7", 7)):
         assert_same_run(seeds.members[name], ac.train(config(seed=seed)))
@@ -102,7 +102,7 @@ def test_each_run_has_a_folder_that_is_a_run(seeds: ac.TrainResult) -> None:
 
 
 @pytest.mark.slow
-def test_a_grid_is_every_combination_each_as_it_would_be_alone(probe: dict[str, Any]) -> None:
+def test_a_grid_trains_every_combination_as_a_single_run(probe: dict[str, Any]) -> None:
     grid = {"learning_rate": [1e-3, 1e-2], "entropy_coef": [0.0, 0.1]}
     result = ac.train(config(grid=grid, **probe))
     assert list(result.members) == [
@@ -161,7 +161,7 @@ def test_a_run_in_which_all_diverge_says_what_of() -> None:
         ac.train(config(num_seeds=2, **broken, steps=2 * 4 * 8 * 6))
 
 
-def test_stopped_and_resumed_it_is_the_run_never_stopped(seeds: ac.TrainResult, tmp_path: Path) -> None:
+def test_seeds_that_are_stopped_and_resumed_end_as_uninterrupted_ones(seeds: ac.TrainResult, tmp_path: Path) -> None:
     whole = seeds
 
     def stop(_: dict[str, Any]) -> None:

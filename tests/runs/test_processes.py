@@ -176,7 +176,7 @@ def compare_with_one(config: ac.TrainConfig, one: ac.TrainResult, environ: dict[
     return found
 
 
-def test_two_processes_learn_what_one_does(whole: ac.TrainResult, environ: dict[str, str], tmp_path: Path) -> None:
+def test_two_processes_learn_the_same_as_one(whole: ac.TrainResult, environ: dict[str, str], tmp_path: Path) -> None:
     run = tmp_path / "run"
     config = configured(out=str(run), log=["tensorboard"])
     found = compare_with_one(config, whole, environ)

@@ -350,7 +350,7 @@ def test_nothing_is_divided_by_nothing(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("keywords", "word"), [({"num_envs": 2**15, "num_steps": 2**15}, "rollout"), ({}, "optimizer")]
 )
-def test_what_32_bits_do_not_count_is_refused_before_anything_is_made(keywords: dict[str, int], word: str) -> None:
+def test_counts_beyond_32_bits_are_refused_before_anything_is_made(keywords: dict[str, int], word: str) -> None:
     ppo = replace(PPO, **keywords)
     with pytest.raises(ValueError, match=rf"train: .*{word} are fewer than 2\*\*31; got [\d,]+\. Lower"):
         ac.train(tiny(steps=2**45, ppo=ppo))

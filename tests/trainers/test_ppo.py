@@ -345,7 +345,7 @@ def test_nothing_is_learnt_from_a_number_that_is_not_finite(environment: Toy, te
     jax.tree.map(np.testing.assert_array_equal, bad.params, before)
 
 
-def test_a_rate_that_breaks_the_parameters_is_found_in_what_they_give() -> None:
+def test_parameters_that_a_huge_rate_breaks_are_found_in_the_next_losses() -> None:
     learner, state = make(Tracking(), 20, learning_rate=1e38, max_grad_norm=1e30)
     state, _ = ppo.update_many(learner, state, 10)
     assert int(state.bad_term) > 0

@@ -12,6 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from flax import nnx
+from support.compared import assert_equal
 from support.recurrent_models import FEATURES, Remembering, StepByStep
 
 import jaxdem_ac as ac
@@ -36,10 +37,6 @@ def make(environment: Environment, kind: Any = Remembering, **config: Any) -> tu
     graphdef, state = nnx.split(kind(*sizes, nnx.Rngs(0), ac.make_action_space("Box", x_min=-1.0, x_max=1.0)))
     learner = ppo.Problem(environment, graphdef, ac.PPOConfig(**{**SETTINGS, **config}), 10)
     return learner, ppo.init(learner, state, jax.random.key(0))
-
-
-def assert_equal(here: Any, there: Any) -> None:
-    jax.tree.map(np.testing.assert_array_equal, here, there)
 
 
 def test_the_carry_is_what_grows_with_the_observations() -> None:
