@@ -78,14 +78,14 @@ def stand_in():
     from jaxdem_ac import registry
 
     for one in (registry.models, registry.action_spaces):
-        for name in one.held():
+        for name in one.registered():
             target = one.find(name).target
             if isinstance(target, str):
                 module, _, attribute = target.partition(":")
                 made = sys.modules.setdefault(module, types.ModuleType(module))
                 setattr(made, attribute, type(attribute, (), {"__module__": module}))
     # An adapter around ours needs all of an environment.
-    for name in registry.environments.held():
+    for name in registry.environments.registered():
         registry.environments.forget(name)
 
 
