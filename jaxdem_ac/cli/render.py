@@ -7,7 +7,7 @@ from typing import Any
 import click
 from click.core import ParameterSource
 
-from jaxdem_ac.cli.options import CHECKPOINT, FILE, PATH
+from jaxdem_ac.cli.options import BASELINE, CHECKPOINT, FILE, PATH
 
 
 def _rays(_: click.Context, __: click.Parameter, text: str | None) -> int | str | None:
@@ -31,6 +31,7 @@ def _rays(_: click.Context, __: click.Parameter, text: str | None) -> int | str 
     "from 0, or of 'all'.")  # fmt: skip
 @click.option("--heading/--no-heading", default=True, show_default=True, help="A line to where a particle goes.")
 @CHECKPOINT
+@BASELINE
 @click.option("--seed", default=1_000, show_default=True, help="Of the episode.")
 @click.option("--decisions", default=None, type=int, help="How many at most.  [default: one episode]")
 @click.option("--sample", is_flag=True, help="Sample actions; else the policy's mode is played.")
@@ -50,6 +51,7 @@ def render(
     run: Path | None,
     recording: Path | None,
     checkpoint: str | int,
+    baseline: str | None,
     formats: str | None,
     out: Path | None,
     seed: int,
@@ -65,7 +67,8 @@ def render(
     """
     if (run is None) == (recording is None):
         raise click.UsageError("render: what is drawn is RUN or --recording FILE, one of them. Name it.")
-    played: dict[str, Any] = {"checkpoint": checkpoint, "seed": seed, "decisions": decisions, "sample": sample}
+    played: dict[str, Any] = {"checkpoint": checkpoint, "baseline": baseline, "seed": seed}
+    played |= {"decisions": decisions, "sample": sample}
     if vtk is not None:
         _only(context, "--vtk", {"run", "vtk", "as_json", *played})
         assert run is not None

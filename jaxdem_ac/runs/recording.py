@@ -16,6 +16,7 @@ from jaxdem_ac.dem.particles import Particles
 from jaxdem_ac.dem.world import World
 from jaxdem_ac.environments import make_environment
 from jaxdem_ac.environments.base import Environment
+from jaxdem_ac.runs.build import build_baseline
 from jaxdem_ac.runs.checkpoint import load_policy
 from jaxdem_ac.runs.digest import digest_of, digest_of_text
 from jaxdem_ac.runs.recording_checks import check_recording, read_world
@@ -240,8 +241,10 @@ def record_episode(
     )
 
 
-def record_run(run_dir: str | Path, checkpoint: str | int = "last", **options: Any) -> Recording:
-    """Return an episode of a run's policy in its environment; options as in :func:`record_episode`.
+def record_run(
+    run_dir: str | Path, checkpoint: str | int = "last", baseline: str | None = None, **options: Any
+) -> Recording:
+    """Return an episode of a run's policy, or of a baseline, in its environment; options as in :func:`record_episode`.
 
     Raises
     ------
@@ -249,4 +252,5 @@ def record_run(run_dir: str | Path, checkpoint: str | int = "last", **options: A
         As :func:`~jaxdem_ac.runs.checkpoint.load_policy`.
     """
     config = single(run_dir)
-    return record_episode(config.env, dict(config.env_kw), load_policy(run_dir, checkpoint), **options)
+    policy = load_policy(run_dir, checkpoint) if baseline is None else build_baseline(config, baseline)
+    return record_episode(config.env, dict(config.env_kw), policy, **options)

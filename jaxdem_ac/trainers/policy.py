@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any, Self
+from typing import Any, Protocol, Self, runtime_checkable
 
 import jax
 import jax.numpy as jnp
@@ -238,6 +238,23 @@ def _look(policy: Policy, observation: Array, carry: Carry) -> tuple[Any, Array,
     return recurrent.step(policy.graphdef, (policy.model_state,), carry, seen)
 
 
+@runtime_checkable
+class Privileged(Protocol):
+    """A policy that knows the state of the environment, and a pytree; the carry is its own.
+
+    :class:`~jaxdem_ac.environments.baselines.policies.Oracle` is one.
+    """
+
+    def initial_carry(self, leading_shape: tuple[int, ...]) -> Any:
+        """Return the carry to begin with, for observations with these leading axes, ``(..., N)``."""
+
+    def act(self, state: Any, carry: Any, key: Array | None = None) -> tuple[Array, Any]:
+        """Return actions, ``(..., N, D)``, and the carry, for the state of one environment or of a batch."""
+
+    def restart(self, carry: Any, done: Array) -> Any:
+        """Return the carry after a step in which episodes may have ended, ``(E,)``."""
+
+
 def acting(where: str, policy: Any, environment: Environment) -> Any:
     """Return what acts, a model, a policy or a function, as compiled functions take it.
 
@@ -248,6 +265,8 @@ def acting(where: str, policy: Any, environment: Environment) -> Any:
     """
     if isinstance(policy, nnx.Module):
         policy = Policy.of(policy, environment)
+    if isinstance(policy, Privileged):
+        return policy
     if not callable(policy):
         raise TypeError(
             f"{where}: what acts is a model, a policy or a function (observation, key); got {policy!r:.60}. "
@@ -271,8 +290,8 @@ def begin(policy: Any, leading_shape: tuple[int, ...]) -> Any:
     return policy.initial_carry(leading_shape) if hasattr(policy, "initial_carry") else ()
 
 
-def act(where: str, policy: Any, observation: Array, carry: Any, key: Array | None, size: int) -> tuple[Array, Any]:
-    """Return the action of a policy or of a function, ``(..., D)`` for observations ``(..., O)``, and the carry.
+def act(where: str, policy: Any, state: Any, carry: Any, key: Array | None, size: int) -> tuple[Array, Any]:
+    """Return the action of a policy or of a function, ``(..., N, D)`` for states ``(...)``, and the carry.
 
     Raises
     ------
@@ -281,7 +300,10 @@ def act(where: str, policy: Any, observation: Array, carry: Any, key: Array | No
     ValueError
         If the action has another shape; D is `size`.
     """
-    if hasattr(policy, "initial_carry"):
+    observation = state.observation
+    if isinstance(policy, Privileged):
+        action, carry = policy.act(state, carry, key)
+    elif hasattr(policy, "initial_carry"):
         action, carry = policy.step(observation, carry, key)
     else:
         action = policy(observation, key)
@@ -295,10 +317,10 @@ def act(where: str, policy: Any, observation: Array, carry: Any, key: Array | No
 
 
 def actor(where: str, policy: Any, environment: Environment) -> Callable[..., tuple[Array, Any, None]]:
-    """Return a policy or a function as the `act` of an unroll; its errors begin with `where`."""
+    """Return a policy or a function as what acts on states in an unroll; its errors begin with `where`."""
 
-    def choose(observation: Array, carry: Any, key: Array | None) -> tuple[Array, Any, None]:
-        return *act(where, policy, observation, carry, key, environment.action_size), None
+    def choose(state: Any, carry: Any, key: Array | None) -> tuple[Array, Any, None]:
+        return *act(where, policy, state, carry, key, environment.action_size), None
 
     return choose
 

@@ -70,13 +70,21 @@ Act = Callable[[Array, Any, Array | None], tuple[Array, Any, Any]]
 """From observation, carry and random key to action, carry and answer."""
 
 
-def decide(environment: Environment, act: Act, state: Any, carry: Any, key: Array | None) -> Decision:
+@dataclass(frozen=True)
+class OnState:
+    """An act that is given the whole state in place of the observation."""
+
+    act: Callable[[Any, Any, Array | None], tuple[Array, Any, Any]]
+    """``act(state, carry, key) -> (action, carry, answer)``."""
+
+
+def decide(environment: Environment, act: Act | OnState, state: Any, carry: Any, key: Array | None) -> Decision:
     """Return one decision of a batch of environments, or of one alone, without any reset.
 
     Parameters
     ----------
     environment : Environment
-    act : callable
+    act : callable or OnState
         ``act(observation, carry, key) -> (action, carry, answer)``.
     state : Any
         Leaves ``(E, ...)``, or those of one environment.
@@ -86,7 +94,7 @@ def decide(environment: Environment, act: Act, state: Any, carry: Any, key: Arra
         Random key of the action.
     """
     observation = state.observation
-    action, carry, answer = act(observation, carry, key)
+    action, carry, answer = act.act(state, carry, key) if isinstance(act, OnState) else act(observation, carry, key)
     with jax.named_scope("environment"):
         step = environment.step if observation.ndim == 2 else partial(step_batch, environment)
         state, timestep = step(state, action)
@@ -95,7 +103,7 @@ def decide(environment: Environment, act: Act, state: Any, carry: Any, key: Arra
 
 def unroll(
     environment: Environment,
-    act: Act,
+    act: Act | OnState,
     start: tuple[Any, Any],
     keys: Array,
     record: Callable[[Decision], Any],
@@ -106,7 +114,7 @@ def unroll(
     Parameters
     ----------
     environment : Environment
-    act : callable
+    act : callable or OnState
         As in :func:`decide`.
     start : tuple
         State and carry, leaves ``(E, ...)``; or those of one environment, if there is no `restart`.
@@ -163,8 +171,9 @@ def rollout(
     ----------
     environment : Environment
     model : nnx.Module, Policy or "random"
-        A model of the model interface or a trained policy, which is sampled; a function ``(observation, key)``; or
-        actions uniform in [-1, 1). What a recurrent one remembers begins anew with every episode.
+        A model of the model interface or a trained policy, which is sampled; a function ``(observation, key)``; an
+        oracle, which sees the state; or actions uniform in [-1, 1). What a recurrent one remembers, or an oracle
+        plans, begins anew with every episode.
     key : Array
         Random key.
     num_steps, num_envs : int
@@ -227,7 +236,7 @@ def _rollout(environment: Environment, policy: Any, key: Array, num_steps: int, 
         reset_batch(environment, jax.random.split(key_reset, num_envs)),
         begin(policy, (num_envs, environment.num_particles)),
     )
-    choose = at_random if policy is None else actor("rollout", policy, environment)
+    choose = at_random if policy is None else OnState(actor("rollout", policy, environment))
     keys = jax.random.split(key_steps, num_steps)
     trajectory: Trajectory
     _, trajectory = unroll(environment, choose, start, keys, record, partial(restart, policy))
@@ -298,9 +307,10 @@ def _play_episode(environment: Environment, policy: Any, key: Array, num_steps: 
     key_reset, key_play = jax.random.split(key)
     choose = actor("record", policy, environment)
 
-    def act_and_value(observation: Array, carry: Any, key: Array | None) -> tuple[Array, Any, Array]:
+    def act_and_value(state: Any, carry: Any, key: Array | None) -> tuple[Array, Any, Array]:
+        observation = state.observation
         value = policy.value(observation, carry) if hasattr(policy, "value") else jnp.zeros(observation.shape[:-1])
-        action, carry, _ = choose(observation, carry, key if sample else None)
+        action, carry, _ = choose(state, carry, key if sample else None)
         return action, carry, value
 
     def record(decision: Decision) -> tuple[Any, Array, Array, Timestep]:
@@ -308,6 +318,6 @@ def _play_episode(environment: Environment, policy: Any, key: Array, num_steps: 
 
     first = environment.reset(key_reset)
     start, keys = (first, begin(policy, (environment.num_particles,))), jax.random.split(key_play, num_steps)
-    _, (states, action, value, timestep) = unroll(environment, act_and_value, start, keys, record)
+    _, (states, action, value, timestep) = unroll(environment, OnState(act_and_value), start, keys, record)
     states = jax.tree.map(lambda first, rest: jnp.concatenate([first[None], rest]), first, states)
     return Episode(states, action, value, timestep)

@@ -17,7 +17,7 @@ from jaxdem_ac._files import as_path, make_folder
 from jaxdem_ac.dem.particles import Particles
 from jaxdem_ac.dem.world import World
 from jaxdem_ac.environments.base import Environment, check_is_environment
-from jaxdem_ac.runs.build import build_environment
+from jaxdem_ac.runs.build import build_baseline, build_environment
 from jaxdem_ac.runs.checkpoint import load_policy
 from jaxdem_ac.runs.recording import Recording, record_run
 from jaxdem_ac.runs.run_dir import read_metrics, single
@@ -144,6 +144,7 @@ def render_run(
     out: str | Path | None = None,
     formats: Sequence[str] = ("gif", "png", "curve"),
     checkpoint: str | int = "last",
+    baseline: str | None = None,
     seed: int = 1_000,
     decisions: int | None = None,
     sample: bool = False,
@@ -161,6 +162,8 @@ def render_run(
         What is written: episode.gif, episode.mp4, episode.png, learning_curve.png.
     checkpoint : "last", "best" or int
         As for :func:`~jaxdem_ac.runs.checkpoint.load_policy`.
+    baseline : "scripted" or "oracle", optional
+        Plays instead of the run's policy.
     seed : int
         Of the episode.
     decisions : int, optional
@@ -191,7 +194,8 @@ def render_run(
     reports = read_metrics(run_dir)
     episode = None
     if files.keys() - {"curve"}:
-        environment, policy = build_environment(config), load_policy(run_dir, checkpoint)
+        environment = build_environment(config)
+        policy = load_policy(run_dir, checkpoint) if baseline is None else build_baseline(config, baseline)
         species = config.model_kw.get("species")
         species = getattr(environment, "species", None) or species
         key = jax.random.key(seed)

@@ -11,6 +11,7 @@ from jax.typing import ArrayLike
 
 from jaxdem_ac import dem
 from jaxdem_ac.environments import sizes, swarm
+from jaxdem_ac.environments.baselines.transport import TransportOracle, TransportScript
 from jaxdem_ac.environments.checks import Count, Fraction, NonNegative, Positive, Real, check_count
 from jaxdem_ac.environments.placement import ring
 from jaxdem_ac.environments.sensing.lidar import lidar, look, wall_lidar
@@ -133,6 +134,8 @@ class CollectiveTransport(swarm.SwarmEnvironment):
     stiffness: Positive = 1e3
     """Of contacts, force / length."""
 
+    oracle = TransportOracle
+    scripted = TransportScript
     success_name: ClassVar[str] = "goals reached"
     lidar_senses: ClassVar[tuple[str, ...]] = ("swarm and walls",)
     room_lengths: ClassVar[tuple[str, ...]] = ("arena_size", "box_padding")
