@@ -11,7 +11,7 @@ from jax import Array
 from jaxdem_ac.environments.baselines.assignment import least_total_distance
 from jaxdem_ac.environments.baselines.covering import covering_velocity
 from jaxdem_ac.environments.baselines.policies import Oracle, Scripted
-from jaxdem_ac.environments.baselines.steering import arrival_velocity, force_to_reach
+from jaxdem_ac.environments.baselines.steering import arrival_velocity, evading_all, force_to_reach
 from jaxdem_ac.environments.swarm import shorten
 
 CRUISE = 4.0
@@ -23,7 +23,7 @@ ROLLING = 1.4
 @jax.tree_util.register_static
 @dataclass(frozen=True)
 class RollerOracle(Oracle):
-    """Targets assigned once, so that all spheres together have the least way, and every sphere straight to its own."""
+    """Targets assigned once, so that all spheres together have the least way, and every sphere to its own."""
 
     def plan(self, state: Any) -> Array:
         """Return which target each sphere goes to, ``(N,)`` of int."""
@@ -33,9 +33,10 @@ class RollerOracle(Oracle):
         """Return torques ``(N, 2)`` in units of `max_torque`, of length 1 at most."""
         task, particles = self.environment, state.particles
         mass, radius = particles.mass[:, None], particles.radius[:, None]
-        offset = state.targets[plan] - particles.position[:, :2]
-        wanted = arrival_velocity(offset, _acceleration(task, mass, radius), task.decision_time)
-        return _torque(task, wanted, particles.velocity[:, :2], mass, radius)
+        place, velocity, most = particles.position[:, :2], particles.velocity[:, :2], _acceleration(task, mass, radius)
+        wanted = arrival_velocity(state.targets[plan] - place, most, task.decision_time)
+        wanted = evading_all(wanted, place, velocity, particles.radius, most)
+        return _torque(task, wanted, velocity, mass, radius)
 
 
 @jax.tree_util.register_static
