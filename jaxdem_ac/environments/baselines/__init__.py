@@ -8,7 +8,7 @@ from jaxdem_ac.environments.baselines.policies import Oracle, RandomPolicy, Scri
 
 
 def oracle_policy(environment: Environment) -> Oracle:
-    """Return the policy of a task that knows the state: what it reaches, no policy that observes is likely to pass.
+    """Return the policy of a task that knows the state: what it reaches is possible, and a measure for who observes.
 
     `ac.evaluate`, `ac.rollout`, `ac.render` and recordings take it; in a loop of one's own it is
     ``action, carry = oracle.act(state, carry)``, beginning with ``oracle.initial_carry((num_particles,))``.

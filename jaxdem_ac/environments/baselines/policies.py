@@ -23,7 +23,7 @@ def action_scale(environment: Environment) -> float:
 
 @dataclass(frozen=True)
 class Oracle(abc.ABC):
-    """A policy that knows the state of its environment; what it reaches is a ceiling for those that observe.
+    """A policy that knows the state of its environment; what it reaches is a measure for those that observe.
 
     A subclass is a frozen dataclass with ``@jax.tree_util.register_static`` above it. It defines :meth:`act_on` and,
     where there is something to decide once in an episode, :meth:`plan`; both are written for one swarm. What is played
