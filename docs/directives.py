@@ -14,6 +14,7 @@ from sphinx.util import logging
 logger = logging.getLogger(__name__)
 
 MAKERS: dict[str, Callable[..., str]] = {
+    "baseline-table": generated.baselines,
     "benchmark-results": generated.benchmarks,
     "command-line": generated.command_line,
     "configuration": generated.configuration,

@@ -21,7 +21,7 @@ from jaxdem_ac.cli import main
 from jaxdem_ac.environments.swarm import SwarmEnvironment
 from jaxdem_ac.registry import environments
 from jaxdem_ac.runs.config import TrainConfig
-from jaxdem_ac.trainers.evaluate import estimate
+from jaxdem_ac.trainers.evaluate import Estimate, estimate
 from jaxdem_ac.trainers.ppo.config import PPOConfig
 
 HERE = Path(__file__).parent
@@ -162,6 +162,35 @@ def references_of(stored: Path, names: Sequence[str]) -> str:
         steps = f"{found['curve']['steps'][-1] / 1e6:.1f} million"
         together = str(estimate(success, 0.0, 1.0))
         lines.append([f"`{name}`", name_of_success(name), together, ends, steps, f"{found['seconds'] / 60:.0f} min"])
+    return table(heads, lines)
+
+
+def baselines() -> str:
+    """Return in a line each what policies without training come to, beside the reference runs."""
+    return baselines_of(HERE / "reference", ac.list_environments())
+
+
+def baselines_of(stored: Path, names: Sequence[str]) -> str:
+    """Return the same, of a folder with the reference runs, and in its folder `baselines` what `eval --json` has said.
+
+    Parameters
+    ----------
+    stored : Path
+        With ``<name>.json`` and ``baselines/<name>.json``.
+    names : sequence of str
+        Of environments; one without baselines that are stored is left out.
+    """
+    heads = ["environment", "success", "random", "scripted", "learnt", "oracle"]
+    lines = []
+    for name in names:
+        path, learnt = stored / f"baselines/{name}.json", stored / f"{name}.json"
+        if not path.is_file():
+            continue
+        found = json.loads(path.read_text())
+        cells = {kind: str(Estimate(**found[kind]["success"])) for kind in ("random", "scripted", "oracle")}
+        runs = np.asarray(json.loads(learnt.read_text())["success"]) if learnt.is_file() else None
+        cells["learnt"] = "not stored" if runs is None else str(estimate(runs, 0.0, 1.0))
+        lines.append([f"`{name}`", name_of_success(name), *(cells[head] for head in heads[2:])])
     return table(heads, lines)
 
 

@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from jaxdem_ac import dem as dem
     from jaxdem_ac.action_spaces import make_action_space as make_action_space
     from jaxdem_ac.environments import make_environment as make_environment
+    from jaxdem_ac.environments.baselines import oracle_policy as oracle_policy
+    from jaxdem_ac.environments.baselines import scripted_policy as scripted_policy
     from jaxdem_ac.environments.wrappers.make import make_gym_env as make_gym_env
     from jaxdem_ac.environments.wrappers.make import make_parallel_env as make_parallel_env
     from jaxdem_ac.environments.wrappers.make import make_vector_env as make_vector_env
@@ -55,10 +57,12 @@ _HOMES = {
     "make_model": "jaxdem_ac.models",
     "make_parallel_env": "jaxdem_ac.environments.wrappers.make",
     "make_vector_env": "jaxdem_ac.environments.wrappers.make",
+    "oracle_policy": "jaxdem_ac.environments.baselines",
     "register": "jaxdem_ac.plugin.registration",
     "render": "jaxdem_ac.view.render",
     "resume": "jaxdem_ac.runs.train",
     "rollout": "jaxdem_ac.trainers.rollout",
+    "scripted_policy": "jaxdem_ac.environments.baselines",
     "train": "jaxdem_ac.runs.train",
 }
 

@@ -300,6 +300,27 @@ def test_reference_curves_are_means_over_seeds(collect: ModuleType, generated: M
     assert "evacuation_curve.png" in generated.reference_of("evacuation", tmp_path, tmp_path)
 
 
+def test_baselines_stand_beside_the_reference_runs(generated: ModuleType, tmp_path: Path) -> None:
+    (tmp_path / "baselines").mkdir()
+    said = {
+        kind: {"success": {"mean": mean, "low": mean - 0.1, "high": mean + 0.05}}
+        for kind, mean in (("random", 0.2), ("scripted", 0.5), ("oracle", 0.9))
+    }
+    (tmp_path / "baselines/evacuation.json").write_text(json.dumps(said))
+    (tmp_path / "evacuation.json").write_text(json.dumps({"success": [0.6, 0.6]}))
+    (line,) = generated.baselines_of(tmp_path, ["evacuation", "swarm_roller"]).splitlines()[2:]
+    assert "| 0.200 [0.100, 0.250] | 0.500 [0.400, 0.550] | 0.600 [" in line
+    assert line.endswith("| 0.900 [0.800, 0.950] |")
+    (tmp_path / "evacuation.json").unlink()
+    assert "| not stored | 0.900" in generated.baselines_of(tmp_path, ["evacuation"])
+    stored = {path.stem: json.loads(path.read_text()) for path in (DOCS / "reference/baselines").glob("*.json")}
+    assert sorted(stored) == sorted(CASES)
+    for found in stored.values():
+        random, scripted, oracle = (found[kind]["success"]["mean"] for kind in ("random", "scripted", "oracle"))
+        assert random < scripted <= oracle
+        assert {each["num_episodes"] for each in found.values()} == {128}
+
+
 def test_stored_reference_figures_are_whole() -> None:
     for path in (DOCS / "reference").glob("*.json"):
         found = json.loads(path.read_text())

@@ -10,7 +10,6 @@ import threading
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import asdict
 from pathlib import Path
 from types import FrameType
 from typing import Any, NoReturn
@@ -19,6 +18,7 @@ import click
 
 import jaxdem_ac as ac
 from jaxdem_ac.cli.bench import bench
+from jaxdem_ac.cli.evaluate import evaluate
 from jaxdem_ac.cli.options import CHECKPOINT, PATH
 from jaxdem_ac.cli.options import RUN as _RUN
 from jaxdem_ac.cli.render import plot, render
@@ -165,60 +165,6 @@ def main() -> None:
     """
 
 
-@main.command("eval")
-@_RUN
-@CHECKPOINT
-@click.option(
-    "--num-particles",
-    type=int,
-    metavar="N",
-    help="Play with N particles at the density of the run, and its time limit.",
-)
-@click.option("--episodes", default=128, show_default=True, help="Whole episodes to play.")
-@click.option("--seed", default=1_000, show_default=True, help="Of the episodes.")
-@click.option("--sample", is_flag=True, help="Sample actions; else the policy's mode is played.")
-@click.option("--no-baseline", is_flag=True, help="Leave out the untrained policy.")
-@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-def evaluate(
-    run: Path,
-    checkpoint: str | int,
-    num_particles: int | None,
-    episodes: int,
-    seed: int,
-    sample: bool,
-    no_baseline: bool,
-    as_json: bool,
-) -> None:
-    """Play whole episodes with a run's policy, and with the untrained one.
-
-    Success is the environment's figure at the end of an episode: for swarm_navigator the share of targets with a
-    particle within one radius. Brackets are intervals of 95 % confidence over episodes.
-    """
-    import jax
-
-    from jaxdem_ac.runs.build import build_environment, initial_policy
-    from jaxdem_ac.runs.run_dir import single
-
-    config = single(run)
-    environment = build_environment(config)
-    if num_particles is not None:
-        environment = environment.with_num_particles(num_particles)
-    policies = {} if no_baseline else {"before": initial_policy(config)}
-    policies["after"] = ac.load_policy(run, checkpoint)
-    results = {
-        name: ac.evaluate(environment, policy, jax.random.key(seed), episodes, sample=sample)
-        for name, policy in policies.items()
-    }
-    if as_json:
-        click.echo(json.dumps({name: asdict(result) for name, result in results.items()}))
-        return
-    swarm = "" if num_particles is None else f" of {num_particles:,} particles"
-    click.echo(f"{episodes} episodes{swarm}, mean and interval of 95 % confidence:")
-    for name, result in results.items():
-        success = "" if result.success is None else f"  {environment.success_name} {name:<6} {result.success} "
-        click.echo(f"{success or f'  {name:<6}'}  reward {result.reward}")
-
-
 @main.command()
 @_RUN
 @click.argument("path", type=PATH)
@@ -337,6 +283,7 @@ def autoload(action: str, as_json: bool) -> None:
 
 
 main.add_command(bench)
+main.add_command(evaluate)
 main.add_command(record)
 main.add_command(replay)
 main.add_command(plot)

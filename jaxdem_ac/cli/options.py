@@ -114,3 +114,7 @@ CHECKPOINT = click.option(
     help="Which policy of the run: that of the best success, the newest, or that after N updates.",
 )  # fmt: skip
 RUN = click.argument("run", type=PATH, shell_complete=complete_run)
+BASELINE = click.option(
+    "--policy", "baseline", type=click.Choice(["scripted", "oracle"]),
+    help="Who plays instead of the run's policy: the task's own hand-written policy, or one that knows the state.",
+)  # fmt: skip

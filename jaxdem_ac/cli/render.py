@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 from click.core import ParameterSource
 
-from jaxdem_ac.cli.options import CHECKPOINT, FILE, PATH, number_or
+from jaxdem_ac.cli.options import BASELINE, CHECKPOINT, FILE, PATH, number_or
 
 if TYPE_CHECKING:
     from jaxdem_ac.runs.recording import Played
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     help="Show what a particle's lidars sense, by its number from 0, or of 'all'.")  # fmt: skip
 @click.option("--heading/--no-heading", default=True, show_default=True, help="A line to where a particle goes.")
 @CHECKPOINT
+@BASELINE
 @click.option("--seed", default=1_000, show_default=True, help="Of the episode.")
 @click.option("--decisions", default=None, type=int, help="How many at most.  [default: one episode]")
 @click.option("--sample", is_flag=True, help="Sample actions; else the policy's mode is played.")
@@ -43,6 +44,7 @@ def render(
     run: Path | None,
     recording: Path | None,
     checkpoint: str | int,
+    baseline: str | None,
     formats: str | None,
     out: Path | None,
     seed: int,
@@ -60,13 +62,13 @@ def render(
         raise click.UsageError("render: what is drawn is RUN or --recording FILE, one of them. Name it.")
     played: Played = {"seed": seed, "decisions": decisions, "sample": sample}
     if vtk is not None:
-        _only(context, "--vtk", {"run", "vtk", "as_json", "checkpoint", *played})
+        _only(context, "--vtk", {"run", "vtk", "as_json", "checkpoint", "baseline", *played})
         assert run is not None
         from jaxdem_ac.view.render import render_vtk
 
-        written = [render_vtk(run, vtk, checkpoint, **played)]
+        written = [render_vtk(run, vtk, checkpoint, baseline, **played)]
     else:
-        written = _drawn(context, run, recording, formats, out, checkpoint, played, look)
+        written = _drawn(context, run, recording, formats, out, (checkpoint, baseline), played, look)
     if as_json:
         click.echo(json.dumps([str(path) for path in written]))
     else:
@@ -79,7 +81,7 @@ def _drawn(
     recording: Path | None,
     formats: str | None,
     out: Path | None,
-    checkpoint: str | int,
+    whose: tuple[str | int, str | None],
     played: "Played",
     look: dict[str, Any],
 ) -> list[Path]:
@@ -90,7 +92,7 @@ def _drawn(
     )
     if recording is None:
         assert run is not None
-        return render_run(run, out=out, checkpoint=checkpoint, **chosen, **played, **look)
+        return render_run(run, out=out, checkpoint=whose[0], baseline=whose[1], **chosen, **played, **look)
     _only(context, "--recording", {"recording", "formats", "out", "as_json", *look})
     from jaxdem_ac.runs.recording import Recording
 

@@ -6,19 +6,27 @@ from pathlib import Path
 
 import click
 
-from jaxdem_ac.cli.options import CHECKPOINT, FILE, PATH, RUN, complete_run
+from jaxdem_ac.cli.options import BASELINE, CHECKPOINT, FILE, PATH, RUN, complete_run
 
 
 @click.command()
 @RUN
 @CHECKPOINT
+@BASELINE
 @click.option("--seed", default=1_000, show_default=True, help="Of the episode.")
 @click.option("--decisions", default=None, type=int, help="How many at most.  [default: one episode]")
 @click.option("--sample", is_flag=True, help="Sample actions; else the policy's mode is played.")
 @click.option("--out", type=FILE, help="The file.  [default: RUN/episode.npz]")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def record(
-    run: Path, checkpoint: str | int, seed: int, decisions: int | None, sample: bool, out: Path | None, as_json: bool
+    run: Path,
+    checkpoint: str | int,
+    baseline: str | None,
+    seed: int,
+    decisions: int | None,
+    sample: bool,
+    out: Path | None,
+    as_json: bool,
 ) -> None:
     """Record an episode of a run's policy: every frame, what was seen, done and gained.
 
@@ -26,7 +34,7 @@ def record(
     """
     from jaxdem_ac.runs.recording import EPISODE, record_run
 
-    recording = record_run(run, checkpoint=checkpoint, seed=seed, decisions=decisions, sample=sample)
+    recording = record_run(run, checkpoint, baseline, seed=seed, decisions=decisions, sample=sample)
     written = recording.save(run / EPISODE if out is None else out)
     if as_json:
         click.echo(json.dumps({"path": str(written), "decisions": recording.num_decisions}))

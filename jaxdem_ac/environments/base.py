@@ -84,6 +84,14 @@ class Environment(abc.ABC, Generic[StateT]):
     room_lengths: ClassVar[tuple[str, ...]] = ()
     """Lengths to scale with sqrt(N) to keep the number density when N changes; numbers, or ranges of them."""
 
+    oracle: ClassVar[type[Any] | None] = None
+    """Policy that knows the state, for `ac.oracle_policy`: a class that is made from the environment, as subclasses of
+    :class:`~jaxdem_ac.environments.baselines.policies.Oracle` are."""
+
+    scripted: ClassVar[type[Any] | None] = None
+    """The same of the best policy of the observation that is written by hand, ``policy(observation, key) -> action``,
+    for `ac.scripted_policy`."""
+
     num_particles: int
     """N."""
 

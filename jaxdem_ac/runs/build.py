@@ -9,12 +9,13 @@ from jaxdem_ac import registry
 from jaxdem_ac.action_spaces import make_action_space
 from jaxdem_ac.environments import make_environment
 from jaxdem_ac.environments.base import Environment
+from jaxdem_ac.environments.baselines import BASELINES
 from jaxdem_ac.models import make_model
 from jaxdem_ac.models.per_particle import model_keywords
 from jaxdem_ac.models.structure import Model
 from jaxdem_ac.runs.config import TrainConfig
 from jaxdem_ac.trainers.base import Algorithm
-from jaxdem_ac.trainers.policy import Policy
+from jaxdem_ac.trainers.policy import Policy, PolicyFn, Privileged
 
 AnyAlgorithm = Algorithm[Any, Any]
 """An algorithm by its name, of whatever configuration and state."""
@@ -35,6 +36,17 @@ def with_training_defaults(config: TrainConfig) -> TrainConfig:
 def build_environment(config: TrainConfig) -> Environment:
     """Return the environment of a configuration."""
     return make_environment(config.env, **config.env_kw)
+
+
+def build_baseline(config: TrainConfig, name: str) -> PolicyFn | Privileged:
+    """Return the policy of a configuration's environment that needs no training: "random", "scripted" or "oracle".
+
+    Raises
+    ------
+    TypeError
+        If the environment has none.
+    """
+    return BASELINES[name](build_environment(config))
 
 
 def build_model(config: TrainConfig, environment: Environment) -> Model:

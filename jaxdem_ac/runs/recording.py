@@ -18,11 +18,12 @@ from jaxdem_ac.dem.world import World
 from jaxdem_ac.environments import make_environment
 from jaxdem_ac.environments.base import Environment
 from jaxdem_ac.models.structure import Model
+from jaxdem_ac.runs.build import build_baseline
 from jaxdem_ac.runs.checkpoint import load_policy
 from jaxdem_ac.runs.digest import digest_of, digest_of_text
 from jaxdem_ac.runs.recording_checks import check_recording, read_world
 from jaxdem_ac.runs.run_dir import single
-from jaxdem_ac.trainers.policy import PolicyFn
+from jaxdem_ac.trainers.policy import PolicyFn, Privileged
 from jaxdem_ac.trainers.rollout import play_episode
 from jaxdem_ac.untrusted import one_line
 
@@ -177,7 +178,7 @@ def _digest(about: Mapping[str, object], arrays: Mapping[str, np.ndarray]) -> st
 def record_episode(
     env: str,
     env_kw: Mapping[str, object],
-    policy: Model | PolicyFn,
+    policy: Model | PolicyFn | Privileged,
     *,
     seed: int = 1_000,
     decisions: int | None = None,
@@ -248,8 +249,10 @@ class Played(TypedDict, total=False):
     sample: bool
 
 
-def record_run(run_dir: str | Path, checkpoint: str | int = "last", **options: Unpack[Played]) -> Recording:
-    """Return an episode of a run's policy in its environment; options as in :func:`record_episode`.
+def record_run(
+    run_dir: str | Path, checkpoint: str | int = "last", baseline: str | None = None, **options: Unpack[Played]
+) -> Recording:
+    """Return an episode of a run's policy, or of a baseline, in its environment; options as in :func:`record_episode`.
 
     Raises
     ------
@@ -257,4 +260,5 @@ def record_run(run_dir: str | Path, checkpoint: str | int = "last", **options: U
         As :func:`~jaxdem_ac.runs.checkpoint.load_policy`.
     """
     config = single(run_dir)
-    return record_episode(config.env, dict(config.env_kw), load_policy(run_dir, checkpoint), **options)
+    policy = load_policy(run_dir, checkpoint) if baseline is None else build_baseline(config, baseline)
+    return record_episode(config.env, dict(config.env_kw), policy, **options)

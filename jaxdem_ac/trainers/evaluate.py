@@ -19,8 +19,8 @@ from jaxdem_ac.environments.base import (
     reset_batch,
 )
 from jaxdem_ac.models.structure import Model
-from jaxdem_ac.trainers.policy import PolicyFn, actor, as_policy, initial_carry
-from jaxdem_ac.trainers.rollout import decide
+from jaxdem_ac.trainers.policy import PolicyFn, Privileged, actor, as_policy, initial_carry
+from jaxdem_ac.trainers.rollout import OnState, decide
 
 _Playing = tuple[PyTree, PyTree, Array, Array, Array, Array, int]
 
@@ -79,7 +79,7 @@ def estimate(samples: np.ndarray, low: float = -math.inf, high: float = math.inf
 
 def evaluate(
     environment: Environment,
-    policy: Model | PolicyFn,
+    policy: Model | PolicyFn | Privileged,
     key: Array,
     num_episodes: int = 64,
     *,
@@ -92,8 +92,8 @@ def evaluate(
     ----------
     environment : Environment
     policy : callable
-        ``policy(observation, key) -> action`` on ``(E, N, O)``: a function, a `Policy` or a model. A recurrent
-        one begins each episode with nothing remembered.
+        ``policy(observation, key) -> action`` on ``(E, N, O)``: a function, a `Policy` or a model; or an oracle. A
+        recurrent one begins each episode with nothing remembered.
     key : Array
         Random key of initial states and, if `sample`, of actions.
     num_episodes : int
@@ -167,7 +167,7 @@ def _play_episodes(
         ended = ended | decision.done
         return decision.state, decision.carry, success, total, ended, overflow, count + 1
 
-    choose = actor("evaluate", policy, environment)
+    choose = OnState(actor("evaluate", policy, environment))
     one = jnp.ones(num_episodes)
     state = reset_batch(environment, jax.random.split(key_reset, num_episodes))
     start = (

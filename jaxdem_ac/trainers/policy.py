@@ -265,11 +265,28 @@ class CarryingPolicy(PolicyFn, Protocol):
         """Return the carry with that of ended episodes at its beginning."""
 
 
+@runtime_checkable
+class Privileged(Protocol):
+    """A policy that knows the state of the environment, and a pytree; the carry is its own.
+
+    :class:`~jaxdem_ac.environments.baselines.policies.Oracle` is one.
+    """
+
+    def initial_carry(self, leading_shape: tuple[int, ...], /) -> Carry:
+        """Return the carry to begin with, for observations with these leading axes, ``(..., N)``."""
+
+    def act(self, state: PyTree, carry: Carry, key: Array | None = None, /) -> tuple[Array, Carry]:
+        """Return actions, ``(..., N, D)``, and the carry, for the state of one environment or of a batch."""
+
+    def restart(self, carry: Carry, done: Array, /) -> Carry:
+        """Return the carry after a step in which episodes may have ended, ``(E,)``."""
+
+
 Act = Callable[[Array, PyTree, Array | None], tuple[Array, PyTree, PyTree]]
 """From observation, carry and random key to action, carry and answer."""
 
 
-def as_policy(where: str, policy: object, environment: Environment) -> PolicyFn:
+def as_policy(where: str, policy: object, environment: Environment) -> PolicyFn | Privileged:
     """Return what acts, a model, a policy or a function, as compiled functions take it.
 
     Raises
@@ -279,12 +296,14 @@ def as_policy(where: str, policy: object, environment: Environment) -> PolicyFn:
     """
     if isinstance(policy, nnx.Module):
         policy = Policy.of(policy, environment)
+    if isinstance(policy, Privileged):
+        return policy
     if not callable(policy):
         raise TypeError(
             f"{where}: what acts is a model, a policy or a function (observation, key); got {policy!r:.60}. "
             "Build a model with make_model, or load a policy with load_policy."
         )
-    if not isinstance(policy, CarryingPolicy):
+    if not isinstance(policy, CarryingPolicy | Privileged):
         check_function(where, "what acts", policy, "observation", "key")
     leaves = jax.tree.leaves(policy)
     # A plain function has no leaves of its own.
@@ -292,25 +311,30 @@ def as_policy(where: str, policy: object, environment: Environment) -> PolicyFn:
     return jax.tree_util.Partial(policy) if plain else policy  # type: ignore[no-untyped-call]
 
 
-def initial_carry(policy: PolicyFn | None, leading_shape: tuple[int, ...]) -> Carry:
+def initial_carry(policy: PolicyFn | Privileged | None, leading_shape: tuple[int, ...]) -> Carry:
     """Return the carry that whoever acts begins with; of a function it is empty."""
-    return policy.initial_carry(leading_shape) if isinstance(policy, CarryingPolicy) else ()
+    return policy.initial_carry(leading_shape) if isinstance(policy, CarryingPolicy | Privileged) else ()
 
 
-def reset_carry(policy: PolicyFn | None, carry: Carry, done: Array) -> Carry:
+def reset_carry(policy: PolicyFn | Privileged | None, carry: Carry, done: Array) -> Carry:
     """Return the carry after a step in which episodes may have ended, ``(E,)``."""
-    return policy.restart(carry, done) if isinstance(policy, CarryingPolicy) else carry
+    return policy.restart(carry, done) if isinstance(policy, CarryingPolicy | Privileged) else carry
 
 
-def actor(where: str, policy: PolicyFn, environment: Environment) -> Act:
-    """Return a policy or a function as the `act` of an unroll; its errors begin with `where`.
+def actor(
+    where: str, policy: PolicyFn | Privileged, environment: Environment
+) -> Callable[[PyTree, PyTree, Array | None], tuple[Array, PyTree, None]]:
+    """Return what acts on states in an unroll, of a policy or a function; its errors begin with `where`.
 
     It raises TypeError if a function returns something else than real numbers, ValueError if an action is not
     ``(..., D)`` for observations ``(..., O)``.
     """
 
-    def act(observation: Array, carry: Carry, key: Array | None) -> tuple[Array, Carry, None]:
-        if isinstance(policy, CarryingPolicy):
+    def act(state: PyTree, carry: Carry, key: Array | None) -> tuple[Array, Carry, None]:
+        observation = state.observation
+        if isinstance(policy, Privileged):
+            action, carry = policy.act(state, carry, key)
+        elif isinstance(policy, CarryingPolicy):
             action, carry = policy.step(observation, carry, key)
         else:
             action = policy(observation, key)

@@ -22,7 +22,7 @@ from jaxdem_ac.environments.base import (
     step_batch,
 )
 from jaxdem_ac.models.structure import Model
-from jaxdem_ac.trainers.policy import Act, PolicyFn, actor, as_policy, initial_carry, reset_carry
+from jaxdem_ac.trainers.policy import Act, PolicyFn, Privileged, actor, as_policy, initial_carry, reset_carry
 
 Kept = TypeVar("Kept")
 
@@ -70,13 +70,21 @@ class Decision(NamedTuple):
         return self.timestep.terminated | self.timestep.truncated
 
 
-def decide(environment: Environment, act: Act, state: PyTree, carry: PyTree, key: Array | None) -> Decision:
+@dataclass(frozen=True)
+class OnState:
+    """An act that is given the whole state in place of the observation."""
+
+    act: Callable[[PyTree, PyTree, Array | None], tuple[Array, PyTree, PyTree]]
+    """``act(state, carry, key) -> (action, carry, answer)``."""
+
+
+def decide(environment: Environment, act: Act | OnState, state: PyTree, carry: PyTree, key: Array | None) -> Decision:
     """Return one decision of a batch of environments, or of one alone, without any reset.
 
     Parameters
     ----------
     environment : Environment
-    act : callable
+    act : callable or OnState
         ``act(observation, carry, key) -> (action, carry, answer)``.
     state : pytree
         Leaves ``(E, ...)``, or those of one environment.
@@ -86,7 +94,7 @@ def decide(environment: Environment, act: Act, state: PyTree, carry: PyTree, key
         Random key of the action.
     """
     observation = state.observation
-    action, carry, answer = act(observation, carry, key)
+    action, carry, answer = act.act(state, carry, key) if isinstance(act, OnState) else act(observation, carry, key)
     with jax.named_scope("environment"):
         step = environment.step if observation.ndim == 2 else partial(step_batch, environment)
         state, timestep = step(state, action)
@@ -95,7 +103,7 @@ def decide(environment: Environment, act: Act, state: PyTree, carry: PyTree, key
 
 def unroll(
     environment: Environment,
-    act: Act,
+    act: Act | OnState,
     start: tuple[PyTree, PyTree],
     keys: Array,
     record: Callable[[Decision], Kept],
@@ -106,7 +114,7 @@ def unroll(
     Parameters
     ----------
     environment : Environment
-    act : callable
+    act : callable or OnState
         As in :func:`decide`.
     start : tuple
         State and carry, leaves ``(E, ...)``; or those of one environment, if there is no `restart`.
@@ -152,7 +160,7 @@ def random_action(key: Array, environment: Environment, num_envs: int) -> Array:
 
 def rollout(
     environment: Environment,
-    model: Model | PolicyFn | Literal["random"],
+    model: Model | PolicyFn | Privileged | Literal["random"],
     key: Array,
     num_steps: int,
     num_envs: int = 1,
@@ -163,8 +171,9 @@ def rollout(
     ----------
     environment : Environment
     model : nnx.Module, Policy or "random"
-        A model of the model interface or a trained policy, which is sampled; a function ``(observation, key)``; or
-        actions uniform in [-1, 1). What a recurrent one remembers begins anew with every episode.
+        A model of the model interface or a trained policy, which is sampled; a function ``(observation, key)``; an
+        oracle, which sees the state; or actions uniform in [-1, 1). What a recurrent one remembers, or an oracle
+        plans, begins anew with every episode.
     key : Array
         Random key.
     num_steps, num_envs : int
@@ -231,7 +240,7 @@ def _rollout(
         reset_batch(environment, jax.random.split(key_reset, num_envs)),
         initial_carry(policy, (num_envs, environment.num_particles)),
     )
-    choose = at_random if policy is None else actor("rollout", policy, environment)
+    choose = at_random if policy is None else OnState(actor("rollout", policy, environment))
     keys = jax.random.split(key_steps, num_steps)
     return unroll(environment, choose, start, keys, record, partial(reset_carry, policy))[1]
 
@@ -252,7 +261,7 @@ class Episode:
 
 
 def play_episode(
-    environment: Environment, policy: Model | PolicyFn, key: Array, num_steps: int, sample: bool = False
+    environment: Environment, policy: Model | PolicyFn | Privileged, key: Array, num_steps: int, sample: bool = False
 ) -> Episode:
     """Play one environment from its reset, past the end of its episode too, and keep everything.
 
@@ -299,9 +308,10 @@ def _play_episode(environment: Environment, policy: PolicyFn, key: Array, num_st
     key_reset, key_play = jax.random.split(key)
     choose = actor("record", policy, environment)
 
-    def act_and_value(observation: Array, carry: PyTree, key: Array | None) -> tuple[Array, PyTree, Array]:
+    def act_and_value(state: PyTree, carry: PyTree, key: Array | None) -> tuple[Array, PyTree, Array]:
+        observation = state.observation
         value = policy.value(observation, carry) if hasattr(policy, "value") else jnp.zeros(observation.shape[:-1])
-        action, carry, _ = choose(observation, carry, key if sample else None)
+        action, carry, _ = choose(state, carry, key if sample else None)
         return action, carry, value
 
     def record(decision: Decision) -> tuple[PyTree, Array, Array, Timestep]:
@@ -309,6 +319,6 @@ def _play_episode(environment: Environment, policy: PolicyFn, key: Array, num_st
 
     first = environment.reset(key_reset)
     start, keys = (first, initial_carry(policy, (environment.num_particles,))), jax.random.split(key_play, num_steps)
-    _, (states, action, value, timestep) = unroll(environment, act_and_value, start, keys, record)
+    _, (states, action, value, timestep) = unroll(environment, OnState(act_and_value), start, keys, record)
     states = jax.tree.map(lambda first, rest: jnp.concatenate([first[None], rest]), first, states)
     return Episode(states, action, value, timestep)

@@ -17,11 +17,11 @@ from jaxdem_ac.dem.particles import Particles
 from jaxdem_ac.dem.world import World
 from jaxdem_ac.environments.base import Environment, check_is_environment
 from jaxdem_ac.models.structure import Model
-from jaxdem_ac.runs.build import build_environment
+from jaxdem_ac.runs.build import build_baseline, build_environment
 from jaxdem_ac.runs.checkpoint import load_policy
 from jaxdem_ac.runs.recording import Played, Recording, record_run
 from jaxdem_ac.runs.run_dir import read_metrics, single
-from jaxdem_ac.trainers.policy import PolicyFn, as_policy
+from jaxdem_ac.trainers.policy import PolicyFn, Privileged, as_policy
 from jaxdem_ac.trainers.rollout import play_episode, random_action
 from jaxdem_ac.view.episode import Episode
 from jaxdem_ac.view.figures.animation import require_ffmpeg, write_films, write_strip
@@ -57,7 +57,7 @@ class Picture:
 
 def render(
     environment: Environment,
-    policy: Model | PolicyFn | Literal["random"] = "random",
+    policy: Model | PolicyFn | Privileged | Literal["random"] = "random",
     path: str | Path = "episode.gif",
     *,
     key: Array | None = None,
@@ -146,6 +146,7 @@ def render_run(
     out: str | Path | None = None,
     formats: Sequence[str] = ("gif", "png", "curve"),
     checkpoint: str | int = "last",
+    baseline: str | None = None,
     seed: int = 1_000,
     decisions: int | None = None,
     sample: bool = False,
@@ -163,6 +164,8 @@ def render_run(
         What is written: episode.gif, episode.mp4, episode.png, learning_curve.png.
     checkpoint : "last", "best" or int
         As for :func:`~jaxdem_ac.runs.checkpoint.load_policy`.
+    baseline : "scripted" or "oracle", optional
+        Plays instead of the run's policy.
     seed : int
         Of the episode.
     decisions : int, optional
@@ -193,7 +196,8 @@ def render_run(
     reports = read_metrics(run_dir)
     episode = None
     if files.keys() - {"curve"}:
-        environment, policy = build_environment(config), load_policy(run_dir, checkpoint)
+        environment = build_environment(config)
+        policy = load_policy(run_dir, checkpoint) if baseline is None else build_baseline(config, baseline)
         species: Any = getattr(environment, "species", None) or config.model_kw.get("species")
         key = jax.random.key(seed)
         episode = played_episode(environment, policy, key, decisions, sample=sample, species=species)
@@ -230,7 +234,7 @@ def draw_all(episode: Episode, folder: Path, files: dict[str, str], look: Look) 
 
 def played_episode(
     environment: Environment,
-    policy: Model | PolicyFn | str,
+    policy: Model | PolicyFn | Privileged | str,
     key: Array,
     decisions: int | None,
     *,
@@ -256,7 +260,7 @@ def played_episode(
     return Episode.of_states(environment, states, None if success is None else success[:length], species)
 
 
-def _acting(policy: Model | PolicyFn | str, environment: Environment) -> PolicyFn:
+def _acting(policy: Model | PolicyFn | Privileged | str, environment: Environment) -> PolicyFn | Privileged:
     """Return `policy` as something that acts."""
     if not isinstance(policy, str):
         return as_policy("render", policy, environment)
@@ -310,7 +314,11 @@ def _draw(episode: Episode, path: Path, look: Look) -> Picture:
 
 
 def render_vtk(
-    run_dir: str | Path, directory: str | Path, checkpoint: str | int = "last", **options: Unpack[Played]
+    run_dir: str | Path,
+    directory: str | Path,
+    checkpoint: str | int = "last",
+    baseline: str | None = None,
+    **options: Unpack[Played],
 ) -> Path:
     """Record an episode of a run's policy, write its frames for ParaView by JaxDEM's writer, and return the folder.
 
@@ -319,6 +327,8 @@ def render_vtk(
     run_dir, directory : path
     checkpoint : "last", "best" or int
         As for :func:`~jaxdem_ac.runs.checkpoint.load_policy`.
+    baseline : "random", "scripted" or "oracle", optional
+        Played in place of the run's policy.
     **options
         As for :func:`~jaxdem_ac.runs.recording.record_episode`.
 
@@ -334,4 +344,4 @@ def render_vtk(
 
     check_empty(as_path("render", "directory", directory))
     import_host("render")
-    return write_vtk(record_run(run_dir, checkpoint, **options), directory)
+    return write_vtk(record_run(run_dir, checkpoint, baseline, **options), directory)

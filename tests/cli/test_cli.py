@@ -16,6 +16,7 @@ from support.event_files import curve
 import jaxdem_ac as ac
 from jaxdem_ac import doctor, registry
 from jaxdem_ac.plugin import jaxdem, names
+from jaxdem_ac.runs.recording import record_episode
 
 ROOT = Path(__file__).parents[2]
 COMMANDS = ("train", "eval", "render", "report", "bench", "list", "doctor", "autoload", "completion")
@@ -121,6 +122,52 @@ def test_eval_in_words(trained: tuple[Path, Result]) -> None:
         assert line.count("[") == line.count("]") == 2
     alone = call("eval", str(trained[0]), "--episodes", "4", "--no-baseline", "--json")
     assert set(json.loads(alone.stdout)) == {"after"}
+
+
+NAVIGATE = ("eval", "--env", "swarm_navigator", "--set", "env_kw.num_particles=2", "--set", "env_kw.max_steps=100")
+
+
+def test_eval_plays_what_needs_no_training(trained: tuple[Path, Result]) -> None:
+    baselines = ("--policy", "random", "--policy", "scripted", "--policy", "oracle")
+    result = call(*NAVIGATE, *baselines, "--episodes", "4", "--seed", "0", "--json")
+    assert result.exit_code == 0, result.output
+    found = json.loads(result.stdout)
+    assert list(found) == ["random", "scripted", "oracle"]
+    assert {figures["num_episodes"] for figures in found.values()} == {4}
+    words = call(*NAVIGATE, "--policy", "scripted", "--episodes", "4", "--seed", "0", "--num-particles", "3")
+    heading, line = words.stdout.splitlines()
+    assert "4 episodes of 3 particles" in heading
+    assert line.startswith("  coverage scripted ")
+    beside = call("eval", str(trained[0]), "--policy", "oracle", "--no-baseline", "--episodes", "4", "--json")
+    assert set(json.loads(beside.stdout)) == {"after", "oracle"}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "word"),
+    [
+        (["--policy", "oracle"], "got neither"),
+        (["RUN", "--env", "evacuation", "--policy", "oracle"], "got both"),
+        (["--env", "evacuation"], "Add --policy oracle"),
+        (["RUN", "--policy", "oracle", "--set", "env_kw.gap=3"], "got --set"),
+        (["--env", "evacuatoin", "--policy", "oracle"], "'evacuation'"),
+        (["--env", "evacuation", "--policy", "orakel"], "oracle"),
+    ],
+)
+def test_eval_says_what_it_cannot_play(trained: tuple[Path, Result], arguments: list[str], word: str) -> None:
+    assert_one_line(call("eval", *(str(trained[0]) if each == "RUN" else each for each in arguments)), word)
+
+
+def test_an_oracle_plays_in_the_environment_of_a_run(trained: tuple[Path, Result], tmp_path: Path) -> None:
+    file = tmp_path / "episode.npz"
+    result = call("record", str(trained[0]), "--policy", "oracle", "--out", str(file))
+    assert result.exit_code == 0, result.output
+    recording = ac.Recording.load(file)
+    expected = record_episode(recording.env, recording.env_kw, ac.oracle_policy(recording.environment()))
+    assert (recording.action == expected.action).all()
+    pytest.importorskip("matplotlib")
+    drawn = ("--policy", "scripted", "--decisions", "2", "--format", "png", "--out", str(tmp_path), "--json")
+    (path,) = json.loads(call("render", str(trained[0]), *drawn).stdout)
+    assert Path(path).read_bytes()[:4] == b"\x89PNG"
 
 
 def test_render_writes_pictures(trained: tuple[Path, Result]) -> None:

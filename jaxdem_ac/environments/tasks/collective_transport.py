@@ -12,6 +12,7 @@ from jax.typing import ArrayLike
 from jaxdem_ac import dem
 from jaxdem_ac.environments import sizes, swarm
 from jaxdem_ac.environments.base import compiled
+from jaxdem_ac.environments.baselines.transport import TransportOracle, TransportScript
 from jaxdem_ac.environments.checks import Count, Fraction, NonNegative, Positive, Real, check_count
 from jaxdem_ac.environments.placement import ring
 from jaxdem_ac.environments.sensing.lidar import displacements, lidar, wall_lidar
@@ -134,6 +135,8 @@ class CollectiveTransport(swarm.SwarmEnvironment[CollectiveTransportState]):
     stiffness: Positive = 1e3
     """Of contacts, force / length."""
 
+    oracle = TransportOracle
+    scripted = TransportScript
     success_name: ClassVar[str] = "goals reached"
     lidar_senses: ClassVar[tuple[str, ...]] = ("swarm and walls",)
     room_lengths: ClassVar[tuple[str, ...]] = ("arena_size", "box_padding")

@@ -13,6 +13,7 @@ from jax.typing import ArrayLike
 from jaxdem_ac import dem
 from jaxdem_ac.environments import sizes, swarm
 from jaxdem_ac.environments.base import compiled
+from jaxdem_ac.environments.baselines.evacuation import EvacuationOracle, EvacuationScript
 from jaxdem_ac.environments.checks import AtLeastOne, Count, Fraction, NonNegative, Positive, Real, check_count
 from jaxdem_ac.environments.placement import jittered_grid
 from jaxdem_ac.environments.sensing.lidar import displacements, lidar, wall_lidar
@@ -123,6 +124,8 @@ class Evacuation(swarm.SwarmEnvironment[EvacuationState]):
     tangential_damping: Positive = 8.0
     """Of contacts that slip slowly, mass / time."""
 
+    oracle = EvacuationOracle
+    scripted = EvacuationScript
     success_name: ClassVar[str] = "share outside"
     lidar_senses: ClassVar[tuple[str, ...]] = ("crowd", "walls")
     room_lengths: ClassVar[tuple[str, ...]] = ("room_size", "forecourt")

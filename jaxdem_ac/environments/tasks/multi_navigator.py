@@ -10,6 +10,7 @@ from jax import Array
 from jaxdem_ac import dem
 from jaxdem_ac.environments import sizes
 from jaxdem_ac.environments.base import compiled
+from jaxdem_ac.environments.baselines.navigators import OwnTargetsOracle, OwnTargetsScript
 from jaxdem_ac.environments.checks import Count, NonNegative, Positive
 from jaxdem_ac.environments.placement import jittered_grid
 from jaxdem_ac.environments.sensing.lidar import displacements, lidar, wall_lidar
@@ -51,6 +52,8 @@ class MultiNavigator(Navigator):
     n_lidar_rays: Count = 16
     """Sectors of the lidar."""
 
+    oracle = OwnTargetsOracle
+    scripted = OwnTargetsScript
     success_name: ClassVar[str] = "at target"
     near: ClassVar[float] = 2.5
     lidar_senses: ClassVar[tuple[str, ...]] = ("swarm and walls",)

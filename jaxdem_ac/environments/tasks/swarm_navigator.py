@@ -10,6 +10,7 @@ from jax import Array
 from jaxdem_ac import dem
 from jaxdem_ac.environments import sizes
 from jaxdem_ac.environments.base import compiled
+from jaxdem_ac.environments.baselines.navigators import SharedTargetsOracle, SharedTargetsScript
 from jaxdem_ac.environments.placement import jittered_grid, ring
 from jaxdem_ac.environments.sensing.lidar import displacements, lidar, reached_sources, wall_lidar
 from jaxdem_ac.environments.sensing.neighbor_lists import NeighborLists
@@ -43,6 +44,8 @@ class SwarmNavigator(Navigator):
     decision; with one step per decision both agree. JaxDEM ends an episode one step after `max_steps`, this one at it.
     """
 
+    oracle = SharedTargetsOracle
+    scripted = SharedTargetsScript
     success_name: ClassVar[str] = "coverage"
     senses_targets: ClassVar[bool] = True
     lidar_senses: ClassVar[tuple[str, ...]] = ("targets", "swarm and walls")

@@ -12,6 +12,7 @@ from jax.typing import ArrayLike
 from jaxdem_ac import dem
 from jaxdem_ac.environments import sizes, swarm
 from jaxdem_ac.environments.base import compiled
+from jaxdem_ac.environments.baselines.roller import RollerOracle, RollerScript
 from jaxdem_ac.environments.checks import Count, Fraction, NonNegative, Positive, Real, check_count
 from jaxdem_ac.environments.placement import jittered_grid, ring
 from jaxdem_ac.environments.sensing.lidar import displacements, lidar, reached_sources, wall_lidar
@@ -123,6 +124,8 @@ class SwarmRoller(swarm.SwarmEnvironment[SwarmRollerState]):
     tangential_damping: Positive = 20.0
     """Of contacts that slip slowly, mass / time: rolling creeps by the force of friction divided by this."""
 
+    oracle = RollerOracle
+    scripted = RollerScript
     success_name: ClassVar[str] = "coverage"
     near: ClassVar[float] = 1.0
     """Within how many radii of a target a particle has the bonus."""
