@@ -22,6 +22,7 @@ from jaxdem_ac.environments.checks import Count, Positive, check_fields
 from jaxdem_ac.environments.sensing.lidar import Channel
 from jaxdem_ac.environments.sensing.neighbor_lists import Surroundings, Vicinity
 from jaxdem_ac.environments.sizes import Sizes, check_species, ends, freeze_sizes, smallest
+from jaxdem_ac.observation_layout import Block
 from jaxdem_ac.registry import engines
 
 # Fields that decide how well a time step resolves a contact.
@@ -82,8 +83,12 @@ class SwarmEnvironment(Environment):
     stiffness: Positive
     """Of contacts, force / length."""
 
+    observes: ClassVar[tuple[Block, ...]] = ()
+    """Blocks with which an observation begins, before its lidars."""
     lidar_senses: ClassVar[tuple[str, ...]] = ()
     """Sensed things of each lidar, in the order of their readings, with which an observation ends but for own sizes."""
+    action_kind: ClassVar[str] = "vector"
+    """Kind of an action of two numbers: ``"vector"``, a force, or ``"axial"``, a torque about the axes."""
 
     def __post_init__(self) -> None:
         """Check every field, once."""
@@ -216,6 +221,13 @@ class SwarmEnvironment(Environment):
             Channel(senses, first + number * num_bins, num_bins, lidar.lidar_range)
             for number, senses in enumerate(self.lidar_senses)
         )
+
+    @property
+    def observation_layout(self) -> tuple[Block, ...] | None:
+        """Blocks of an observation, in their order; None for a task that does not say what it observes."""
+        lidars = [Block(f"lidar of the {each.senses}", "lidar", each.num_bins) for each in self.lidars]
+        own = [Block("radius and mass", "scalar", 2)] if self.observe_sizes else []
+        return (*self.observes, *lidars, *own) if self.observes else None
 
     @property
     def sizes_observed(self) -> int:

@@ -56,10 +56,14 @@ class ActorCriticBase(nnx.Module):
         else:
             self.actor_sigma = LearnedStd(size, self.initial_std)
         self._log_std = self.actor_sigma.log_std
+        self._take_action_space(action_space)
+
+    def _take_action_space(self, action_space: distrax.Bijector | str | None) -> None:
+        """Keep the action space that is given or named, Free if there is none; a discrete policy has none."""
         if isinstance(action_space, str):
             action_space = registry.action_spaces.create(action_space)
         if action_space is not None and not self.discrete:
-            check_map(type(self).__name__, action_space, size)
+            check_map(type(self).__name__, action_space, self.action_space_size)
         self._action_space: Any = nnx.data(None if self.discrete else action_space or Free())
 
     @property

@@ -123,6 +123,18 @@ class PerParticle(nnx.Module):
                 "it by itself, shared by all particles."
             )
 
+    @staticmethod
+    def environment_keywords(environment: Any, keywords: Mapping[str, Any]) -> dict[str, Any]:
+        """Return the keywords that an environment decides: number and species of the particles, and the model's own."""
+        known = {"num_particles": environment.num_particles}
+        species = getattr(environment, "species", None)
+        if species is not None and keywords.get("sharing") == "species" and "num_species" not in keywords:
+            known["species"] = species
+        ask = getattr(
+            registry.models.find(keywords.get("model", "SharedActorCritic")).load(), "environment_keywords", None
+        )
+        return known if ask is None else {**ask(environment), **known}
+
     @property
     def action_space(self) -> Any:
         """The bijector that constrains the actions."""
@@ -300,13 +312,18 @@ def species_as_feature(observation: Array, species: Sequence[int]) -> Array:
     return jnp.concatenate([observation, feature], axis=-1)
 
 
-def model_keywords(
-    name: str, keywords: Mapping[str, Any], num_particles: int, species: Sequence[int] | None = None
-) -> dict[str, Any]:
-    """Return a model's keywords, with the number and the species of the particles if it is of the kind that asks."""
-    if registry.models.find(name).load() is not PerParticle:
-        return dict(keywords)
-    known: dict[str, Any] = {"num_particles": num_particles}
-    if species is not None and keywords.get("sharing") == "species" and "num_species" not in keywords:
-        known["species"] = species
-    return {**known, **keywords}
+def model_keywords(name: str, keywords: Mapping[str, Any], environment: Any) -> dict[str, Any]:
+    """Return a model's keywords, and those that its class has from the environment where they are not given.
+
+    Parameters
+    ----------
+    name : str
+        Of the model; its class may have `environment_keywords`, a function of the environment.
+    keywords : mapping
+        As they are given.
+    environment : Environment
+    """
+    ask = getattr(registry.models.find(name).load(), "environment_keywords", None)
+    if ask is PerParticle.environment_keywords:
+        return {**PerParticle.environment_keywords(environment, keywords), **keywords}
+    return {**({} if ask is None else ask(environment)), **keywords}

@@ -14,6 +14,7 @@ from jaxdem_ac.environments.placement import jittered_grid, ring
 from jaxdem_ac.environments.sensing.lidar import lidar, look, reached_sources, wall_lidar
 from jaxdem_ac.environments.sensing.neighbor_lists import Vicinity
 from jaxdem_ac.environments.tasks.navigator import Navigator, NavigatorState
+from jaxdem_ac.observation_layout import Block
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,6 +46,7 @@ class SwarmNavigator(Navigator):
 
     success_name: ClassVar[str] = "coverage"
     senses_targets: ClassVar[bool] = True
+    observes: ClassVar[tuple[Block, ...]] = (Block("velocity", "vector", 2),)
     lidar_senses: ClassVar[tuple[str, ...]] = ("targets", "swarm and walls")
 
     @property

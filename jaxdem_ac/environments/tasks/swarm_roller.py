@@ -15,6 +15,7 @@ from jaxdem_ac.environments.checks import Count, Fraction, NonNegative, Positive
 from jaxdem_ac.environments.placement import jittered_grid, ring
 from jaxdem_ac.environments.sensing.lidar import lidar, look, reached_sources, wall_lidar
 from jaxdem_ac.environments.sensing.neighbor_lists import Surroundings, Vicinity
+from jaxdem_ac.observation_layout import Block
 
 
 @jax.tree_util.register_dataclass
@@ -125,6 +126,12 @@ class SwarmRoller(swarm.SwarmEnvironment):
     success_name: ClassVar[str] = "coverage"
     near: ClassVar[float] = 1.0
     """Within how many radii of a target a particle has the bonus."""
+    observes: ClassVar[tuple[Block, ...]] = (
+        Block("velocity along the floor", "vector", 2),
+        Block("spin about the axes of the floor", "axial", 2),
+        Block("spin about the vertical", "pseudoscalar", 1),
+    )
+    action_kind: ClassVar[str] = "axial"
     lidar_senses: ClassVar[tuple[str, ...]] = ("targets", "swarm and walls")
     room_lengths: ClassVar[tuple[str, ...]] = ("min_box_size", "max_box_size", "box_padding")
 
