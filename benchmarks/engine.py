@@ -16,7 +16,7 @@ from jax import Array
 from benchmarks.rows import compared
 from jaxdem_ac import dem
 from jaxdem_ac.bench.measure import Side
-from jaxdem_ac.dem.neighbor_list import make_spec, no_neighbors
+from jaxdem_ac.dem.neighbor_list import allocate, make_spec
 
 SIZES = (1024, 4096, 16_384)
 STIFFNESS, DT, FRACTION, SKIN = 1e3, 1e-3, 0.3, 0.2
@@ -49,11 +49,11 @@ def ours(num_particles: int) -> Side:
     def play(particles: Any, neighbors: Any) -> Any:
         return dem.advance(world, particles, jnp.zeros_like(particles.force), num_steps, None, spec, neighbors)
 
-    held = [(particles, no_neighbors(spec, particles.position))]
+    held = [(particles, allocate(spec, particles.position))]
 
     def call(_: Array) -> Any:
         held[0] = play(*held[0])
-        assert float(held[0][1].shortage(spec)) == 0
+        assert float(held[0][1].overflow_ratio(spec)) == 0
         return held[0]
 
     return Side(call, num_steps, num_particles)

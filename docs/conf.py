@@ -46,11 +46,11 @@ numpydoc_validation_checks: set[str] = set()
 # Types in signatures belong to libraries whose inventories would have to be fetched, or are spelled as the source
 # imports them: those are not looked for. Every other reference has to resolve.
 nitpick_ignore_regex = [
-    (r"py:.*", r"(jax|jaxlib|flax|nnx|np|numpy|distrax|optax|click|jnp|gymnasium|pettingzoo|yaml|os)(\..*)?"),
+    (r"py:.*", r"(jax|jaxlib|flax|nnx|np|numpy|distrax|optax|click|jnp|gymnasium|pettingzoo|pytest|yaml|os)(\..*)?"),
     (r"py:.*", r"(Any|Array|ArrayLike|AutoresetMode|Callable|Iterable|Iterator|Literal|Mapping|Module|Path)"),
     (r"py:.*", r"(Self|Sequence)"),
-    # Type variables, and a generic in quotes that is cut at its comma.
-    (r"py:class", r"jaxdem_ac\..*\.(Played|Tree)|dict\[str"),
+    # Type variables, a generic in quotes that is cut at its comma, and types that only a checker of types imports.
+    (r"py:(class|obj)", r"jaxdem_ac\..*\.(ConfigT|LearnerT|Made|Played|StateT|Tree)|dict\[str|Figure|Json"),
     (r"py:.*", r"(abc|ast|collections|contextlib|dataclasses|functools|pathlib|types|typing|tuple|type)(\..*)?"),
 ]
 

@@ -4,7 +4,7 @@ Nothing heavy is imported here: names are loaded when they are first used.
 """
 
 import importlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from jaxdem_ac.plugin import discovery as _discovery
 from jaxdem_ac.plugin import names as _names
@@ -65,10 +65,10 @@ _HOMES = {
 __all__ = ["__version__", "dem", *_HOMES]
 
 
-def __getattr__(name: str) -> Any:
+def __getattr__(name: str) -> object:
     """Load a public name on first use (PEP 562)."""
     if name == "dem":
-        value: Any = importlib.import_module("jaxdem_ac.dem")
+        value: object = importlib.import_module("jaxdem_ac.dem")
     elif name in _HOMES:
         value = getattr(importlib.import_module(_HOMES[name]), name)
     else:

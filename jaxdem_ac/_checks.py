@@ -2,15 +2,16 @@
 
 import inspect
 import math
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, SupportsFloat, cast
 
 import numpy as np
 
 if TYPE_CHECKING:
     from jax import Array
+    from jax.typing import DTypeLike
 
 
-def as_real(value: Any) -> float | None:
+def as_real(value: object) -> float | None:
     """Return a real number, of Python, NumPy or JAX, as a float; None for anything else, a flag too.
 
     What no float holds is infinite.
@@ -19,22 +20,22 @@ def as_real(value: Any) -> float | None:
         return None
     if not isinstance(value, int | float | np.integer | np.floating):
         dtype, shape = getattr(value, "dtype", None), getattr(value, "shape", None)
-        if shape != () or not isinstance(dtype, np.dtype) or dtype.kind not in "iuf" or is_traced(value):
+        if shape != () or not isinstance(dtype, np.dtype) or dtype.kind not in "iuf" or not is_concrete(value):
             return None
     try:
-        return float(value)
+        return float(cast(SupportsFloat, value))
     except OverflowError:
         return math.inf
 
 
-def is_traced(value: Any) -> bool:
-    """Return whether an array is being traced, so that it has no values to look at."""
+def is_concrete(*arrays: object) -> bool:
+    """Return whether all arrays have values to look at, and are not being traced."""
     import jax
 
-    return isinstance(value, jax.core.Tracer)
+    return not any(isinstance(array, jax.core.Tracer) for array in arrays)
 
 
-def fits(value: float, dtype: Any = None) -> bool:
+def fits(value: float, dtype: "DTypeLike | None" = None) -> bool:
     """Return whether a number is finite in a dtype, and not 0 there unless it is 0; in that of JAX's floats by default.
 
     Numbers below the smallest normal one count as 0, for that is what processors are told to take them for.
@@ -43,29 +44,29 @@ def fits(value: float, dtype: Any = None) -> bool:
     return abs(value) <= largest and (value == 0 or abs(value) >= least)
 
 
-def limits(dtype: Any = None) -> tuple[float, float]:
+def limits(dtype: "DTypeLike | None" = None) -> tuple[float, float]:
     """Return the smallest normal and the largest number of a dtype; of that of JAX's floats by default."""
     import jax.numpy as jnp
 
-    found: Any = jnp.finfo(jnp.result_type(float) if dtype is None else dtype)  # type: ignore[no-untyped-call]
+    found = jnp.finfo(jnp.result_type(float) if dtype is None else dtype)  # type: ignore[no-untyped-call]
     return float(found.tiny), float(found.max)
 
 
-def check_flag(where: str, name: str, flag: Any) -> bool:
+def check_flag(where: str, name: str, flag: object) -> bool:
     """Return a flag as a bool, or raise TypeError."""
     if not isinstance(flag, bool | np.bool_):
         raise TypeError(f"{where}: {name} is true or false; got {name}={flag!r:.60}. Pass a bool.")
     return bool(flag)
 
 
-def check_count(where: str, name: str, value: Any, least: int = 1) -> int:
+def check_count(where: str, name: str, value: object, least: int = 1) -> int:
     """Return a whole number as an int, or raise ValueError."""
     if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < least:
         raise ValueError(f"{where}: {name} is a whole number from {least}; got {name}={value!r:.60}. Raise it.")
     return int(value)
 
 
-def check_seed(where: str, seed: Any) -> int:
+def check_seed(where: str, seed: object) -> int:
     """Return the seed of a random key as an int, or raise TypeError or ValueError."""
     if isinstance(seed, bool | np.bool_) or not isinstance(seed, int | np.integer):
         raise TypeError(f"{where}: seed is a whole number; got seed={seed!r:.60}. Pass an int.")
@@ -74,7 +75,7 @@ def check_seed(where: str, seed: Any) -> int:
     return int(seed)
 
 
-def check_key(where: str, key: Any) -> None:
+def check_key(where: str, key: object) -> None:
     """Raise TypeError unless `key` is one random key of JAX, new or old; it may be traced."""
     import jax
     import jax.numpy as jnp
@@ -86,7 +87,7 @@ def check_key(where: str, key: Any) -> None:
         raise TypeError(f"{where}: key is one random key; got {got}. Pass jax.random.key(0), or one of a split.")
 
 
-def check_numbers(where: str, name: str, value: Any) -> "Array":
+def check_numbers(where: str, name: str, value: object) -> "Array":
     """Return real numbers as an array of JAX, which may be traced; flags, complex numbers and text are none.
 
     Raises
@@ -102,14 +103,14 @@ def check_numbers(where: str, name: str, value: Any) -> "Array":
         good = jnp.issubdtype(array.dtype, jnp.floating) or jnp.issubdtype(array.dtype, jnp.integer)
     except (TypeError, ValueError, OverflowError):
         kind, good = type(value).__name__, False
-        if getattr(value, "dtype", None) is not None:
-            kind = f"{kind} of {value.dtype}"
+        dtype = getattr(value, "dtype", None)
+        kind = kind if dtype is None else f"{kind} of {dtype}"
     if not good:
         raise TypeError(f"{where}: {name} is an array of real numbers; got {kind}. Pass jnp.asarray({name}, float).")
     return array
 
 
-def check_function(where: str, name: str, function: Any, *arguments: str) -> None:
+def check_function(where: str, name: str, function: object, *arguments: str) -> None:
     """Raise TypeError unless a function takes so many arguments by position; what has no signature passes."""
     if not callable(function):
         raise TypeError(f"{where}: {name} is a function; got {name}={function!r:.60}. Pass one.")

@@ -14,6 +14,8 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
+from jaxdem_ac._types import Json
+
 DEEPEST = 100
 """Lists and mappings inside each other in a text of JSON or YAML; deeper ones meet Python's limit of recursion."""
 
@@ -21,7 +23,7 @@ DEEPEST = 100
 _STREAM = re.compile(r"/dev/(?P<name>stdout|stderr)|/(?:dev|proc/self)/fd/(?P<number>\d+)")
 
 
-def as_path(where: str, name: str, value: Any) -> Path:
+def as_path(where: str, name: str, value: object) -> Path:
     """Return a path that a user has given, with ``~`` as the home folder.
 
     Parameters
@@ -162,7 +164,7 @@ def write_text(path: Path, text: str) -> None:
     write_bytes(path, text.encode("utf-8", "surrogateescape"))
 
 
-def parse_json(text: str, pairs: Callable[[list[tuple[str, Any]]], Any] | None = None) -> Any:
+def parse_json(text: str, pairs: Callable[[list[tuple[str, Json]]], Json] | None = None) -> Any:
     """Return what a JSON text says.
 
     Parameters
@@ -185,7 +187,7 @@ def parse_json(text: str, pairs: Callable[[list[tuple[str, Any]]], Any] | None =
     raise ValueError(f"nested deeper than {DEEPEST} lists and mappings")
 
 
-def is_deep(value: Any) -> bool:
+def is_deep(value: object) -> bool:
     """Return whether lists and mappings are nested deeper than :data:`DEEPEST`."""
     level = [value]
     for _ in range(DEEPEST):

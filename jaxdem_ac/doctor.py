@@ -10,15 +10,18 @@ import sys
 import warnings
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 from urllib.parse import unquote, urlparse
 
 from jaxdem_ac import registry
 from jaxdem_ac.plugin import autoload
 from jaxdem_ac.plugin.discovery import unreadable_lists
 from jaxdem_ac.plugin.jaxdem import HOW_TO_GET
-from jaxdem_ac.plugin.registration import standing
+from jaxdem_ac.plugin.registration import registered_names
 from jaxdem_ac.untrusted import attempt, one_line, printable
+
+if TYPE_CHECKING:
+    from jax import Device
 
 _PACKAGES = (
     "jaxdem-ac",
@@ -37,14 +40,14 @@ _LAYOUTS = {"action_spaces": "since 2026-06-12", "actionSpaces": "before 2026-06
 _REQUIREMENT = re.compile(r"""(?P<name>[\w.-]+)(?P<extras>\[)?.*;.*\bextra\s*==\s*['"](?P<extra>[\w-]+)['"]""")
 
 
-def diagnose() -> dict[str, dict[str, Any]]:
+def diagnose() -> dict[str, dict[str, object]]:
     """Return what is there and what is broken, each section a mapping of names to findings.
 
     Sections ``broken plugins`` and ``faults`` are empty where all is well; each line of theirs says what to do.
     """
     faults: dict[str, str] = {}
     devices = _devices(faults)
-    found: dict[str, dict[str, Any]] = {
+    found: dict[str, Mapping[str, object]] = {
         "versions": {"python": platform.python_version(), **{name: _version(name) for name in _PACKAGES}},
         "devices": devices,
         "jaxdem": _jaxdem(),
@@ -65,7 +68,7 @@ def diagnose() -> dict[str, dict[str, Any]]:
     }
 
 
-def _shown(value: Any) -> Any:
+def _shown(value: object) -> object:
     return printable(value) if isinstance(value, str) else value
 
 
@@ -118,7 +121,7 @@ def about_backend(error: BaseException) -> str:
     )
 
 
-def _memory(device: Any) -> str:
+def _memory(device: "Device") -> str:
     """Return how much memory a device has: its own, or the machine's."""
     try:
         size = (device.memory_stats() or {}).get("bytes_limit")
@@ -158,7 +161,7 @@ def _registered_in_jaxdem(faults: dict[str, str]) -> dict[str, str]:
         warnings.simplefilter("always")
         try:
             import_host("doctor")
-            found = standing()
+            found = registered_names()
         except Exception as error:
             faults["jaxdem"] = one_line(error.__cause__ or error) + f". Install it anew: {HOW_TO_GET}"
             return {}

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Literal, get_args
+from typing import Literal, cast, get_args
 
 Kind = Literal["vector", "axial", "lidar", "scalar", "pseudoscalar"]
 
@@ -64,21 +64,17 @@ def as_layout(where: str, layout: object, observation_size: int) -> tuple[Block,
 
 def _as_block(where: str, spelt: object) -> Block:
     if isinstance(spelt, Block):
-        parts: Sequence[object] = (spelt.name, spelt.kind, spelt.size)
+        parts: tuple[object, ...] = (spelt.name, spelt.kind, spelt.size)
     elif isinstance(spelt, str):
-        kind, _, size = spelt.partition(":")
-        parts = (kind, kind, _number(size) if size else _FIXED_SIZES.get(kind, 1))
+        kind, _, number = spelt.partition(":")
+        parts = kind, kind, int(number) if number.isdecimal() else number or _FIXED_SIZES.get(kind, 1)
     else:
         parts = tuple(spelt) if isinstance(spelt, Sequence) else (spelt,)
     match parts:
-        case (str(name), str(kind), int(size)) if kind in get_args(Kind) and not isinstance(size, bool):
-            if size > 0 and _FIXED_SIZES.get(kind, size) == size:
-                return Block(name, kind, size)  # type: ignore[arg-type]
+        case (str(name), str(known), int(size)) if known in get_args(Kind) and not isinstance(size, bool):
+            if size > 0 and _FIXED_SIZES.get(known, size) == size:
+                return Block(name, cast(Kind, known), size)
     raise ValueError(
         f"{where}: a block of observation_layout is (name, kind, size) or 'kind:size', the kind one of "
         f"{', '.join(get_args(Kind))}, vector and axial of 2 numbers; got {spelt!r:.60}. Write 'lidar:24', say."
     )
-
-
-def _number(text: str) -> int | str:
-    return int(text) if text.isdecimal() else text

@@ -8,12 +8,15 @@ import importlib
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from jaxdem_ac.untrusted import attribute, class_name
 
 if TYPE_CHECKING:
     from inspect import Parameter
+
+
+Class = TypeVar("Class", bound=type)
 
 
 def normalize_key(name: str) -> str:
@@ -35,13 +38,22 @@ def suggest(name: str, choices: Iterable[str]) -> str:
     return f"{hint}Choose one of: {', '.join(choices) or '(none)'}."
 
 
+class MissingKeywordError(TypeError):
+    """A class was not given a keyword that it needs."""
+
+    def __init__(self, message: str, kind: str, keyword: str) -> None:
+        super().__init__(message)
+        self.kind = kind
+        self.keyword = keyword
+
+
 @dataclass(frozen=True)
 class Entry:
     """One name of a registry."""
 
     name: str
     """The name as it is spelled to a user."""
-    target: str | Callable[..., Any]
+    target: str | Callable[..., object]
     """The class, the reference ``"module:attribute"`` it is loaded from, or what makes an instance of a host's."""
     origin: str
     """The distribution that brings it."""
@@ -98,7 +110,7 @@ class Registry:
     def _key(self, name: str) -> str:
         return normalize_key(name).removeprefix(self.prefix)
 
-    def add(self, name: str, target: str | type[Any], origin: str = "jaxdem-ac") -> None:
+    def add(self, name: str, target: str | Callable[..., object], origin: str = "jaxdem-ac") -> None:
         """Register `target` under `name`.
 
         Raises
@@ -119,17 +131,17 @@ class Registry:
             )
         self._entries.setdefault(key, Entry(name, target, origin))
 
-    def register(self, name: str) -> Callable[[type[Any]], type[Any]]:
+    def register(self, name: str) -> Callable[[Class], Class]:
         """Return a class decorator that registers the class under `name` for this process."""
 
-        def decorate(cls: type[Any]) -> type[Any]:
+        def decorate(cls: Class) -> Class:
             self.add(name, cls, origin=cls.__module__.partition(".")[0])
             return cls
 
         return decorate
 
     @contextmanager
-    def temporarily(self, name: str, cls: type[Any]) -> Iterator[type[Any]]:
+    def temporarily(self, name: str, cls: Class) -> Iterator[Class]:
         """Have `cls` stand under `name` inside a ``with`` block, in place of a class of that name; for tests."""
         key = self._key(name)
         before = self._entries.pop(key, None)
@@ -140,6 +152,18 @@ class Registry:
             self._entries.pop(key, None)
             if before is not None:
                 self._entries[key] = before
+
+    def forget(self, name: str) -> None:
+        """Take a class out, for this process: so that a cell of a notebook can register it anew.
+
+        Raises as :meth:`find` does, and KeyError if the name is a host's.
+        """
+        self.find(name)
+        if self._entries.pop(self._key(name), None) is None:
+            raise KeyError(
+                f"{self.kind}: only a name without a host can be forgotten; got {name!r}. Choose one of: "
+                f"{', '.join(self.names())}."
+            )
 
     def add_source(self, prefix: str, find: Source) -> None:
         """Have names ``<prefix>:<name>`` be found by `find`, which raises KeyError where it has no such name."""
@@ -168,7 +192,7 @@ class Registry:
         """Return the sorted names, as they are spelled to a user."""
         return [entry.name for entry in self.entries()]
 
-    def held(self) -> list[str]:
+    def registered(self) -> list[str]:
         """Return the names that stand in it now; plugins are not looked for."""
         return [entry.name for entry in self._entries.values()]
 
@@ -205,7 +229,7 @@ class Registry:
         """Return the class under `name`, importing it if need be. Raises as :meth:`find` does."""
         return self.find(name).load()
 
-    def name_of(self, cls: type[Any]) -> str | None:
+    def name_of(self, cls: type) -> str | None:
         """Return the name under which `cls` itself is registered, or None."""
         parts = [attribute(cls, name, "") for name in ("__module__", "__qualname__")]
         reference = ":".join(part for part in parts if type(part) is str)
@@ -214,7 +238,7 @@ class Registry:
                 return entry.name
         return None
 
-    def create(self, name: str, /, **keywords: Any) -> Any:
+    def create(self, name: str, /, **keywords: object) -> Any:
         """Return an instance of the class under `name`.
 
         Raises
@@ -229,27 +253,28 @@ class Registry:
         check_keywords(f"{self.kind} {entry.name}", cls, keywords)
         missing = [each.name for each in _parameters(cls) if _is_needed(each) and each.name not in keywords]
         if missing:
-            option = f"{_OPTIONS.get(self.kind, self.kind.replace(' ', '_'))}_kw.{missing[0]}"
-            raise TypeError(
+            raise MissingKeywordError(
                 f"{self.kind} {entry.name}: it needs {' and '.join(missing)}; got {', '.join(keywords) or 'nothing'}. "
-                f"Pass {missing[0]}=..., on the command line --set {option}=..."
+                f"Pass {missing[0]}=...",
+                self.kind,
+                missing[0],
             )
         return cls(**keywords)
 
 
-def _shown(target: Any) -> str:
+def _shown(target: object) -> str:
     """Return the reference or the name of a class, for messages; of a function that makes an instance, its kind."""
     if type(target) is str:
         return target
-    return class_name(target if issubclass(type(target), type) else type(target))
+    return class_name(cast(type, target) if issubclass(type(target), type) else type(target))
 
 
-def _is_same(one: Any, other: Any) -> bool:
+def _is_same(one: object, other: object) -> bool:
     """Return whether two targets are one; classes are not compared, for a metaclass may do anything then."""
     return one is other or (type(one) is str and type(other) is str and one == other)
 
 
-def check_keywords(where: str, function: Callable[..., Any], keywords: Iterable[str]) -> None:
+def check_keywords(where: str, function: Callable[..., object], keywords: Iterable[str]) -> None:
     """Raise TypeError, with the nearest name, if `function` does not take one of `keywords`."""
     parameters = _parameters(function)
     if any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters):
@@ -260,7 +285,7 @@ def check_keywords(where: str, function: Callable[..., Any], keywords: Iterable[
             raise TypeError(f"{where}: no such keyword; got {keyword!r}. {suggest(keyword, known)}")
 
 
-def _parameters(function: Callable[..., Any]) -> "list[Parameter]":
+def _parameters(function: Callable[..., object]) -> "list[Parameter]":
     """Return what a function or the constructor of a class takes."""
     import inspect
 
@@ -275,9 +300,6 @@ def _is_needed(parameter: "Parameter") -> bool:
         parameter.VAR_KEYWORD,
     )
 
-
-_OPTIONS = {"environment": "env"}
-"""Kinds whose keywords have another name in a configuration than their own."""
 
 models = Registry("model", "jaxdem.models")
 models.add("SharedActorCritic", "jaxdem_ac.models.actor_critic:SharedActorCritic")

@@ -4,7 +4,10 @@ import signal
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any
+from types import FrameType
+from typing import Any, cast
+
+Handler = Callable[[int, FrameType | None], object]
 
 
 def printable(text: str) -> str:
@@ -18,7 +21,7 @@ def printable(text: str) -> str:
     return "".join(each if each.isprintable() else each.encode("unicode_escape").decode() for each in plain)
 
 
-def class_name(cls: type[Any]) -> str:
+def class_name(cls: type) -> str:
     """Return the name of a class, whatever its metaclass makes of the attribute."""
     return printable(type.__dict__["__name__"].__get__(cls))
 
@@ -30,19 +33,19 @@ def one_line(error: BaseException) -> str:
     return printable(f"{class_name(type(error))}: {shown}").rstrip(".: ")
 
 
-def summary(target: Any) -> str:
+def summary(target: object) -> str:
     """Return the first line of a docstring; nothing where there is none, or none that can be read."""
-    text, _ = attempt(lambda: str.strip(target.__doc__))
+    text, _ = attempt(lambda: str.strip(cast(str, target.__doc__)))
     return printable(text.splitlines()[0].rstrip()) if text else ""
 
 
-def attribute(owner: Any, name: str, default: Any) -> Any:
+def attribute(owner: object, name: str, default: object) -> Any:
     """Return an attribute, or `default` where there is none or asking for it fails."""
     value, error = attempt(lambda: getattr(owner, name, default))
     return default if error is not None else value
 
 
-def attempt(function: Callable[[], Any]) -> tuple[Any, BaseException | None]:
+def attempt(function: Callable[[], object]) -> tuple[Any, BaseException | None]:
     """Call somebody's code; return what it returns and None, or None and what it raises.
 
     That may be anything, `SystemExit` and `KeyboardInterrupt` too. What a signal raises meanwhile, as Ctrl-C does, is
@@ -61,10 +64,10 @@ def attempt(function: Callable[[], Any]) -> tuple[Any, BaseException | None]:
 def _noted_signals() -> Iterator[list[BaseException]]:
     """Give a list of what the handlers of signals raise meanwhile; they run in the main thread only."""
     raised: list[BaseException] = []
-    installed: dict[signal.Signals, tuple[Any, Any]] = {}
+    installed: dict[signal.Signals, tuple[Handler, Handler]] = {}
 
-    def noting(handler: Any) -> Any:
-        def note(number: int, frame: Any) -> None:
+    def noting(handler: Handler) -> Handler:
+        def note(number: int, frame: FrameType | None) -> None:
             try:
                 handler(number, frame)
             except BaseException as error:

@@ -14,14 +14,15 @@ import click
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from support.example_programs import plugin, run
 from support.page_equations import CASES
-from test_examples import plugin as plugin
-from test_examples import run
 
 import jaxdem_ac as ac
 from jaxdem_ac.cli import main
 from jaxdem_ac.runs.build import with_training_defaults
 from jaxdem_ac.runs.config import TrainConfig, parse_assignments
+
+__all__ = ["plugin"]
 
 ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"
@@ -79,11 +80,11 @@ def registered() -> Iterator[None]:
     """Forget what a page registers."""
     from jaxdem_ac.registry import REGISTRIES
 
-    before = [dict(registry._entries) for registry in REGISTRIES]
+    before = [set(registry.names()) for registry in REGISTRIES]
     yield
-    for registry, entries in zip(REGISTRIES, before, strict=True):
-        registry._entries.clear()
-        registry._entries.update(entries)
+    for registry, names in zip(REGISTRIES, before, strict=True):
+        for name in set(registry.names()) - names:
+            registry.forget(name)
 
 
 @pytest.mark.parametrize("page", CHEAP, ids=lambda page: page.stem)

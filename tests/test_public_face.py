@@ -104,10 +104,12 @@ DEEP = {
 MOVED = {
     "action_spaces.contract": "action_spaces.testing",
     "action_spaces.log_cosh": "action_spaces.expectations",
+    "action_spaces.squashed": "action_spaces.distributions",
     "environments.contract": "environments.testing",
     "environments.lidar": "environments.sensing.lidar",
     "environments.surroundings": "environments.sensing.neighbor_lists",
     "plugin.replay": "runs.compare_engines",
+    "runs.devices": "runs.distributed",
     "trainers.checkpoint": "runs.checkpoint",
     "trainers.config": "runs.config",
     "trainers.export": "runs.export",
@@ -132,6 +134,14 @@ def test_old_paths_are_the_new_modules_and_say_so() -> None:
         "    assert any(new in str(item.message) for item in caught), old\n"
     )
     subprocess.run([sys.executable, "-c", program], check=True)
+
+
+def test_the_benchs_noise_is_a_random_environment() -> None:
+    from jaxdem_ac.environments.testing import RandomEnvironment
+
+    sys.modules.pop("jaxdem_ac.bench.noise", None)
+    with pytest.warns(DeprecationWarning, match="Import RandomEnvironment"):
+        assert importlib.import_module("jaxdem_ac.bench.noise").Noise is RandomEnvironment
 
 
 COMMANDS = {"autoload", "bench", "completion", "doctor", "eval", "export", "list", "record", "render", "replay"}

@@ -1,11 +1,14 @@
 """Action spaces: bijectors that map an unconstrained action to one inside its bounds."""
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from jaxdem_ac.registry import action_spaces
 
+if TYPE_CHECKING:
+    import distrax
 
-def make_action_space(name: str, /, **keywords: Any) -> Any:
+
+def make_action_space(name: str, /, **keywords: Any) -> "distrax.Bijector":
     """Return the action space registered under `name`.
 
     Parameters

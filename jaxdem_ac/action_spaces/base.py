@@ -2,16 +2,17 @@
 
 import inspect
 from dataclasses import dataclass
-from typing import Any, Self
+from typing import Self
 
 import distrax
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import Array
-from jax.typing import ArrayLike
+from jax.typing import ArrayLike, DTypeLike
 
 from jaxdem_ac._checks import as_real, fits
+from jaxdem_ac._types import Json
 
 # Roundings in float32 of who scales actions to their bounds.
 _SLACK = 1e-6
@@ -69,7 +70,7 @@ class ActionSpace(distrax.Bijector):
         )
 
     @property
-    def metadata(self) -> dict[str, Any]:
+    def metadata(self) -> dict[str, Json]:
         """The keywords that build this action space again, as JSON types.
 
         Raises
@@ -77,7 +78,7 @@ class ActionSpace(distrax.Bijector):
         NotImplementedError
             If one of them is not kept under its name.
         """
-        kept = {}
+        kept: dict[str, Json] = {}
         # From the class itself, a metaclass hides what it takes.
         for keyword in list(inspect.signature(type(self).__init__).parameters)[1:]:
             if not hasattr(self, keyword):
@@ -90,7 +91,7 @@ class ActionSpace(distrax.Bijector):
         return kept
 
     @property
-    def kws(self) -> dict[str, Any]:
+    def kws(self) -> dict[str, Json]:
         """The same as `metadata`, under the host's name."""
         return self.metadata
 
@@ -127,7 +128,7 @@ class ActionSpace(distrax.Bijector):
         return self.metadata == other.metadata
 
 
-def check_positive(where: str, **values: Any) -> None:
+def check_positive(where: str, **values: object) -> None:
     """Raise ValueError unless every value is a number above 0 that single precision holds."""
     for name, value in values.items():
         number = as_real(value)
@@ -138,7 +139,7 @@ def check_positive(where: str, **values: Any) -> None:
             )
 
 
-def check_eps(where: str, eps: Any) -> None:
+def check_eps(where: str, eps: object) -> None:
     """Raise ValueError unless 0 < eps < 1, and not 0 in single precision."""
     number = as_real(eps)
     if number is None or not 0.0 < number < 1.0 or not fits(number):
@@ -148,7 +149,7 @@ def check_eps(where: str, eps: Any) -> None:
         )
 
 
-def largest_below_one(dtype: Any) -> Array:
+def largest_below_one(dtype: DTypeLike) -> Array:
     """Return the largest number below 1 of `dtype`: the most that an inverse of tanh is given."""
     return jnp.nextafter(jnp.ones((), dtype), jnp.zeros((), dtype))
 

@@ -1,14 +1,12 @@
 """Box: every component of an action between two bounds."""
 
-from typing import Any
-
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import Array
-from jax.typing import ArrayLike
+from jax.typing import ArrayLike, DTypeLike
 
-from jaxdem_ac._checks import fits, is_traced
+from jaxdem_ac._checks import fits, is_concrete
 from jaxdem_ac.action_spaces.base import (
     ActionBounds,
     ActionSpace,
@@ -51,7 +49,7 @@ class Box(ActionSpace):
         self.x_min, self.x_max = _bounds(x_min, x_max)
         self.width = float(width)
         self.eps = float(eps)
-        traced = is_traced(self.x_min) or is_traced(self.x_max)
+        traced = not is_concrete(self.x_min, self.x_max)
         if not traced and not all(fits(float(slope)) for slope in np.ravel(self._slope())):
             raise ValueError(
                 f"Box: the slope of the map, half a range over width, is in single precision; got width={width!r:.60} "
@@ -68,10 +66,10 @@ class Box(ActionSpace):
         """Return the bounds of an action of `size` components."""
         return ActionBounds.of(self.x_min, self.x_max, size)
 
-    def _slope(self) -> Any:
+    def _slope(self) -> np.ndarray | Array:
         return (1 - self.eps) * (self.x_max - self.x_min) / 2 / self.width
 
-    def _center_and_half(self, dtype: Any) -> tuple[Array, Array]:
+    def _center_and_half(self, dtype: DTypeLike) -> tuple[Array, Array]:
         center = (self.x_min + self.x_max) / 2
         half = (1 - self.eps) * (self.x_max - self.x_min) / 2
         return jnp.asarray(center, dtype), jnp.asarray(half, dtype)
@@ -107,7 +105,7 @@ class Box(ActionSpace):
         return jnp.sum(per_component, axis=-1)
 
 
-def _bounds(x_min: ArrayLike, x_max: ArrayLike) -> tuple[Any, Any]:
+def _bounds(x_min: ArrayLike, x_max: ArrayLike) -> tuple[np.ndarray | Array, np.ndarray | Array]:
     """Return the bounds, checked; in float64 where they have values, so that no later dtype loses digits."""
     if isinstance(x_min, jax.core.Tracer) or isinstance(x_max, jax.core.Tracer):
         return jnp.asarray(x_min, float), jnp.asarray(x_max, float)

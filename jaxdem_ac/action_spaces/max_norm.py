@@ -1,9 +1,8 @@
 """MaxNorm: actions whose norm is bounded."""
 
-from typing import Any
-
 import jax.numpy as jnp
 from jax import Array
+from jax.typing import DTypeLike
 
 from jaxdem_ac.action_spaces.base import (
     ActionBounds,
@@ -33,7 +32,7 @@ def _split(r2: Array) -> tuple[Array, Array, Array]:
     return small, jnp.where(small, r2, 0.0), jnp.sqrt(jnp.where(small, 1.0, r2))
 
 
-def _rounding(dtype: Any) -> float:
+def _rounding(dtype: DTypeLike) -> float:
     """Return the distance from 1 to the next number of `dtype`."""
     return float(jnp.finfo(dtype).eps)  # type: ignore[no-untyped-call]
 
@@ -89,7 +88,7 @@ class MaxNorm(ActionSpace):
         self.max_norm = float(max_norm)
         self.eps = float(eps)
 
-    def _radius(self, dtype: Any) -> float:
+    def _radius(self, dtype: DTypeLike) -> float:
         # Rounding moves a norm by up to 5 units of the dtype in 6 dimensions: an `eps` below that keeps nothing inside.
         return (1 - max(self.eps, 8 * _rounding(dtype))) * self.max_norm
 

@@ -1,7 +1,8 @@
 """Conformance checks for action spaces, to be called from a plugin's tests."""
 
 import json
-from typing import Any
+from functools import cached_property, partial
+from typing import TYPE_CHECKING, Any
 
 import distrax
 import jax
@@ -9,8 +10,13 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
+from jaxdem_ac._checks import check_count, check_seed
+from jaxdem_ac._conformance import Check, as_cases, run_all
 from jaxdem_ac.action_spaces.base import ActionSpace
-from jaxdem_ac.action_spaces.squashed import lift
+from jaxdem_ac.action_spaces.distributions import as_vector_bijector
+
+if TYPE_CHECKING:
+    import pytest
 
 _NUM_POINTS, _NUM_SAMPLES = 64, 20_000
 
@@ -51,7 +57,7 @@ def check_map(where: str, space: Any, size: int) -> None:
             "Choose an action space, or bounds, that fit."
         )
     x = jax.eval_shape(lambda: jnp.zeros((3, size)))
-    action, log_det = jax.eval_shape(lift(space).forward_and_log_det, x)
+    action, log_det = jax.eval_shape(as_vector_bijector(space).forward_and_log_det, x)
     for part, found, shape in (("an action", action, (3, size)), ("a log-determinant", log_det, (3,))):
         if found.shape != shape:
             raise ValueError(
@@ -60,12 +66,17 @@ def check_map(where: str, space: Any, size: int) -> None:
             )
 
 
-def check_action_space(space: Any, size: int, seed: int = 0) -> None:
-    """Raise unless an action space is what `ActionSpace` says: one call for the tests of a plugin.
+def action_space_checks(space: Any, size: int, seed: int = 0) -> list[Check]:
+    """Return the points of the contract of `ActionSpace`: names, and functions that raise where one is broken.
 
-    At random points, the log-determinant is that of the derivative, the inverse leads back, everything is finite and
-    differentiable at 0 and far out, `log_det_expectation` is what samples average to, and `metadata` goes through JSON
-    and builds the same again.
+    ===============  ===========================================================================================
+    ``map``          it is an `ActionSpace` that maps actions of `size` numbers, as far as shapes tell
+    ``log_det``      the log-determinant is that of the derivative, at random points
+    ``inverse``      the inverse leads back
+    ``far_out``      everything is finite and differentiable at 0 and far out
+    ``expectation``  `log_det_expectation` is what samples average to
+    ``metadata``     `metadata` goes through JSON and builds the same again
+    ===============  ===========================================================================================
 
     Parameters
     ----------
@@ -74,12 +85,45 @@ def check_action_space(space: Any, size: int, seed: int = 0) -> None:
         D, of the actions to try it with.
     seed : int
         Of the points.
+    """
+    size = check_count("action_space_checks", "size", size)
+    points = _Points(space, size, check_seed("action_space_checks", seed))
+    names = "log_det", "inverse", "far_out", "expectation", "metadata"
+    return [("map", partial(_check_is_action_space, space, size)), *((name, getattr(points, name)) for name in names)]
+
+
+def check_action_space(space: Any, size: int, seed: int = 0) -> None:
+    """Raise unless an action space is what `ActionSpace` says: the checks one after another.
+
+    Parameters
+    ----------
+    space, size, seed
+        As :func:`action_space_checks` has them.
 
     Raises
     ------
     TypeError, ValueError, NotImplementedError
         Where it is not; the message says what to do.
     """
+    run_all(action_space_checks(space, size, seed))
+
+
+def parametrize_with_checks(*spaces: Any, size: int, seed: int = 0) -> "pytest.MarkDecorator":
+    """Return a decorator that makes every check a case of a pytest test, ``[Thruster-log_det]``.
+
+    The test has one argument, ``check``, and calls it.
+
+    Parameters
+    ----------
+    *spaces : ActionSpace
+    size, seed
+        As :func:`action_space_checks` has them.
+    """
+    return as_cases((type(space).__name__, action_space_checks(space, size, seed)) for space in spaces)
+
+
+def _check_is_action_space(space: Any, size: int) -> None:
+    """Raise unless it is one of the package's that maps actions of `size` numbers."""
     name = type(space).__name__
     check_map(name, space, size)
     if not isinstance(space, ActionSpace):
@@ -87,89 +131,118 @@ def check_action_space(space: Any, size: int, seed: int = 0) -> None:
             f"{name}: an action space is a jaxdem_ac.action_spaces.base.ActionSpace; got a "
             f"{type(space).__mro__[1].__name__}. Subclass it: a file could not keep it, nor its entropy be known."
         )
-    key_points, key_samples = jax.random.split(jax.random.key(seed))
-    _check_derivative(space, jax.random.normal(key_points, (_NUM_POINTS, size)))
-    _check_far_out(space, size)
-    _check_expectation(space, size, key_samples)
-    _check_kept(space)
 
 
-def _check_derivative(space: ActionSpace, x: Array) -> None:
-    """Raise unless the log-determinant is that of the derivative and the inverse leads back; x is ``(P, D)``."""
-    name, vector = type(space).__name__, lift(space)
+class _Points:
+    """Points at which an action space is tried, once the first check asks for them, and what has to hold there."""
 
-    @jax.jit
-    def measure(x: Array) -> tuple[tuple[Array, ...], ...]:
-        y, log_det = vector.forward_and_log_det(x)
-        exact = jnp.linalg.slogdet(jax.vmap(jax.jacfwd(vector.forward))(x))[1]
-        return (log_det, exact), (vector.forward_log_det_jacobian(x), log_det), vector.inverse_and_log_det(y)
+    def __init__(self, given: Any, size: int, seed: int) -> None:
+        self.given, self.size, self.seed = given, size, seed
+        self.name = type(given).__name__
 
-    (log_det, exact), alone, (back, back_log_det) = measure(x)
-    _check_close(f"{name}.forward_and_log_det", "the log-determinant is that of the derivative", log_det, exact)
-    _check_close(f"{name}.forward_log_det_jacobian", "it is that of forward_and_log_det", *alone)
-    # Near a bound rounding moves what leads back.
-    _check_close(f"{name}.inverse_and_log_det", "the inverse of an action is what it came from", back, x, 1e-2)
-    _check_close(f"{name}.inverse_and_log_det", "its log-determinant is the negative", back_log_det, -log_det, 1e-2)
+    @cached_property
+    def space(self) -> ActionSpace:
+        """Action space whose shapes are right: what is computed with another says nothing."""
+        _check_is_action_space(self.given, self.size)
+        checked: ActionSpace = self.given
+        return checked
 
+    @cached_property
+    def keys(self) -> Array:
+        """Random keys of the points and of the samples, ``(2,)``."""
+        return jax.random.split(jax.random.key(self.seed))
 
-def _check_far_out(space: ActionSpace, size: int) -> None:
-    """Raise unless the map and its gradient are finite at 0 and far out."""
-    name, vector = type(space).__name__, lift(space)
-    points = jnp.asarray([0.0, 1e-12, 1e-3, 10.0, 100.0, 1e4])[:, None] * jnp.ones(size)
+    @cached_property
+    def x(self) -> Array:
+        """Random points, ``(P, D)``."""
+        return jax.random.normal(self.keys[0], (_NUM_POINTS, self.size))
 
-    def total(x: Array) -> Array:
-        y, log_det = vector.forward_and_log_det(x)
-        return jnp.sum(y) + log_det
+    @cached_property
+    def measured(self) -> tuple[Array, Array, Array, Array, Array]:
+        """Log-determinant with the map, alone and of the derivative; inverse and its log-determinant."""
+        vector = as_vector_bijector(self.space)
 
-    values, gradients = jax.jit(jax.vmap(jax.value_and_grad(total)))(points)
-    for found, what in ((values, "value"), (gradients, "gradient")):
-        bad = ~np.isfinite(np.asarray(found).reshape(len(points), -1)).all(-1)
-        if bad.any():
+        @jax.jit
+        def measure(x: Array) -> tuple[Array, Array, Array, Array, Array]:
+            y, log_det = vector.forward_and_log_det(x)
+            exact = jnp.linalg.slogdet(jax.vmap(jax.jacfwd(vector.forward))(x))[1]
+            return log_det, vector.forward_log_det_jacobian(x), exact, *vector.inverse_and_log_det(y)
+
+        return measure(self.x)
+
+    def log_det(self) -> None:
+        """Raise unless the log-determinant is that of the derivative."""
+        log_det, alone, exact, _, _ = self.measured
+        rule = "the log-determinant is that of the derivative"
+        _check_close(f"{self.name}.forward_and_log_det", rule, log_det, exact)
+        _check_close(f"{self.name}.forward_log_det_jacobian", "it is that of forward_and_log_det", alone, log_det)
+
+    def inverse(self) -> None:
+        """Raise unless the inverse leads back."""
+        log_det, _, _, back, back_log_det = self.measured
+        where = f"{self.name}.inverse_and_log_det"
+        # Near a bound rounding moves what leads back.
+        _check_close(where, "the inverse of an action is what it came from", back, self.x, 1e-2)
+        _check_close(where, "its log-determinant is the negative", back_log_det, -log_det, 1e-2)
+
+    def far_out(self) -> None:
+        """Raise unless the map and its gradient are finite at 0 and far out."""
+        vector = as_vector_bijector(self.space)
+        points = jnp.asarray([0.0, 1e-12, 1e-3, 10.0, 100.0, 1e4])[:, None] * jnp.ones(self.size)
+
+        def total(x: Array) -> Array:
+            y, log_det = vector.forward_and_log_det(x)
+            return jnp.sum(y) + log_det
+
+        values, gradients = jax.jit(jax.vmap(jax.value_and_grad(total)))(points)
+        for found, what in ((values, "value"), (gradients, "gradient")):
+            bad = ~np.isfinite(np.asarray(found).reshape(len(points), -1)).all(-1)
+            if bad.any():
+                raise ValueError(
+                    f"{self.name}.forward_and_log_det: it is finite and differentiable everywhere; got a {what} that "
+                    f"is not finite at x={float(points[int(bad.argmax()), 0]):g}. Guard the branch that is not taken, "
+                    "too."
+                )
+
+    def expectation(self) -> None:
+        """Raise unless log_det_expectation is what samples average to."""
+        size, vector = self.size, as_vector_bijector(self.space)
+        mean = jnp.linspace(-0.7, 1.1, size) + jnp.asarray([[0.0], [1.5]])
+        std = jnp.linspace(0.4, 1.6, size)
+        expected = np.asarray(jax.jit(self.space.log_det_expectation)(mean, std))
+        if expected.shape != (2,):
             raise ValueError(
-                f"{name}.forward_and_log_det: it is finite and differentiable everywhere; got a {what} that is not "
-                f"finite at x={float(points[int(bad.argmax()), 0]):g}. Guard the branch that is not taken, too."
+                f"{self.name}.log_det_expectation: means (2, {size}) and one std ({size},) give (2,); got shape "
+                f"{expected.shape}. Sum over the last axis, and let mean and std broadcast."
             )
 
+        @jax.jit
+        def draw(key: Array) -> Array:
+            x = mean + std * jax.random.normal(key, (_NUM_SAMPLES, 2, size))
+            return vector.forward_log_det_jacobian(x)
 
-def _check_expectation(space: ActionSpace, size: int, key: Array) -> None:
-    """Raise unless log_det_expectation is what samples average to."""
-    name, vector = type(space).__name__, lift(space)
-    mean = jnp.linspace(-0.7, 1.1, size) + jnp.asarray([[0.0], [1.5]])
-    std = jnp.linspace(0.4, 1.6, size)
-    expected = np.asarray(jax.jit(space.log_det_expectation)(mean, std))
-    if expected.shape != (2,):
-        raise ValueError(
-            f"{name}.log_det_expectation: means (2, {size}) and one std ({size},) give (2,); got shape "
-            f"{expected.shape}. Sum over the last axis, and let mean and std broadcast."
-        )
+        samples = np.asarray(draw(self.keys[1]), np.float64)
+        error = np.abs(samples.mean(0) - expected)
+        if not (error <= 6 * samples.std(0) / _NUM_SAMPLES**0.5 + 1e-3).all():
+            raise ValueError(
+                f"{self.name}.log_det_expectation: it is the mean of the log-determinant; got {expected} where samples "
+                f"average to {samples.mean(0)}. Compare the formula with that of forward_and_log_det."
+            )
 
-    @jax.jit
-    def draw(key: Array) -> Array:
-        x = mean + std * jax.random.normal(key, (_NUM_SAMPLES, 2, size))
-        return vector.forward_log_det_jacobian(x)
-
-    samples = np.asarray(draw(key), np.float64)
-    error = np.abs(samples.mean(0) - expected)
-    if not (error <= 6 * samples.std(0) / _NUM_SAMPLES**0.5 + 1e-3).all():
-        raise ValueError(
-            f"{name}.log_det_expectation: it is the mean of the log-determinant; got {expected} where samples average "
-            f"to {samples.mean(0)}. Compare the formula with that of forward_and_log_det."
-        )
-
-
-def _check_kept(space: ActionSpace) -> None:
-    """Raise unless metadata builds the same action space again, from a file too."""
-    name = type(space).__name__
-    try:
-        kept = json.loads(json.dumps(space.metadata))
-    except TypeError as error:
-        raise TypeError(
-            f"{name}.metadata: it is made of numbers, strings and lists; got {error}. Convert arrays with tolist()."
-        ) from None
-    if not type(space)(**kept).same_as(space):
-        raise ValueError(
-            f"{name}.metadata: it holds the keywords that build the same again; got {kept}. Name every keyword."
-        )
+    def metadata(self) -> None:
+        """Raise unless metadata builds the same action space again, from a file too."""
+        try:
+            kept = json.loads(json.dumps(self.space.metadata))
+        except TypeError as error:
+            raise TypeError(
+                f"{self.name}.metadata: it is made of numbers, strings and lists; got {error}. Convert arrays with "
+                "tolist()."
+            ) from None
+        if not type(self.space)(**kept).same_as(self.space):
+            raise ValueError(
+                f"{self.name}.metadata: it holds the keywords that build the same again; got {kept}. Name every "
+                "keyword."
+            )
 
 
 def _check_close(where: str, rule: str, found: Array, exact: Array, tolerance: float = 1e-3) -> None:

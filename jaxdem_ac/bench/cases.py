@@ -6,11 +6,12 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from functools import partial
-from typing import Any, get_args
+from typing import Any, TypedDict, get_args
 
 from flax import nnx
 
 from jaxdem_ac import registry
+from jaxdem_ac._types import Json
 from jaxdem_ac.models.per_particle import PerParticle, Sharing
 from jaxdem_ac.registry import normalize_key, suggest
 from jaxdem_ac.runs.build import build_environment, build_model
@@ -32,12 +33,12 @@ SAMPLES, SHORTEST, LONGEST = 65_536, 8, 64
 # Small enough that any number of updates from one batch stays finite; nothing else depends on it.
 LEARNING_RATE = 1e-5
 _OWN_AXES = {
-    "env": "--env",
-    "model": "--model",
-    "env_kw.num_particles": "--num-particles",
-    "ppo.num_envs": "--num-envs",
-    "model_kw.compute_dtype": "--dtype",
-    "model_kw.sharing": "--sharing",
+    "env": "envs",
+    "model": "models",
+    "env_kw.num_particles": "num_particles",
+    "ppo.num_envs": "num_envs",
+    "model_kw.compute_dtype": "dtypes",
+    "model_kw.sharing": "sharings",
 }
 
 
@@ -60,7 +61,7 @@ class Case:
     dtype: str = "float32"
     """In which the model multiplies."""
 
-    def about(self) -> dict[str, Any]:
+    def about(self) -> dict[str, Json]:
         """Return what names a row, as JSON types."""
         return {
             "suite": "stages",
@@ -73,12 +74,12 @@ class Case:
             "E": self.num_envs,
         }
 
-    def config(self, settings: Mapping[str, Any] | None = None) -> TrainConfig:
+    def config(self, settings: Mapping[str, Json] | None = None) -> TrainConfig:
         """Return the configuration that is measured, with dotted fields set as by ``train --set``.
 
         The environment's density is that of its defaults; `num_steps` makes a rollout of some 65,536 agent-steps.
         """
-        model_kw: dict[str, Any] = {}
+        model_kw: dict[str, Json] = {}
         if self.dtype != "float32":
             model_kw["compute_dtype"] = self.dtype
         if self.sharing is not None:
@@ -99,7 +100,9 @@ class Case:
         )
         for path in settings or {}:
             if path in _OWN_AXES:
-                raise ValueError(f"bench: {path} is an axis of the grid; got it as a setting. Use {_OWN_AXES[path]}.")
+                raise ValueError(
+                    f"bench: {path} is an axis of the grid; got it as a setting. Use the axis {_OWN_AXES[path]}."
+                )
         return config.with_values(settings or {})
 
 
@@ -110,9 +113,8 @@ def same_density(env: str, num_particles: int) -> dict[str, float]:
     """
     made, own = registry.environments.get(env), namesake(env)
     cls = registry.environments.get(own) if own in registry.environments else made
-    defaults: dict[str, Any] = (
-        {item.name: item.default for item in fields(cls)} if hasattr(cls, "__dataclass_fields__") else {}
-    )
+    known = fields(cls) if hasattr(cls, "__dataclass_fields__") else ()
+    defaults: dict[str, Any] = {item.name: item.default for item in known}
     scale = (num_particles / float(defaults.get("num_particles", num_particles))) ** 0.5
     taken = inspect.signature(made).parameters
     return {name: scale * float(defaults[name]) for name in getattr(cls, "room_lengths", ()) if name in taken}
@@ -128,7 +130,7 @@ class Axes:
     """Values that are asked for; None where nothing is."""
 
     stages: Sequence[str] | None = None
-    """Any of ``STAGES``."""
+    """Some of ``STAGES``."""
     envs: Sequence[str] | None = None
     """Names."""
     models: Sequence[str] | None = None
@@ -166,7 +168,7 @@ class Axes:
         if self.sharings is not None and self.models is not None and not any(map(_shares, self.models)):
             raise ValueError(
                 f"bench: only PerParticle has sharings; got models={list(self.models)}. Ask for it too, or leave "
-                "--sharing out."
+                "sharings out."
             )
 
     @property
@@ -175,11 +177,19 @@ class Axes:
         return all(getattr(self, item.name) is None for item in fields(self) if item.name != "stages")
 
 
+class Variant(TypedDict, total=False):
+    """The fields of a case that say which model it is of."""
+
+    model: str
+    sharing: str | None
+    dtype: str
+
+
 def _shares(model: str) -> bool:
     return registry.models.find(model).load() is PerParticle
 
 
-def _variants(models: Sequence[str], sharings: Sequence[str], dtypes: Sequence[str]) -> list[dict[str, Any]]:
+def _variants(models: Sequence[str], sharings: Sequence[str], dtypes: Sequence[str]) -> list[Variant]:
     """Return every model in every type, and those that have sharings in each of them."""
     return [
         {"model": registry.models.find(model).name, "sharing": sharing, "dtype": dtype}
@@ -195,7 +205,7 @@ class Block:
     stages: Sequence[str]
     sizes: Sequence[tuple[int, int]]
     envs: Sequence[str] = (BASE_ENV,)
-    variants: Sequence[Mapping[str, Any]] = field(default_factory=lambda: [{"model": BASE_MODEL}])
+    variants: Sequence[Variant] = field(default_factory=lambda: [{"model": BASE_MODEL}])
 
     def cases(self) -> list[Case]:
         """Return its rows."""
@@ -234,7 +244,7 @@ def size_of(case: Case) -> tuple[str, int, int]:
     return normalize_key(namesake(case.env)), case.num_particles, case.num_envs
 
 
-def _everything() -> tuple[list[str], list[dict[str, Any]]]:
+def _everything() -> tuple[list[str], list[Variant]]:
     """Return all environments, and all models in float32, and the base model in bfloat16."""
     variants = _variants(registry.list_models(), SHARINGS, ["float32"])
     base = [each for each in variants if each["model"] == BASE_MODEL]
@@ -268,7 +278,7 @@ def _long(platform: str) -> list[Block]:
     ]
 
 
-def check(cases: Sequence[Case], settings: Mapping[str, Any], models: bool) -> None:
+def check(cases: Sequence[Case], settings: Mapping[str, Json], models: bool) -> None:
     """Raise what is wrong with what is asked for, before anything is measured.
 
     Parameters

@@ -4,9 +4,9 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from jaxdem_ac._files import parse_json, write_text
+from jaxdem_ac._types import Json
 from jaxdem_ac.bench.suite import FORMAT, Report, Row
 
 # Between two runs of the same program, on a quiet machine.
@@ -54,7 +54,9 @@ def read(path: Path) -> Report:
         If the file is something else, or of another version.
     """
     if not path.is_file():
-        raise FileNotFoundError(f"bench: a report is a file; got {str(path)!r}, which is none. Write one with --out.")
+        raise FileNotFoundError(
+            f"bench: a report is a file; got {str(path)!r}, which is none. Make one: jaxdem-ac bench --out FILE."
+        )
     try:
         found = parse_json(path.read_text(encoding="utf-8"))
         # Reports of several suites lie in one file in benchmarks/results.
@@ -65,8 +67,8 @@ def read(path: Path) -> Report:
         complete, number = False, None
     if not complete or number != FORMAT:
         raise ValueError(
-            f"bench: a report of format {FORMAT} is what `bench --out` writes; got {str(path)!r}, which is not. "
-            "Measure again."
+            f"bench: a report of format {FORMAT} is what `jaxdem-ac bench --out FILE` writes; got {str(path)!r}, which "
+            "is not. Measure again."
         )
     report: Report = found
     return report
@@ -106,7 +108,7 @@ def compare(old: Report, new: Report) -> Comparison:
     return Comparison(rows, loss, _notes(old, new))
 
 
-def _by_name(report: Report) -> dict[tuple[Any, ...], Row]:
+def _by_name(report: Report) -> dict[tuple[Json, ...], Row]:
     # What a failed row was to be made of is not known: it has no T.
     names = [each for each in _NAMES if each not in ("T", "physics_steps")]
     return {tuple(row.get(name) for name in names): row for row in report["rows"]}
@@ -145,8 +147,8 @@ def _moves(old: Report, new: Report) -> tuple[float, float]:
 def _notes(old: Report, new: Report) -> list[str]:
     notes = []
     for part in ("machine", "versions", "settings"):
-        one: Mapping[str, Any] = old.get(part) or {}
-        other: Mapping[str, Any] = new.get(part) or {}
+        one: Mapping[str, Json] = old.get(part) or {}
+        other: Mapping[str, Json] = new.get(part) or {}
         for name in {**one, **other}:
             if one.get(name) != other.get(name):
                 notes.append(f"{part}.{name}: {one.get(name)} and {other.get(name)}")

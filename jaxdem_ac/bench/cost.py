@@ -3,10 +3,10 @@
 import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import jax
-from jax.extend.core import ClosedJaxpr, Jaxpr, JaxprEqn, Literal, jaxpr_as_fun
+from jax import Array, ShapeDtypeStruct
+from jax.extend.core import ClosedJaxpr, Jaxpr, JaxprEqn, Literal, Var, jaxpr_as_fun
 
 # What only calls: looked into, as if it were not there.
 _CALLS = {
@@ -20,9 +20,6 @@ _CALLS = {
     "remat": "jaxpr",
     "checkpoint": "jaxpr",
 }
-
-# For programs that run once or never: the code is slower, and there after half of the time. What XLA fuses is the same.
-QUICKLY: dict[str, Any] = {"xla_backend_optimization_level": 0}
 
 
 @dataclass(frozen=True)
@@ -55,11 +52,11 @@ def count(program: ClosedJaxpr) -> Work:
     """
     loops = list(_loops(program.jaxpr))
 
-    def straight(arguments: list[Any], answers: list[list[Any]]) -> tuple[list[Any], list[Any]]:
-        asked: list[Any] = []
+    def straight(arguments: list[Array], answers: list[list[Array]]) -> tuple[list[Array], list[Array]]:
+        asked: list[Array] = []
         coming = iter(answers)
 
-        def skip(inputs: list[Any]) -> list[Any]:
+        def skip(inputs: list[Array]) -> list[Array]:
             # What goes into a loop is computed, what comes out of it is given.
             asked.extend(inputs)
             return next(coming)
@@ -77,13 +74,15 @@ def count(program: ClosedJaxpr) -> Work:
     return total
 
 
-def quickly() -> dict[str, Any] | None:
+def quickly() -> dict[str, str | bool] | None:
     """Return how to compile on this machine what runs once or never."""
-    return QUICKLY if jax.default_backend() == "cpu" else None
+    # The code is slower, and there after half of the time. What XLA fuses is the same.
+    options: dict[str, str | bool] = {"xla_backend_optimization_level": 0}  # type: ignore[dict-item]
+    return options if jax.default_backend() == "cpu" else None
 
 
-def _shape(variable: Any) -> jax.ShapeDtypeStruct:
-    return jax.ShapeDtypeStruct(variable.aval.shape, variable.aval.dtype)  # type: ignore[no-untyped-call]
+def _shape(variable: Var | Literal) -> ShapeDtypeStruct:
+    return ShapeDtypeStruct(variable.aval.shape, variable.aval.dtype)  # type: ignore[no-untyped-call, attr-defined]
 
 
 def _inside(equation: JaxprEqn) -> Jaxpr | ClosedJaxpr | None:
@@ -94,7 +93,7 @@ def _inside(equation: JaxprEqn) -> Jaxpr | ClosedJaxpr | None:
     return equation.params[_CALLS[name]] if name in _CALLS else None
 
 
-def _open(inner: Jaxpr | ClosedJaxpr) -> tuple[Jaxpr, Sequence[Any]]:
+def _open(inner: Jaxpr | ClosedJaxpr) -> tuple[Jaxpr, Sequence[Array]]:
     return (inner.jaxpr, inner.consts) if isinstance(inner, ClosedJaxpr) else (inner, ())
 
 
@@ -130,12 +129,12 @@ def _flops_of_products(jaxpr: Jaxpr) -> float:
     return total
 
 
-def _variables(equation: JaxprEqn) -> list[Any]:
+def _variables(equation: JaxprEqn) -> list[Var]:
     """Return what an equation reads, each once."""
     return list(dict.fromkeys(variable for variable in equation.invars if not isinstance(variable, Literal)))
 
 
-def _alone(jaxpr: Jaxpr, equation: JaxprEqn) -> Callable[..., list[Any]]:
+def _alone(jaxpr: Jaxpr, equation: JaxprEqn) -> Callable[..., list[Array]]:
     """Return the function that one equation computes."""
     own = {"constvars": [], "invars": _variables(equation), "outvars": equation.outvars, "eqns": [equation]}
     one = jaxpr.replace(**own, effects=equation.effects)  # type: ignore[no-untyped-call]
@@ -143,12 +142,12 @@ def _alone(jaxpr: Jaxpr, equation: JaxprEqn) -> Callable[..., list[Any]]:
 
 
 def _evaluate(
-    jaxpr: Jaxpr, constants: Sequence[Any], arguments: Sequence[Any], skip: Callable[[list[Any]], list[Any]]
-) -> list[Any]:
+    jaxpr: Jaxpr, constants: Sequence[Array], arguments: Sequence[Array], skip: Callable[[list[Array]], list[Array]]
+) -> list[Array]:
     """Return what `jaxpr` computes, with scans skipped and conditions decided."""
-    values: dict[Any, Any] = {}
+    values: dict[Var, Array] = {}
 
-    def read(variable: Any) -> Any:
+    def read(variable: Var | Literal) -> Array:
         return variable.val if isinstance(variable, Literal) else values[variable]
 
     values.update(zip(jaxpr.constvars, constants, strict=True))

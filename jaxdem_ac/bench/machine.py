@@ -9,12 +9,12 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import jax
 import jax.numpy as jnp
 from jax import Array
 
+from jaxdem_ac._types import Json
 from jaxdem_ac.bench.measure import Side, Timing, measure
 
 PACKAGES = ("jaxdem-ac", "jax", "jaxlib", "flax", "optax", "distrax", "numpy", "jaxdem")
@@ -33,7 +33,7 @@ class Limits:
     bytes: float
     """Read and written per second where a large array is copied with a change."""
 
-    def to_dict(self) -> dict[str, Any]:
+    def to_dict(self) -> dict[str, Json]:
         """Return them as JSON types."""
         return asdict(self)
 
@@ -76,7 +76,7 @@ def _copy(array: Array, key: Array) -> Array:
     return jax.lax.fori_loop(0, _TIMES - 1, lambda _, x: x + step, array + step)
 
 
-def machine() -> dict[str, Any]:
+def machine() -> dict[str, Json]:
     """Return what the machine is, as JSON types."""
     device = jax.devices()[0]
     return {

@@ -8,10 +8,12 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import TypeVar
 
 import jax
 from jax import Array
+
+from jaxdem_ac._types import Json, PyTree
 
 REPEATS = 7
 # Fewer have no quartiles.
@@ -21,9 +23,10 @@ LEAST_SECONDS = 0.1
 MOST_CALLS = 64
 
 Clock = Callable[[], float]
+Tree = TypeVar("Tree")
 
 
-def nothing_wrong(output: Any) -> str | None:
+def nothing_wrong(output: PyTree) -> str | None:
     """Return None."""
 
 
@@ -31,7 +34,7 @@ def nothing_wrong(output: Any) -> str | None:
 class Side:
     """One of those that are compared: what a call is, and how much it does."""
 
-    call: Callable[[Array], Any]
+    call: Callable[[Array], PyTree]
     """From a random key to all that is waited for; a call goes on from where the last one ended."""
     decisions: float
     """In one call, of all environments."""
@@ -39,7 +42,7 @@ class Side:
     """N: agent-steps are decisions times particles."""
     physics_steps: float | None = 1
     """Of the engine in one decision; None where no physics are done."""
-    verify: Callable[[Any], str | None] = nothing_wrong
+    verify: Callable[[PyTree], str | None] = nothing_wrong
     """From what a call returned to what is wrong with it, if anything."""
 
 
@@ -123,7 +126,7 @@ class _Turns:
         self.first_call = math.nan
         self.calls = 1
         self.error: str | None = None
-        self.last: Any = None
+        self.last: PyTree = None
 
     def attempt(self, part: Callable[[], None]) -> None:
         """Do a part, unless an earlier one has failed."""
@@ -155,7 +158,7 @@ class _Turns:
 
     def _keys(self, number: int, calls: int) -> list[Array]:
         keys = jax.random.split(jax.random.key(number), calls)
-        return list(wait([keys[index] for index in range(calls)]))
+        return wait([keys[index] for index in range(calls)])
 
     def _timed(self, keys: Sequence[Array]) -> float:
         began = self.clock()
@@ -164,9 +167,10 @@ class _Turns:
         return self.clock() - began
 
 
-def wait(tree: Any) -> Any:
+def wait(tree: Tree) -> Tree:
     """Return a pytree of arrays, once they are there."""
-    return jax.block_until_ready(tree)  # type: ignore[no-untyped-call]
+    ready: Tree = jax.block_until_ready(tree)  # type: ignore[no-untyped-call]
+    return ready
 
 
 def one_line(error: BaseException) -> str:
@@ -191,7 +195,7 @@ def units_per_second(side: Side, seconds: float) -> dict[str, float | None]:
     }
 
 
-def as_row(side: Side, timing: Timing | str, **about: Any) -> dict[str, Any]:
+def as_row(side: Side, timing: Timing | str, **about: Json) -> dict[str, Json]:
     """Return a row of a report, as JSON: what it is about, and what was found or why nothing was."""
     if isinstance(timing, str):
         return {**about, "status": "failed", "error": timing}

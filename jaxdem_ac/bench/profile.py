@@ -12,6 +12,7 @@ import jax
 from jax import Array
 
 from jaxdem_ac._files import make_folder, write_text
+from jaxdem_ac._types import Json, PyTree
 from jaxdem_ac.bench.measure import wait
 
 SCOPES = (
@@ -34,7 +35,7 @@ _NAMED = re.compile(r'^\s*(?:ROOT )?%?([\w.\-]+) = .*?op_name="([^"]*)"')
 _OPCODE = re.compile(r"^\s*(?:ROOT )?%?([\w.\-]+) = .*? (while|conditional|call|async-start|async-done)\(")
 
 
-def profile_call(folder: Path, call: Callable[[Array], Any], program: str) -> dict[str, Any]:
+def profile_call(folder: Path, call: Callable[[Array], PyTree], program: str) -> dict[str, Json]:
     """Trace one call into `folder`, beside the compiled program, and return how its time splits.
 
     Parameters

@@ -1,20 +1,22 @@
 """The stages of training as programs that can be timed: compiled, with all that they compute handed out."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from dataclasses import dataclass, field, replace
 from functools import partial
-from typing import Any
+from typing import TypeVar
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from flax import nnx
 from jax import Array
+from jax.stages import Traced
 
+from jaxdem_ac._types import PyTree
 from jaxdem_ac.bench.cost import Work, count, quickly
 from jaxdem_ac.bench.measure import Side
-from jaxdem_ac.bench.noise import Noise
 from jaxdem_ac.environments.base import Environment, reset_batch
+from jaxdem_ac.environments.testing.toys import RandomEnvironment
 from jaxdem_ac.models import recurrent
 from jaxdem_ac.models.policy import sample_raw, to_action
 from jaxdem_ac.runs.build import build_environment, build_model
@@ -25,20 +27,24 @@ from jaxdem_ac.trainers.ppo.loss import Batch
 from jaxdem_ac.trainers.ppo.state import TERMS, PPOProblem
 from jaxdem_ac.trainers.rollout import Decision, random_action, unroll
 
+Made = TypeVar("Made")
+# The state that a call of a learner leaves, its figures, and what else it has made.
+Called = tuple[ppo.PPOState, tuple[dict[str, Array], PyTree]]
+
 WITHOUT_PHYSICS = ("policy", "update")
 # How often lists of neighbours are made longer before a row is given up.
-_MOST_TRIES = 4
+MOST_TRIES = 4
 
 
 @dataclass(frozen=True)
 class Program:
     """The function of one call."""
 
-    function: Callable[[Any, Any, Array], tuple[Any, Any]]
+    function: Callable[[PyTree, PyTree, Array], tuple[PyTree, PyTree]]
     """From what the last call left, what stays, and a random key; to what it leaves, and figures with whatever else."""
-    held: Any
+    held: PyTree
     """Its first argument in the first call."""
-    stays: Any = None
+    stays: PyTree = None
     """The same for every call."""
     parts: tuple[str, ...] = ()
     """Stages whose work adds up to this one's; none if it is counted by itself."""
@@ -58,7 +64,7 @@ class Built:
     """T."""
     text: Callable[[], str]
     """The compiled program."""
-    traced: Any = field(repr=False)
+    traced: Traced = field(repr=False)
     """As JAX has traced it."""
     parts: tuple[str, ...] = ()
     """As :class:`Program` has them."""
@@ -77,19 +83,19 @@ def build(stage: str, config: TrainConfig, clock: Callable[[], float]) -> Built:
         If they never are.
     """
     environment = build_environment(config)
-    for _ in range(_MOST_TRIES):
+    for _ in range(MOST_TRIES):
         built = _compiled(stage, environment, config, clock)
         figures = built.side.call(jax.random.key(0))[0]
         if not float(figures.get("overflow", 0)) > 0:
             return built
-        environment = environment.grown(float(figures["overflow"]))
+        environment = environment.with_capacity(float(figures["overflow"]))
     raise OverflowError(
-        f"bench: lists of neighbours are long enough after {_MOST_TRIES} tries; got overflow. Spread out."
+        f"bench: lists of neighbours are long enough after {MOST_TRIES} tries; got overflow. Spread out."
     )
 
 
 def _compiled(stage: str, environment: Environment, config: TrainConfig, clock: Callable[[], float]) -> Built:
-    program = _PROGRAMS[stage](environment, config)
+    program = PROGRAMS[stage](environment, config)
     began = clock()
     traced = jax.jit(program.function).trace(program.held, program.stays, jax.random.key(0))
     compiled = traced.lower().compile()
@@ -97,7 +103,7 @@ def _compiled(stage: str, environment: Environment, config: TrainConfig, clock: 
     memory = compiled.memory_analysis()
     held = [program.held]
 
-    def call(key: Array) -> Any:
+    def call(key: Array) -> PyTree:
         held[0], output = compiled(held[0], program.stays, key)
         return output
 
@@ -120,7 +126,7 @@ def _compiled(stage: str, environment: Environment, config: TrainConfig, clock: 
     )
 
 
-def wrong_with(output: Any) -> str | None:
+def wrong_with(output: PyTree) -> str | None:
     """Return what is wrong with what a call returned."""
     figures = {name: np.asarray(value) for name, value in output[0].items()}
     if float(figures.get("overflow", 0)) > 0:
@@ -136,8 +142,8 @@ def _environment(environment: Environment, config: TrainConfig) -> Program:
     """Play random actions; observations and rewards are summed."""
     num_envs, num_steps = config.ppo.num_envs, config.ppo.num_steps
 
-    def play(state: Any, _: None, key: Array) -> tuple[Any, Any]:
-        def act(observation: Array, carry: Any, key: Array | None) -> tuple[Array, Any, None]:
+    def play(state: PyTree, _: None, key: Array) -> tuple[PyTree, PyTree]:
+        def act(observation: Array, carry: PyTree, key: Array | None) -> tuple[Array, PyTree, None]:
             assert key is not None
             return random_action(key, environment, num_envs), carry, None
 
@@ -153,9 +159,10 @@ def _environment(environment: Environment, config: TrainConfig) -> Program:
     return Program(play, once(reset_batch, environment, jax.random.split(jax.random.key(config.seed), num_envs)))
 
 
-def once(function: Callable[..., Any], made_for: Any, *arguments: Any) -> Any:
+def once(function: Callable[..., Made], made_for: Hashable, *arguments: PyTree) -> Made:
     """Return ``function(made_for, *arguments)``, compiled as what runs a single time."""
-    return jax.jit(partial(function, made_for)).lower(*arguments).compile(quickly())(*arguments)
+    made: Made = jax.jit(partial(function, made_for)).lower(*arguments).compile(quickly())(*arguments)
+    return made
 
 
 def _learner(environment: Environment, config: TrainConfig, playing: Environment) -> tuple[PPOProblem, ppo.PPOState]:
@@ -167,17 +174,17 @@ def _learner(environment: Environment, config: TrainConfig, playing: Environment
 
 def _policy(environment: Environment, config: TrainConfig) -> Program:
     """Draw actions, and look at their log-probabilities and values, of random observations, others in every call."""
-    learner, state = _learner(environment, config, Noise.like(environment))
+    learner, state = _learner(environment, config, RandomEnvironment.like(environment))
     num_steps = config.ppo.num_steps
 
-    def act(state: ppo.PPOState, _: None, key: Array) -> tuple[Any, Any]:
+    def act(state: ppo.PPOState, _: None, key: Array) -> Called:
         key_seen, key_steps = jax.random.split(key)
         shape = state.env_state.observation.shape
         seen = jax.random.uniform(key_seen, shape, float)
 
         model = learner.graphdef, (state.params, state.constants)
 
-        def body(carry: tuple[Array, Any], key_step: Array) -> tuple[Any, None]:
+        def body(carry: tuple[Array, PyTree], key_step: Array) -> tuple[tuple[Array, PyTree], None]:
             digest, memory = carry
             # What is seen waits for what was done: nothing moves out of the loop.
             now, digest = jax.lax.optimization_barrier((seen, digest))  # type: ignore[no-untyped-call]
@@ -193,24 +200,29 @@ def _policy(environment: Environment, config: TrainConfig) -> Program:
     return Program(act, state)
 
 
+def _watched(state: ppo.PPOState, figures: dict[str, Array], digest: str) -> dict[str, Array]:
+    """Return what :func:`wrong_with` looks at."""
+    overflow = figures.get("overflow", jnp.zeros(()))
+    return {"digest": figures[digest], "overflow": overflow, "bad_term": state.bad_term}
+
+
 def _rollout(environment: Environment, config: TrainConfig) -> Program:
     """Make a batch as it is learnt from, with advantages, and hand out all of it."""
     learner, state = _learner(environment, config, environment)
 
-    def play(state: ppo.PPOState, _: None, key: Array) -> tuple[Any, Any]:
+    def play(state: ppo.PPOState, _: None, key: Array) -> Called:
         state, batch, figures = collect(learner, replace(state, key=key))
-        overflow = figures.get("overflow", jnp.zeros(()))
-        return state, ({"digest": figures["reward"], "overflow": overflow, "bad_term": state.bad_term}, batch)
+        return state, (_watched(state, figures, "reward"), batch)
 
     return Program(play, state)
 
 
 def _update(environment: Environment, config: TrainConfig) -> Program:
     """Pass over one batch of random observations, in another order and from other parameters in every call."""
-    learner, state = _learner(environment, config, Noise.like(environment))
+    learner, state = _learner(environment, config, RandomEnvironment.like(environment))
     _, batch, _ = once(collect, learner, state)
 
-    def learn(state: ppo.PPOState, batch: Batch, key: Array) -> tuple[Any, Any]:
+    def learn(state: ppo.PPOState, batch: Batch, key: Array) -> Called:
         state, terms = ppo.learn(learner, replace(state, key=key), batch)
         return state, ({"digest": terms["grad_norm"], "bad_term": state.bad_term}, terms)
 
@@ -221,18 +233,18 @@ def _training(environment: Environment, config: TrainConfig) -> Program:
     """Play a rollout and learn from it."""
     learner, state = _learner(environment, config, environment)
 
-    def train(state: ppo.PPOState, _: None, key: Array) -> tuple[Any, Any]:
+    def train(state: ppo.PPOState, _: None, key: Array) -> Called:
         state, metrics = ppo.update(learner, replace(state, key=key))
-        overflow = metrics.get("overflow", jnp.zeros(()))
-        return state, ({"digest": metrics["grad_norm"], "overflow": overflow, "bad_term": state.bad_term}, metrics)
+        return state, (_watched(state, metrics, "grad_norm"), metrics)
 
     return Program(train, state, parts=("rollout", "update"))
 
 
-_PROGRAMS: dict[str, Callable[[Environment, TrainConfig], Program]] = {
+PROGRAMS: dict[str, Callable[[Environment, TrainConfig], Program]] = {
     "environment": _environment,
     "policy": _policy,
     "rollout": _rollout,
     "update": _update,
     "training": _training,
 }
+"""Makers of programs, by the names of the stages."""

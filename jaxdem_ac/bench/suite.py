@@ -9,6 +9,7 @@ from typing import Any
 
 import jax
 
+from jaxdem_ac._types import Json
 from jaxdem_ac.bench.cases import Case, size_of
 from jaxdem_ac.bench.cost import Work
 from jaxdem_ac.bench.machine import Limits, commit, machine, measure_limits, versions
@@ -26,7 +27,7 @@ Report = dict[str, Any]
 def run(
     cases: Sequence[Case],
     *,
-    settings: Mapping[str, Any] | None = None,
+    settings: Mapping[str, Json] | None = None,
     repeats: int = REPEATS,
     profile: Path | None = None,
     tell: Callable[[Row], None] = lambda row: None,
@@ -66,7 +67,7 @@ def run(
     return report
 
 
-def new_report(rows: Sequence[Mapping[str, Any]], **about: Any) -> Report:
+def new_report(rows: Sequence[Mapping[str, Json]], **about: Json) -> Report:
     """Return a report in which nothing has been measured yet."""
     return {
         "format": FORMAT,
@@ -86,7 +87,7 @@ def failed(rows: Sequence[Row]) -> list[Row]:
 
 def _group(
     cases: Sequence[Case],
-    settings: Mapping[str, Any],
+    settings: Mapping[str, Json],
     repeats: int,
     profile: Path | None,
     limits: Limits,
@@ -159,7 +160,7 @@ def _work(case: Case, built: Built, works: Mapping[Case, Work]) -> Work:
     return built.work()
 
 
-def label(row: Mapping[str, Any]) -> str:
+def label(row: Mapping[str, Json]) -> str:
     """Return what names a row, fit for a folder's name."""
     parts = [row.get("stage"), row.get("env"), row.get("model"), row.get("sharing")]
     if row.get("dtype") not in (None, "float32"):

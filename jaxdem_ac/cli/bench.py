@@ -2,20 +2,28 @@
 
 import json
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
 from jaxdem_ac.cli.options import FILE, FOLDER, PATH
 
+if TYPE_CHECKING:
+    from rich.table import Table
 
-def _split(kind: Callable[[str], Any]) -> Callable[..., Any]:
+    from jaxdem_ac.bench.suite import Report, Row
+
+Value = TypeVar("Value", str, int)
+Command = TypeVar("Command", bound=Callable[..., object])
+
+
+def _split(kind: Callable[[str], Value]) -> Callable[..., list[Value] | None]:
     """Return a callback that takes lists with commas, repeated or not; None where nothing was given."""
 
-    def callback(_: click.Context, parameter: click.Parameter, values: Sequence[str]) -> list[Any] | None:
+    def callback(_: click.Context, parameter: click.Parameter, values: Sequence[str]) -> list[Value] | None:
         found = []
         for text in (part.strip() for value in values for part in value.split(",")):
             try:
@@ -27,7 +35,7 @@ def _split(kind: Callable[[str], Any]) -> Callable[..., Any]:
     return callback
 
 
-def _axis(name: str, variable: str, kind: Callable[[str], Any], text: str) -> Callable[..., Any]:
+def _axis(name: str, variable: str, kind: type[str] | type[int], text: str) -> Callable[[Command], Command]:
     return click.option(name, variable, multiple=True, metavar="LIST", callback=_split(kind), help=text)
 
 
@@ -104,7 +112,7 @@ def bench(
 
 
 @contextmanager
-def _progress(total: int, silent: bool) -> Iterator[Callable[[Mapping[str, Any]], None]]:
+def _progress(total: int, silent: bool) -> Iterator[Callable[["Row"], None]]:
     """Give a function that is told every row: a bar on a terminal, nothing elsewhere."""
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
@@ -117,13 +125,13 @@ def _progress(total: int, silent: bool) -> Iterator[Callable[[Mapping[str, Any]]
     with Progress(*columns, console=console, transient=True) as bar:
         task = bar.add_task("the machine's limits ...", total=total)
 
-        def tell(row: Mapping[str, Any]) -> None:
+        def tell(row: "Row") -> None:
             bar.update(task, advance=1, description=f"{row['stage']} {row['env']}: {_rate(row)}")
 
         yield tell
 
 
-def _words(report: Mapping[str, Any]) -> str:
+def _words(report: "Report") -> str:
     """Return a report as text: a table, what failed, and what the columns mean."""
     from rich.table import Table
 
@@ -154,7 +162,7 @@ def _words(report: Mapping[str, Any]) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _rendered(table: Any) -> str:
+def _rendered(table: "Table") -> str:
     """Return a table as text, as wide as it is where there is no terminal."""
     from rich.console import Console
 
@@ -165,12 +173,12 @@ def _rendered(table: Any) -> str:
     return "\n".join(line.rstrip() for line in captured.get().splitlines())
 
 
-def _what(row: Mapping[str, Any]) -> str:
+def _what(row: "Row") -> str:
     parts = [row["env"], row.get("model"), row.get("sharing"), row.get("dtype")]
     return ", ".join(part for part in parts if part is not None and part != "float32")
 
 
-def _figures(row: Mapping[str, Any]) -> list[str]:
+def _figures(row: "Row") -> list[str]:
     if row["status"] == "failed":
         return ["failed", *[""] * 8]
     low, high = row["agent_steps_quartiles"]
@@ -181,7 +189,7 @@ def _figures(row: Mapping[str, Any]) -> list[str]:
     return [_rate(row), f"{_short(low)}, {_short(high)}", *speeds, compiled, memory, *shares, ratio]
 
 
-def _rate(row: Mapping[str, Any]) -> str:
+def _rate(row: "Row") -> str:
     return "failed" if row["status"] == "failed" else _short(row["agent_steps_per_second"])
 
 

@@ -13,7 +13,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import asdict
 from pathlib import Path
 from types import FrameType
-from typing import Any
+from typing import Any, NoReturn
 
 import click
 
@@ -25,9 +25,10 @@ from jaxdem_ac.cli.render import plot, render
 from jaxdem_ac.cli.replay import record, replay
 from jaxdem_ac.cli.report import report
 from jaxdem_ac.cli.train import train
+from jaxdem_ac.cli.words import in_options
 from jaxdem_ac.doctor import about_backend, is_of_backend
 from jaxdem_ac.plugin.discovery import unreadable_lists
-from jaxdem_ac.registry import suggest
+from jaxdem_ac.registry import Entry, MissingKeywordError, Registry, suggest
 from jaxdem_ac.untrusted import printable, summary
 
 # Exit codes after SIGINT and SIGTERM.
@@ -39,7 +40,7 @@ _MISTAKES = (ValueError, TypeError, KeyError, OSError, ImportError, FloatingPoin
 class _OneLineGroup(click.Group):
     """A group that says what is wrong in one line and exits with 2."""
 
-    def main(self, *arguments: Any, **keywords: Any) -> Any:
+    def main(self, *arguments: Any, **keywords: Any) -> NoReturn:
         """Run a command; return as click does."""
         keywords["standalone_mode"] = False
         try:
@@ -58,7 +59,7 @@ class _OneLineGroup(click.Group):
         except BrokenPipeError:
             sys.exit(141)
         except ConnectionAbortedError as error:
-            click.echo(f"error: {error}", err=True)
+            click.echo(f"error: {in_options(str(error))}", err=True)
             # Python's own end would wait for the process that is gone, until JAX aborts it.
             os._exit(1)
         except _MISTAKES as error:
@@ -76,7 +77,9 @@ class _OneLineGroup(click.Group):
             _fail(f"memory: a device holds all of a run; got {reason}. Lower ppo.num_envs or env_kw.num_particles.")
         sys.exit(result if isinstance(result, int) else 0)
 
-    def resolve_command(self, ctx: click.Context, args: list[str]) -> Any:
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
         """Return the command that is asked for; of one that is not there the nearest is named."""
         if args[0] not in self.commands and not args[0].startswith("-") and not ctx.resilient_parsing:
             raise click.UsageError(f"no such command; got {args[0]!r}. {suggest(args[0], self.commands)}", ctx)
@@ -88,6 +91,9 @@ def _about(error: Exception) -> str:
     if isinstance(error, OSError) and error.strerror and error.filename:
         place = error.filename2 or error.filename
         return f"files: {place} has to be one to read or to write; got {error.strerror}. Give another path, or mend it."
+    if isinstance(error, MissingKeywordError):
+        kind = {"environment": "env"}.get(error.kind, error.kind.replace(" ", "_"))
+        return f"{error}, on the command line --set {kind}_kw.{error.keyword}=..."
     # Of a KeyError, `str` is the representation.
     said = str(error.args[0]) if isinstance(error, KeyError) and error.args else str(error)
     lists = {} if "; got " in said else unreadable_lists()
@@ -95,7 +101,7 @@ def _about(error: Exception) -> str:
         # JAX dies of it wherever it is first used, with a message that names nobody.
         name, reason = next(iter(lists.items()))
         return f"{name}: its entry_points.txt can be read; got {reason}. Uninstall that package: JAX cannot start."
-    return said
+    return in_options(said)
 
 
 def _about_option(error: click.NoSuchOption) -> str:
@@ -144,7 +150,7 @@ def _stopped_by_ctrl_c() -> Iterator[None]:
         signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
-def _fail(message: str) -> None:
+def _fail(message: str) -> NoReturn:
     """Say what is wrong in one line, and exit with 2."""
     click.echo("error: " + printable(" ".join(message.split())), err=True)
     sys.exit(2)
@@ -262,7 +268,7 @@ def list_all(as_json: bool) -> None:
         click.echo(line if columns is None or len(line) <= columns else f"{line[: columns - 4]} ...")
 
 
-def _of_host(registries: Sequence[Any]) -> dict[str, list[Any]]:
+def _of_host(registries: Sequence[Registry]) -> dict[str, list[Entry]]:
     """Return what JaxDEM has, by kind; nothing, and a warning, where it is there but cannot be imported."""
     from jaxdem_ac.plugin import jaxdem, names
 

@@ -93,18 +93,23 @@ FILE = PathType(dir_okay=False)
 FOLDER = PathType(file_okay=False)
 
 
-def _checkpoint(_: click.Context, __: click.Parameter, text: str) -> str | int:
-    """Return a word, or a number of updates."""
-    if text in ("best", "last"):
-        return text
-    try:
-        return int(text)
-    except ValueError:
-        raise click.BadParameter(f"{text!r} is neither 'best' nor 'last' nor a number of updates.") from None
+def number_or(*words: str, neither: str) -> Callable[[str], int | str]:
+    """Return the type of an option that is a whole number or a word; `neither` says what another text is not."""
+
+    def convert(text: str) -> int | str:
+        if text in words:
+            return text
+        try:
+            return int(text)
+        except ValueError:
+            raise click.BadParameter(f"{text!r} is neither {neither}.") from None
+
+    return convert
 
 
 CHECKPOINT = click.option(
-    "--checkpoint", default="last", show_default=True, metavar="best|last|N", callback=_checkpoint,
+    "--checkpoint", default="last", show_default=True, metavar="best|last|N",
+    type=number_or("best", "last", neither="'best' nor 'last' nor a number of updates"),
     shell_complete=complete_words(["best", "last"]),
     help="Which policy of the run: that of the best success, the newest, or that after N updates.",
 )  # fmt: skip

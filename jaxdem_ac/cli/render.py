@@ -2,22 +2,15 @@
 
 import json
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 from click.core import ParameterSource
 
-from jaxdem_ac.cli.options import CHECKPOINT, FILE, PATH
+from jaxdem_ac.cli.options import CHECKPOINT, FILE, PATH, number_or
 
-
-def _rays(_: click.Context, __: click.Parameter, text: str | None) -> int | str | None:
-    """Return a whole number, or the word all."""
-    if text is None or text == "all":
-        return text
-    try:
-        return int(text)
-    except ValueError:
-        raise click.BadParameter(f"{text!r} is neither a particle's number nor 'all'.") from None
+if TYPE_CHECKING:
+    from jaxdem_ac.runs.recording import Played
 
 
 @click.command()
@@ -27,8 +20,8 @@ def _rays(_: click.Context, __: click.Parameter, text: str | None) -> int | str 
     "commas.  [default: gif,png,curve; of a recording gif,png]")  # fmt: skip
 @click.option("--out", type=PATH, metavar="FOLDER", help="Where pictures go.  [default: RUN]")
 @click.option("--forces", is_flag=True, help="Show contact forces, as wide as they are large.")
-@click.option("--rays", metavar="PARTICLE", callback=_rays, help="Show what a particle's lidars sense, by its number "
-    "from 0, or of 'all'.")  # fmt: skip
+@click.option("--rays", metavar="PARTICLE", type=number_or("all", neither="a particle's number nor 'all'"),
+    help="Show what a particle's lidars sense, by its number from 0, or of 'all'.")  # fmt: skip
 @click.option("--heading/--no-heading", default=True, show_default=True, help="A line to where a particle goes.")
 @CHECKPOINT
 @click.option("--seed", default=1_000, show_default=True, help="Of the episode.")
@@ -57,7 +50,7 @@ def render(
     sample: bool,
     vtk: Path | None,
     as_json: bool,
-    **look: Any,
+    **look: object,
 ) -> None:
     """Draw an episode of a run's policy, and its learning curve.
 
@@ -65,15 +58,15 @@ def render(
     """
     if (run is None) == (recording is None):
         raise click.UsageError("render: what is drawn is RUN or --recording FILE, one of them. Name it.")
-    played: dict[str, Any] = {"checkpoint": checkpoint, "seed": seed, "decisions": decisions, "sample": sample}
+    played: Played = {"seed": seed, "decisions": decisions, "sample": sample}
     if vtk is not None:
-        _only(context, "--vtk", {"run", "vtk", "as_json", *played})
+        _only(context, "--vtk", {"run", "vtk", "as_json", "checkpoint", *played})
         assert run is not None
         from jaxdem_ac.view.render import render_vtk
 
-        written = [render_vtk(run, vtk, **played)]
+        written = [render_vtk(run, vtk, checkpoint, **played)]
     else:
-        written = _drawn(context, run, recording, formats, out, played, look)
+        written = _drawn(context, run, recording, formats, out, checkpoint, played, look)
     if as_json:
         click.echo(json.dumps([str(path) for path in written]))
     else:
@@ -86,7 +79,8 @@ def _drawn(
     recording: Path | None,
     formats: str | None,
     out: Path | None,
-    played: dict[str, Any],
+    checkpoint: str | int,
+    played: "Played",
     look: dict[str, Any],
 ) -> list[Path]:
     from jaxdem_ac.view.render import render_recorded, render_run
@@ -96,7 +90,7 @@ def _drawn(
     )
     if recording is None:
         assert run is not None
-        return render_run(run, out=out, **chosen, **played, **look)
+        return render_run(run, out=out, checkpoint=checkpoint, **chosen, **played, **look)
     _only(context, "--recording", {"recording", "formats", "out", "as_json", *look})
     from jaxdem_ac.runs.recording import Recording
 

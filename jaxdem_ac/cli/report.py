@@ -38,14 +38,8 @@ def report(
     from jaxdem_ac.view.report.page import write_report
 
     written = write_report(
-        run,
-        out,
-        recordings=recordings,
-        checkpoint=checkpoint,
-        episodes=episodes,
-        seed=seed,
-        decisions=decisions,
+        run, out, recordings=recordings, checkpoint=checkpoint, episodes=episodes, seed=seed, decisions=decisions,
         sample=sample,
-    )
+    )  # fmt: skip
     size = written.stat().st_size
     click.echo(json.dumps({"path": str(written), "bytes": size}) if as_json else f"wrote {written}, {size:,} bytes")

@@ -8,16 +8,28 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import MISSING, fields, replace
 from pathlib import Path
-from typing import Any, NamedTuple, get_args
+from typing import TYPE_CHECKING, Any, NamedTuple, get_args
 
 import click
 
 import jaxdem_ac as ac
-from jaxdem_ac.cli.options import PATH, Completion, complete_configuration, complete_names, complete_run, complete_words
+from jaxdem_ac.cli.options import (
+    PATH,
+    Completion,
+    complete_configuration,
+    complete_names,
+    complete_run,
+    complete_words,
+    number_or,
+)
 from jaxdem_ac.registry import action_spaces, algorithms, environments, models
 from jaxdem_ac.runs import claim
 from jaxdem_ac.runs.config import Log, TrainConfig, parse_assignments
-from jaxdem_ac.runs.run_dir import read_config
+from jaxdem_ac.runs.run_dir import Metrics, read_config
+
+if TYPE_CHECKING:
+    from rich.console import Console, ConsoleOptions
+    from rich.text import Text
 
 # A training from the command line is always kept, though one from Python need not be.
 _DEFAULT_OUT = "runs/ENV-SEED"
@@ -38,17 +50,7 @@ def _whole(text: str) -> int:
     return int(number)
 
 
-def _whole_or_all(text: str) -> int | str:
-    """Return a whole number, or the word all."""
-    if text == "all":
-        return text
-    try:
-        return int(text)
-    except ValueError:
-        raise click.BadParameter(f"{text!r} is neither a whole number nor 'all'.") from None
-
-
-_TYPES: dict[str, Callable[[str], Any]] = {"devices": _whole_or_all}
+_TYPES: dict[str, Callable[[str], int | str]] = {"devices": number_or("all", neither="a whole number nor 'all'")}
 _COMPLETIONS: dict[str, Completion] = {
     "env": complete_names(environments),
     "model": complete_names(models),
@@ -59,7 +61,7 @@ _COMPLETIONS: dict[str, Completion] = {
 }
 
 
-def _config_options(command: Callable[..., Any]) -> Callable[..., Any]:
+def _config_options(command: Callable[..., None]) -> Callable[..., None]:
     """Add an option for every plain field of TrainConfig, and --set for all that lies deeper."""
     documentation = _field_documentation(TrainConfig)
     for item in reversed(fields(TrainConfig)):
@@ -80,7 +82,7 @@ def _config_options(command: Callable[..., Any]) -> Callable[..., Any]:
     return command
 
 
-def _field_documentation(cls: type[Any]) -> dict[str, str]:
+def _field_documentation(cls: type) -> dict[str, str]:
     """Return the text under every field of a dataclass, so that options repeat nothing."""
     body = ast.parse(inspect.getsource(cls)).body[0]
     assert isinstance(body, ast.ClassDef)
@@ -162,11 +164,11 @@ def train(
 class _Counted:
     """A function that shows reports, and how many it has been told."""
 
-    def __init__(self, report: Callable[[dict[str, Any]], None]) -> None:
+    def __init__(self, report: Callable[[Metrics], None]) -> None:
         self._report = report
         self.count = 0
 
-    def __call__(self, metrics: dict[str, Any]) -> None:
+    def __call__(self, metrics: Metrics) -> None:
         self.count += 1
         self._report(metrics)
 
@@ -184,7 +186,7 @@ def _configuration(file: str | None, chosen: dict[str, Any], assignments: Sequen
     return config if config.out is not None else replace(config, out=f"runs/{config.env}-{config.seed}")
 
 
-def _say_end(result: Any, as_json: bool, already: bool) -> None:
+def _say_end(result: "ac.TrainResult", as_json: bool, already: bool) -> None:
     """Say how a training ended, or that it had ended already."""
     # Somebody may have removed metrics.jsonl of a run that had ended.
     last = result.metrics[-1] if result.metrics else None
@@ -216,7 +218,7 @@ def _stoppable(run: str | Path | None, first: bool) -> Iterator[None]:
 
 
 @contextmanager
-def _progress(total: int, silent: bool, plain: bool) -> Iterator[Callable[[dict[str, Any]], None]]:
+def _progress(total: int, silent: bool, plain: bool) -> Iterator[Callable[[Metrics], None]]:
     """Give a function that shows a report: on a live line in a terminal, as a line of its own elsewhere."""
     if silent:
         yield lambda _: None
@@ -238,14 +240,14 @@ class _Line:
 
     def __init__(self, total: int) -> None:
         self._total = total
-        self._metrics: dict[str, Any] | None = None
+        self._metrics: Metrics | None = None
         self._since = time.monotonic()
 
-    def report(self, metrics: dict[str, Any]) -> None:
+    def report(self, metrics: Metrics) -> None:
         """Show a report from now on."""
         self._metrics, self._since = metrics, time.monotonic()
 
-    def __rich_console__(self, console: Any, options: Any) -> Iterator[Any]:
+    def __rich_console__(self, console: "Console", options: "ConsoleOptions") -> Iterator["Text"]:
         """Draw it."""
         from rich.text import Text
 
@@ -286,7 +288,7 @@ def _bar(done: float, width: int, signs: str) -> str:
     return "" if width < 5 else signs[0] * full + signs[1] * (width - full) + "  "
 
 
-def _parts(metrics: dict[str, Any], seconds: float) -> list[_Part]:
+def _parts(metrics: Metrics, seconds: float) -> list[_Part]:
     """Return the figures of a report that was made some seconds ago."""
     steps, total, rate = metrics["steps"], metrics["total_steps"], metrics["agent_steps_per_second"]
     left = _clock(max(0.0, (total - steps) * metrics.get("runs", 1) / max(rate, 0.1) - seconds))

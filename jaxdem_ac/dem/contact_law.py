@@ -48,13 +48,7 @@ class ContactLaw(abc.ABC):
 
     @abc.abstractmethod
     def normal_force(self, world: World, contact: Contact) -> Array:
-        """Return the force along the normal, above 0 where it pushes.
-
-        Parameters
-        ----------
-        world : World
-        contact : Contact
-        """
+        """Return the force along the normal, above 0 where it pushes."""
 
     @abc.abstractmethod
     def energy(self, world: World, overlap: Array, reduced_radius: Array) -> Array:
@@ -86,11 +80,6 @@ class ContactLaw(abc.ABC):
 
     def forces(self, world: World, contact: Contact) -> tuple[Array, Components, Components]:
         """Return the force along each contact's normal, the force across it, and the torque divided by the radius.
-
-        Parameters
-        ----------
-        world : World
-        contact : Contact
 
         Returns
         -------

@@ -12,21 +12,26 @@ for a whole batch. `benchmarks/engine.py` compares both.
 import functools
 import itertools
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
-from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import Array
+from jax.typing import ArrayLike
 
+from jaxdem_ac._types import PyTree
 from jaxdem_ac.dem.columns import columns_of, stacked
+from jaxdem_ac.dem.scatter import broadcast_batch
 
 # How much longer than the expected number of pairs a list is; a run whose list is too short makes it longer.
 _SLACK = 1.2
 _MOST_PAIRS = 2**31 - 1
+
+Points = Array | list[Array]
+"""``(..., N, dim)``, or as dim columns."""
 
 
 @dataclass(frozen=True)
@@ -45,7 +50,7 @@ class NeighborSpec:
     """Cells along each axis. Points beyond the outermost cells are counted to them."""
     width: tuple[float, ...]
     """Of a cell along each axis, at least `reach`, length; in a periodic box its side divided by `grid` instead."""
-    among_themselves: bool = True
+    self_pairs: bool = True
     """Whether sources are the particles themselves, each pair of which stands once."""
     periodic: bool = False
     """Whether the box is periodic."""
@@ -67,7 +72,7 @@ class Neighbors:
     """Its neighbour, ``(P,)`` of int; among themselves, what pads the list is a particle with itself."""
     count: Array
     """Pairs in the list, ``()``."""
-    reference: Any
+    reference: Points
     """Positions when the list was built, ``(N, dim)``, length; as columns where they are given as columns."""
     needed: Array
     """The most pairs and the most candidates that there have been, ``(2,)``."""
@@ -77,7 +82,7 @@ class Neighbors:
         """Mask of entries that are pairs and not padding, ``(P,)`` of bool."""
         return jnp.arange(self.left.shape[0]) < self.count
 
-    def shortage(self, spec: NeighborSpec) -> Array:
+    def overflow_ratio(self, spec: NeighborSpec) -> Array:
         """Return how many times longer the list would have had to be, ``()``; 0 if it has always been long enough."""
         room = jnp.asarray([spec.capacity, spec.candidates])
         ratio = jnp.max(self.needed / room.astype(float))
@@ -147,7 +152,7 @@ def make_spec(
         candidates=enough(looked_at),
         grid=tuple(int(number) for number in cells),
         width=tuple(float(side) for side in width),
-        among_themselves=alone,
+        self_pairs=alone,
         periodic=periodic,
     )
 
@@ -165,7 +170,7 @@ def _share_out(most: np.ndarray, num_sources: int) -> np.ndarray:
     return cells
 
 
-def grown(spec: NeighborSpec, needed: Any) -> NeighborSpec:
+def with_capacity(spec: NeighborSpec, needed: ArrayLike) -> NeighborSpec:
     """Return `spec` with room for what was needed and a quarter more.
 
     Raises
@@ -187,7 +192,7 @@ def _countable(number: int) -> int:
     return number
 
 
-def no_neighbors(spec: NeighborSpec, position: Array) -> Neighbors:
+def allocate(spec: NeighborSpec, position: Array) -> Neighbors:
     """Return a list that the first :func:`refresh` builds; position ``(N, dim)``."""
     return Neighbors(
         left=jnp.zeros(spec.capacity, jnp.int32),
@@ -220,35 +225,37 @@ def refresh(
     """
     arguments = jax.lax.stop_gradient((neighbors, position, sources, box_low, box_high))
     with jax.named_scope("neighbors"):
-        fresh: Neighbors = jax.tree.map(lambda leaf: leaf[0], _refresh_batch(spec)(*_batch_of_one(arguments)))
-    return fresh
+        batch_of_one = jax.tree.map(lambda leaf: leaf[None], arguments)
+        return jax.tree.map(lambda leaf: leaf[0], _refresh_batch(spec)(*batch_of_one))
 
 
-def _columns(points: Any) -> list[Array]:
+def as_columns(points: Points) -> list[Array]:
+    """Return points as columns."""
     return columns_of(points) if isinstance(points, Array) else points
 
 
-def _batch_of_one(tree: Any) -> Any:
-    return jax.tree.map(lambda leaf: leaf[None], tree)
+def as_vectors(points: Points) -> Array:
+    """Return points as one array of vectors."""
+    return points if isinstance(points, Array) else stacked(points)
 
 
 @cache
-def _refresh_batch(spec: NeighborSpec) -> Any:
+def _refresh_batch(spec: NeighborSpec) -> Callable[[Neighbors, Points, Array | None, Array, Array], Neighbors]:
     """Return the function that refreshes a batch, leaves ``(B, ...)``, under one condition."""
 
     @jax.custom_batching.custom_vmap
-    def refresh_batch(old: Neighbors, position: Any, sources: Any, low: Array, high: Array) -> Neighbors:
-        moved = [now - before for now, before in zip(_columns(position), _columns(old.reference), strict=True)]
+    def refresh_batch(old: Neighbors, position: Points, sources: Array | None, low: Array, high: Array) -> Neighbors:
+        moved = [now - before for now, before in zip(as_columns(position), as_columns(old.reference), strict=True)]
         if spec.periodic:
             sizes = [(high - low)[:, None, axis] for axis in range(len(moved))]
             moved = [way - size * jnp.round(way / size) for way, size in zip(moved, sizes, strict=True)]
-        allowed = spec.skin / 2 if spec.among_themselves else spec.skin
+        allowed = spec.skin / 2 if spec.self_pairs else spec.skin
         # Neither a sum over an axis nor a maximum: XLA leaves those to a library, whose call takes 50 microseconds.
         square = functools.reduce(jnp.add, [way**2 for way in moved])
         stale = ~jnp.all(square <= allowed**2)
 
         def build() -> Neighbors:
-            points = position if isinstance(position, Array) else stacked(position)
+            points = as_vectors(position)
             seen = points if sources is None else sources
             left, right, count, needed = jax.vmap(lambda *each: _build(spec, *each))(points, seen, low, high)
             return Neighbors(left, right, count, position, jnp.maximum(old.needed, needed))
@@ -256,12 +263,8 @@ def _refresh_batch(spec: NeighborSpec) -> Any:
         return jax.lax.cond(stale, build, lambda: old)
 
     @refresh_batch.def_vmap
-    def rule(axis_size: int, batched: Any, *arguments: Any) -> tuple[Neighbors, Any]:
-        full = jax.tree.map(
-            lambda leaf, is_batched: leaf if is_batched else jnp.broadcast_to(leaf, (axis_size, *leaf.shape)),
-            arguments,
-            tuple(batched),
-        )
+    def rule(axis_size: int, batched: Sequence[PyTree], *arguments: PyTree) -> tuple[Neighbors, PyTree]:
+        full = broadcast_batch(axis_size, batched, arguments)
         merged = refresh_batch(*jax.tree.map(lambda leaf: leaf.reshape(-1, *leaf.shape[2:]), full))
         out = jax.tree.map(lambda leaf: leaf.reshape(axis_size, -1, *leaf.shape[1:]), merged)
         return out, jax.tree.map(lambda _: True, out)
@@ -278,7 +281,7 @@ def _build(spec: NeighborSpec, position: Array, sources: Array, low: Array, high
     count = jnp.zeros(num_cells + 1, jnp.int32).at[cell + 1].add(1, mode="promise_in_bounds")
     start = jnp.cumsum(count)
     ordered = sources[order]
-    points = ordered if spec.among_themselves else position
+    points = ordered if spec.self_pairs else position
     first, last = _ranges(spec, _cells(spec, points, low, high), start)
 
     # All ranges one after the other: to which does each candidate belong, and which place in the order is it?
@@ -309,7 +312,7 @@ def _build(spec: NeighborSpec, position: Array, sources: Array, low: Array, high
     entry = jnp.arange(spec.capacity, dtype=jnp.int32)
     real = entry < num_kept
     left = one[kept]
-    left = order[left] if spec.among_themselves else left
+    left = order[left] if spec.self_pairs else left
     right = order[other[kept]]
     return (
         # Padding is spread over all: a scatter to one address waits for itself, and takes twice as long.
@@ -330,9 +333,9 @@ def _ranges(spec: NeighborSpec, cell: Array, start: Array) -> tuple[Array, Array
     first, last = [], []
     sides = (-1, 0, 1)
     for offset in itertools.product(*(sides if number > 1 else (0,) for number in before)):
-        if spec.among_themselves and offset < (0,) * len(offset):
+        if spec.self_pairs and offset < (0,) * len(offset):
             continue
-        own_row = spec.among_themselves and not any(offset)
+        own_row = spec.self_pairs and not any(offset)
         row = cell[:, :-1] + jnp.asarray(offset, jnp.int32)
         inside = jnp.all((row >= 0) & (row < jnp.asarray(before)), axis=-1)
         row = jnp.mod(row, jnp.asarray(before)) if spec.periodic else jnp.clip(row, 0, jnp.asarray(before) - 1)
@@ -356,7 +359,7 @@ def _ranges(spec: NeighborSpec, cell: Array, start: Array) -> tuple[Array, Array
 def _cells(spec: NeighborSpec, points: Array, low: Array, high: Array) -> Array:
     """Return the cell of every point along each axis, ``(N, dim)`` of int."""
     grid = jnp.asarray(spec.grid)
-    width: Any = (high - low) / grid if spec.periodic else jnp.asarray(spec.width, points.dtype)
+    width = (high - low) / grid if spec.periodic else jnp.asarray(spec.width, points.dtype)
     cell = jnp.floor((points - low) / width)
     if spec.periodic:
         cell = jnp.mod(cell, grid)

@@ -1,7 +1,7 @@
 """The particles of a simulation, as one pytree."""
 
 from dataclasses import dataclass
-from typing import Any, Self
+from typing import Self
 
 import jax
 import jax.numpy as jnp
@@ -9,7 +9,7 @@ import numpy as np
 from jax import Array
 from jax.typing import ArrayLike
 
-from jaxdem_ac._checks import limits
+from jaxdem_ac._checks import is_concrete, limits
 
 
 @jax.tree_util.register_dataclass
@@ -131,12 +131,7 @@ def as_float(name: str, value: ArrayLike) -> Array:
     return array
 
 
-def is_concrete(*arrays: Any) -> bool:
-    """Return whether all arrays have values to look at, and are not being traced."""
-    return not any(isinstance(array, jax.core.Tracer) for array in arrays)
-
-
-def _broadcast(name: str, value: ArrayLike, shape: tuple[int, ...], dtype: Any) -> Array:
+def _broadcast(name: str, value: ArrayLike, shape: tuple[int, ...], dtype: np.dtype) -> Array:
     array = as_float(name, value)
     try:
         return jnp.broadcast_to(array, shape).astype(dtype)

@@ -9,10 +9,20 @@ import numpy as np
 from jax import Array
 from jax.typing import ArrayLike
 
-from jaxdem_ac.dem.columns import Columns, columns_of, stacked
+from jaxdem_ac._checks import is_concrete
+from jaxdem_ac.dem.columns import Columns, columns_of
 from jaxdem_ac.dem.forces import contact_force
-from jaxdem_ac.dem.neighbor_list import Neighbors, NeighborSpec, grown, make_spec, no_neighbors, refresh
-from jaxdem_ac.dem.particles import Particles, as_float, is_concrete
+from jaxdem_ac.dem.neighbor_list import (
+    Neighbors,
+    NeighborSpec,
+    allocate,
+    as_columns,
+    as_vectors,
+    make_spec,
+    refresh,
+    with_capacity,
+)
+from jaxdem_ac.dem.particles import Particles, as_float
 from jaxdem_ac.dem.world import World
 from jaxdem_ac.registry import engines
 
@@ -108,8 +118,7 @@ def engine_step(engine: str) -> Step:
     KeyError
         If there is no such engine.
     """
-    found: Step = engines.get(engine)
-    return found
+    return engines.get(engine)
 
 
 def advance(
@@ -145,7 +154,7 @@ def advance(
     constant = None if callable(external_force) else columns_of(external_force)
     torque = None if external_torque is None else columns_of(external_torque)
     if neighbors is not None:
-        neighbors = replace(neighbors, reference=columns_of(neighbors.reference))
+        neighbors = replace(neighbors, reference=as_columns(neighbors.reference))
 
     def body(_: int | Array, carry: tuple[Columns, Neighbors | None]) -> tuple[Columns, Neighbors | None]:
         force = external_force(carry[0]) if callable(external_force) else constant
@@ -157,7 +166,7 @@ def advance(
         else:
             columns, neighbors = jax.lax.fori_loop(0, num_steps, body, (columns, neighbors))
     if neighbors is not None:
-        neighbors = replace(neighbors, reference=stacked(neighbors.reference))
+        neighbors = replace(neighbors, reference=as_vectors(neighbors.reference))
     return columns.to_particles(), neighbors
 
 
@@ -236,19 +245,19 @@ def simulate(
         world.check("simulate", particles)
     spec = None if traced else contact_spec(world, particles)
     while True:
-        neighbors = None if spec is None else no_neighbors(spec, particles.position)
+        neighbors = None if spec is None else allocate(spec, particles.position)
         after, longer = _advance_jitted(world, particles, force, int(num_steps), torque, spec, neighbors)
         if traced:
             return after
-        if bool(jnp.any(_astray(world, after))):
+        if bool(jnp.any(_out_of_domain(world, after))):
             # What explodes fills any list: a list is made longer only for what came before.
-            longer = _report_astray(world, particles, int(num_steps), force, torque, spec, neighbors)
-        if spec is None or longer is None or not bool(longer.shortage(spec)):
+            longer = _report_out_of_domain(world, particles, int(num_steps), force, torque, spec, neighbors)
+        if spec is None or longer is None or not bool(longer.overflow_ratio(spec)):
             return after
-        spec = grown(spec, longer.needed)
+        spec = with_capacity(spec, longer.needed)
 
 
-def _astray(world: World, particles: Particles) -> Array:
+def _out_of_domain(world: World, particles: Particles) -> Array:
     """Return which particles are not in the box, or are nowhere: a position or a speed is not finite; ``(N,)``."""
     finite = _finite(particles.position) & _finite(particles.velocity) & _finite(particles.angular_velocity)
     return ~finite | (world.boundary.outside(world, particles.position, particles.radius) & ~particles.fixed)
@@ -258,7 +267,7 @@ def _finite(values: Array) -> Array:
     return jnp.all(jnp.isfinite(values), axis=-1)
 
 
-def _report_astray(
+def _report_out_of_domain(
     world: World,
     particles: Particles,
     num_steps: int,
@@ -271,9 +280,9 @@ def _report_astray(
 
     def going(carry: tuple[Array, Particles, Neighbors | None]) -> Array:
         count, now, neighbors = carry
-        stop = jnp.any(_astray(world, now))
+        stop = jnp.any(_out_of_domain(world, now))
         if spec is not None and neighbors is not None:
-            stop |= neighbors.shortage(spec) > 0
+            stop |= neighbors.overflow_ratio(spec) > 0
         return (count < num_steps) & ~stop
 
     def body(carry: tuple[Array, Particles, Neighbors | None]) -> tuple[Array, Particles, Neighbors | None]:
@@ -281,8 +290,9 @@ def _report_astray(
 
     play = jax.jit(lambda: jax.lax.while_loop(going, body, (jnp.zeros((), int), particles, neighbors)))
     count, last, neighbors = play()
-    astray = _astray(world, last)
-    if spec is not None and neighbors is not None and bool(neighbors.shortage(spec)) and not bool(jnp.any(astray)):
+    astray = _out_of_domain(world, last)
+    overflows = spec is not None and neighbors is not None and bool(neighbors.overflow_ratio(spec))
+    if overflows and not bool(jnp.any(astray)):
         return neighbors
     # Where one position is not a number, neither is the force on those that ask how far it is.
     nowhere = ~_finite(last.position)

@@ -3,7 +3,7 @@
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
-from typing import Any, Literal, Self, TypeVar
+from typing import Literal, Self, TypeVar
 
 import jax
 import jax.numpy as jnp
@@ -11,14 +11,14 @@ import numpy as np
 from jax import Array
 from jax.typing import ArrayLike
 
-from jaxdem_ac._checks import limits
+from jaxdem_ac._checks import is_concrete, limits
 from jaxdem_ac.dem import time_step
 from jaxdem_ac.dem.boundaries import BOUNDARIES, Boundary
 from jaxdem_ac.dem.columns import columns_of, stacked
 from jaxdem_ac.dem.contact_law import LAWS, ContactLaw, ViscousCoulomb
-from jaxdem_ac.dem.particles import Particles, as_float, is_concrete
+from jaxdem_ac.dem.particles import Particles, as_float
 
-Named = TypeVar("Named")
+Named = TypeVar("Named", Boundary, ContactLaw)
 BoundaryName = Literal["reflect", "periodic", "soft"]
 
 
@@ -135,12 +135,12 @@ class World:
             friction=_in_range("friction", friction, 0, math.inf, low_included=True).astype(dtype),
             tangential_damping=_in_range("tangential_damping", tangential_damping, 0, math.inf).astype(dtype),
             boundary=_named("boundary", boundary, BOUNDARIES, Boundary),
-            law=_named("law", law, LAWS, ContactLaw),
+            law=_named("law", law, LAWS, ContactLaw),  # type: ignore[type-abstract]
             damped=not (is_concrete(restitution) and bool(np.all(np.asarray(restitution) == 1))),
             rough=not (is_concrete(friction) and bool(np.all(np.asarray(friction) == 0))),
         )
 
-    def parts(self) -> tuple[dict[str, Array], dict[str, Any]]:
+    def parts(self) -> tuple[dict[str, Array], dict[str, bool | str]]:
         """Return its numbers, and what else makes it: texts and truths that JSON can keep, boundary and law by name."""
         static = {item.name: getattr(self, item.name) for item in fields(self) if item.metadata.get("static")}
         numbers = {item.name: getattr(self, item.name) for item in fields(self) if item.name not in static}
@@ -218,18 +218,8 @@ class World:
         )
 
     def displacement(self, start: Array, end: Array) -> Array:
-        """Return the vector from `start` to `end`, through the nearest side where the box is periodic.
-
-        Parameters
-        ----------
-        start, end : Array, (..., dim), length
-
-        Returns
-        -------
-        Array, (..., dim), length
-        """
-        vector = end - start
-        return stacked(self.boundary.displacement(self, columns_of(vector)))
+        """Return the vector from `start` to `end`, ``(..., dim)``, through the nearest side of a periodic box."""
+        return stacked(self.boundary.displacement(self, columns_of(end - start)))
 
 
 def _in_range(name: str, value: ArrayLike, low: float, high: float, low_included: bool = False) -> Array:
@@ -245,7 +235,7 @@ def _in_range(name: str, value: ArrayLike, low: float, high: float, low_included
     return array
 
 
-def _named(name: str, value: Any, known: Mapping[str, Named], kind: type[Any]) -> Named:
+def _named(name: str, value: object, known: Mapping[str, Named], kind: type[Named]) -> Named:
     """Return an instance as it is, or that which a name stands for."""
     if isinstance(value, kind):
         return value

@@ -1,11 +1,14 @@
 """Particle-swarm environments: a simulation, sensors and a reward; one task per file."""
 
-from typing import Any
+from typing import TYPE_CHECKING
 
 from jaxdem_ac.registry import environments
 
+if TYPE_CHECKING:
+    from jaxdem_ac.environments.base import Environment
 
-def make_environment(name: str, /, **keywords: Any) -> Any:
+
+def make_environment(name: str, /, **keywords: object) -> "Environment":
     """Return the environment registered under `name`.
 
     Parameters

@@ -2,10 +2,10 @@
 
 import abc
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields, is_dataclass, replace
 from functools import partial, wraps
-from typing import Any, ClassVar, Self, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, Protocol, Self, TypeVar, TypeVarTuple, cast
 
 import jax
 import jax.numpy as jnp
@@ -13,8 +13,35 @@ import numpy as np
 from jax import Array
 
 from jaxdem_ac._checks import check_count, check_key, check_numbers
+from jaxdem_ac._types import PyTree
+from jaxdem_ac.dem.scatter import broadcast_batch
 
-Played = TypeVar("Played")
+
+class State(Protocol):
+    """The state of an environment: a frozen pytree that shows what is observed, beside what its task keeps."""
+
+    @property
+    def observation(self) -> Array:
+        """``(N, O)``."""
+
+
+if TYPE_CHECKING:
+    import typing_extensions
+
+    # `Environment` alone is one of whatever states.
+    StateT = typing_extensions.TypeVar("StateT", bound=State, default=Any)
+else:
+    StateT = TypeVar("StateT", bound=State)
+EnvironmentT = TypeVar("EnvironmentT", bound="Environment")
+Length = TypeVar("Length", float, tuple[float, ...])
+Result = TypeVar("Result")
+Arguments = TypeVarTuple("Arguments")
+Method = TypeVar("Method", bound=Callable[..., object])
+
+
+def compiled(method: Method) -> Method:
+    """Return a method compiled by `jax.jit`, static in its first argument, under its own type."""
+    return cast(Method, jax.jit(method, static_argnums=0))
 
 
 @jax.tree_util.register_dataclass
@@ -36,18 +63,19 @@ class Timestep:
     contacts were lost."""
 
 
-class Environment(abc.ABC):
+class Environment(abc.ABC, Generic[StateT]):
     """A task for a swarm: pure functions of a state, on a frozen configuration.
 
     A subclass is a frozen dataclass of Python numbers, so that it is hashable and static under `jax.jit`. Its state is
-    a pytree with a field `observation`, ``(N, O)``. All methods are written for one environment and are batched by
+    a pytree with a field `observation`, ``(N, O)``; a class that names its type, ``Environment[MyState]``, has that
+    checked by a type checker. All methods are written for one environment and are batched by
     `jax.vmap`, or by :func:`reset_batch`, :func:`step_batch` and :func:`reset_where`.
     """
 
-    training_defaults: ClassVar[Mapping[str, Any]] = {}
+    training_defaults: ClassVar[Mapping[str, object]] = {}
     """Keywords with which a swarm learns the task well; a run takes them where its user sets nothing else."""
 
-    action_space_defaults: ClassVar[Mapping[str, Mapping[str, Any]]] = {}
+    action_space_defaults: ClassVar[Mapping[str, Mapping[str, object]]] = {}
     """The same for action spaces, by name: how large an action the task needs."""
 
     success_name: ClassVar[str] = "success"
@@ -80,66 +108,53 @@ class Environment(abc.ABC):
         """Simulated time between two decisions."""
 
     @abc.abstractmethod
-    def reset(self, key: Array) -> Any:
-        """Return the state at the beginning of an episode.
-
-        Parameters
-        ----------
-        key : Array
-            Random key.
-        """
+    def reset(self, key: Array) -> StateT:
+        """Return the state at the beginning of an episode."""
 
     @abc.abstractmethod
-    def step(self, state: Any, action: Array) -> tuple[Any, Timestep]:
+    def step(self, state: StateT, action: Array) -> tuple[StateT, Timestep]:
         """Return the state and what came of it after one decision.
 
         Parameters
         ----------
-        state : Any
+        state : State
             From :meth:`reset` or :meth:`step`.
         action : Array, (N, D)
         """
 
-    def overflow_of(self, state: Any) -> Array:
+    def overflow_of(self, state: StateT) -> Array:
         """Return how many times longer a list of neighbours of `state` had to be, ``()``; 0 if all were long enough.
 
         A state that comes from :meth:`reset` has no ``info["overflow"]``: this is where it says so. Where a class does
         not define it, a step is taken from `state` and thrown away, for that tells.
-
-        Parameters
-        ----------
-        state : Any
-            From :meth:`reset` or :meth:`step`.
         """
         _, timestep = self.step(state, jnp.zeros((self.num_particles, self.action_size)))
         return jnp.asarray(timestep.info.get("overflow", 0.0), float)
 
-    def grown(self, overflow: float) -> Self:
-        """Return the same task with longer lists of neighbours, for whoever has met an overflow.
-
-        Parameters
-        ----------
-        overflow : float
-            How many times longer they have to be.
+    def with_capacity(self, overflow: float) -> Self:
+        """Return the same task with lists of neighbours at least `overflow` times as long.
 
         Raises
         ------
         OverflowError
             If the environment cannot lengthen its lists.
         """
+        # The name of before, which a class may define, for one version.
+        if type(self).grown is not Environment.grown:
+            return self.grown(overflow)
         raise OverflowError(
             f"{type(self).__name__}: lists of neighbours hold everybody in reach; got one that has to be "
             f"{float(overflow):.3g} times as long. Build the environment with longer ones."
         )
 
+    def grown(self, overflow: float) -> Self:
+        """Return what :meth:`with_capacity` does: its name of before."""
+        return self.with_capacity(overflow)
+
     def with_num_particles(self, num_particles: int) -> Self:
         """Return the same task for another number of particles at the same number density.
 
         Lengths named in `room_lengths` grow with the root of N; all else stays, the time limit too.
-
-        Parameters
-        ----------
-        num_particles : int
 
         Raises
         ------
@@ -156,8 +171,7 @@ class Environment(abc.ABC):
             )
         scale = math.sqrt(number / self.num_particles)
         lengths = {name: _scaled(getattr(self, name), scale) for name in self.room_lengths}
-        made: Any = replace(self, num_particles=number, **lengths)
-        return made
+        return replace(self, num_particles=number, **lengths)
 
     def check_key(self, key: Array) -> None:
         """Raise TypeError unless `key` is one random key, for :meth:`reset` to begin with."""
@@ -174,17 +188,15 @@ class Environment(abc.ABC):
                 f"{jnp.shape(action)}. Give one row for each particle, and use jax.vmap for a batch."
             )
 
-    def __init_subclass__(cls, **keywords: Any) -> None:
+    def __init_subclass__(cls, **keywords: object) -> None:
         """Have `step` refuse what is no array by itself, before JAX does."""
         super().__init_subclass__(**keywords)
         step = cls.__dict__.get("step")
         # A dataclass with slots is made twice.
         if step is not None and not getattr(step, "__isabstractmethod__", False) and not hasattr(step, "checks_types"):
-            made: Any = _with_checked_types(step)
-            made.checks_types = True
-            cls.step = made  # type: ignore[method-assign]
+            cls.step = _with_checked_types(step)  # type: ignore[assignment, method-assign]
 
-    def check_types(self, state: Any, action: Any) -> None:
+    def check_types(self, state: PyTree, action: object) -> None:
         """Raise TypeError unless a state's leaves are arrays or numbers, and an action is an array of real numbers."""
         where = f"{type(self).__name__}.step"
         for leaf in jax.tree.leaves(state):
@@ -195,13 +207,13 @@ class Environment(abc.ABC):
                 )
         self._check_real(action)
 
-    def _check_real(self, action: Any) -> None:
+    def _check_real(self, action: object) -> None:
         where = f"{type(self).__name__}.step"
         if not isinstance(action, Array | np.ndarray | np.generic | float | int):
             raise TypeError(f"{where}: an action is an array; got {type(action).__name__}. Pass jnp.asarray(action).")
         check_numbers(where, "action", action)
 
-    def check_state(self, state: Any) -> None:
+    def check_state(self, state: object) -> None:
         """Raise TypeError unless `state` is a state, ValueError if it is not one of this environment."""
         where = f"{type(self).__name__}.step"
         seen = getattr(state, "observation", None)
@@ -218,23 +230,26 @@ class Environment(abc.ABC):
             )
 
 
-def _scaled(length: Any, scale: float) -> Any:
+def _scaled(length: Length, scale: float) -> Length:
     """Return a length, or a range of lengths, times a number."""
     return tuple(scale * each for each in length) if isinstance(length, tuple) else scale * length
 
 
-def _with_checked_types(step: Callable[..., Any]) -> Callable[..., Any]:
+def _with_checked_types(
+    step: Callable[[Environment[StateT], StateT, Array], tuple[StateT, Timestep]],
+) -> Callable[[Environment[StateT], StateT, Array], tuple[StateT, Timestep]]:
     """Return `step` with a check in front of what JAX would refuse in many lines: it may be compiled."""
 
     @wraps(step)
-    def checked(self: Environment, state: Any, action: Array) -> Any:
+    def checked(self: Environment[StateT], state: StateT, action: Array) -> tuple[StateT, Timestep]:
         self.check_types(state, action)
         return step(self, state, action)
 
+    checked.__dict__["checks_types"] = True
     return checked
 
 
-def check_is_environment(where: str, environment: Any) -> None:
+def check_is_environment(where: str, environment: object) -> None:
     """Raise TypeError unless it is an environment."""
     if not isinstance(environment, Environment):
         raise TypeError(
@@ -251,17 +266,17 @@ def has_success(environment: Environment) -> bool:
     return "success" in timestep.info
 
 
-def reset_batch(environment: Environment, keys: Array) -> Any:
+def reset_batch(environment: Environment[StateT], keys: Array) -> StateT:
     """Return a batch of states at the beginning of their episodes; keys ``(E,)``, leaves ``(E, ...)``."""
     return jax.vmap(environment.reset)(keys)
 
 
-def step_batch(environment: Environment, state: Any, action: Array) -> tuple[Any, Timestep]:
+def step_batch(environment: Environment[StateT], state: StateT, action: Array) -> tuple[StateT, Timestep]:
     """Return a batch of states one decision later; action ``(E, N, D)``, leaves ``(E, ...)``."""
     return jax.vmap(environment.step)(state, action)
 
 
-def reset_where(environment: Environment, state: Any, done: Array, keys: Array) -> Any:
+def reset_where(environment: Environment[StateT], state: StateT, done: Array, keys: Array) -> StateT:
     """Return a batch of states, with those of ended episodes replaced by fresh ones.
 
     Nothing is computed in a step in which no episode ends.
@@ -269,7 +284,7 @@ def reset_where(environment: Environment, state: Any, done: Array, keys: Array) 
     Parameters
     ----------
     environment : Environment
-    state : Any
+    state : State
         Leaves ``(E, ...)``.
     done : Array, (E,)
         Whose episode has ended.
@@ -277,7 +292,7 @@ def reset_where(environment: Environment, state: Any, done: Array, keys: Array) 
         Random keys for the fresh states.
     """
 
-    def replaced(done: Array, state: Any, keys: Array) -> Any:
+    def replaced(done: Array, state: StateT, keys: Array) -> StateT:
         fresh = reset_batch(environment, keys)
 
         def choose(new: Array, old: Array) -> Array:
@@ -288,7 +303,9 @@ def reset_where(environment: Environment, state: Any, done: Array, keys: Array) 
     return when_any(done, replaced, state, done, state, keys)
 
 
-def when_any(happens: Array, compute: Callable[..., Any], otherwise: Any, *arguments: Any) -> Any:
+def when_any(
+    happens: Array, compute: Callable[[*Arguments], Result], otherwise: Result, *arguments: *Arguments
+) -> Result:
     """Return ``compute(*arguments)`` where anything happens, else `otherwise`, of the same shapes.
 
     Under `jax.vmap` it stays one condition, for all: as a `jax.lax.cond` it would become a choice between two results,
@@ -299,29 +316,25 @@ def when_any(happens: Array, compute: Callable[..., Any], otherwise: Any, *argum
     happens : Array, (...) of bool
     compute : callable
         Of `arguments` alone: what it closes over is the same for all.
-    otherwise : Any
-    *arguments : Any
+    otherwise, *arguments
+        Pytrees.
     """
 
     @jax.custom_batching.custom_vmap
-    def choose(happens: Array, otherwise: Any, arguments: Any) -> Any:
+    def choose(happens: Array, otherwise: Result, arguments: tuple[*Arguments]) -> Result:
         return jax.lax.cond(jnp.any(happens), lambda: compute(*arguments), lambda: otherwise)
 
     @choose.def_vmap
-    def rule(axis_size: int, batched: Any, *given: Any) -> tuple[Any, Any]:
-        happens, otherwise, arguments = jax.tree.map(
-            lambda leaf, is_batched: leaf if is_batched else jnp.broadcast_to(leaf, (axis_size, *leaf.shape)),
-            given,
-            tuple(batched),
-        )
+    def rule(axis_size: int, batched: Sequence[PyTree], *given: PyTree) -> tuple[Result, PyTree]:
+        happens, otherwise, arguments = broadcast_batch(axis_size, batched, given)
         chosen = when_any(happens, jax.vmap(compute), otherwise, *arguments)
         return chosen, jax.tree.map(lambda _: True, chosen)
 
     return choose(happens, otherwise, arguments)
 
 
-@partial(jax.jit, static_argnums=0)
-def worst_overflow(environment: Environment, state: Any) -> Array:
+@compiled
+def worst_overflow(environment: Environment[StateT], state: StateT) -> Array:
     """Return the largest :meth:`Environment.overflow_of` of a batch of states, ``()``; leaves ``(E, ...)``.
 
     A state with positions that are not numbers does not count: no list helps it.
@@ -330,9 +343,9 @@ def worst_overflow(environment: Environment, state: Any) -> Array:
     return jnp.max(jnp.where(finite, jax.vmap(environment.overflow_of)(state), 0.0))
 
 
-def play_with_room(
-    environment: Environment, play: Callable[[Environment], Played], overflow: Callable[[Played], Any]
-) -> tuple[Environment, Played]:
+def retry_on_overflow(
+    environment: EnvironmentT, play: Callable[[EnvironmentT], Result], overflow: Callable[[Result], Array | float]
+) -> tuple[EnvironmentT, Result]:
     """Return what was played, again with longer lists of neighbours for as long as they have been too short.
 
     Parameters
@@ -348,10 +361,14 @@ def play_with_room(
         worst = overflow(played)
         if isinstance(worst, jax.core.Tracer) or not worst > 0:
             return environment, played
-        environment = environment.grown(float(worst))
+        environment = environment.with_capacity(float(worst))
 
 
-def resized(environment: Environment, state: Any, num_envs: int) -> Any:
+play_with_room = retry_on_overflow
+"""Name of before, for one version."""
+
+
+def pad_state(environment: Environment[StateT], state: StateT, num_envs: int) -> StateT:
     """Return the states of a batch, leaves ``(E, ...)``, in the shapes of an environment whose lists are longer.
 
     What is new at the end of an axis is 0, which pads a list. What a list that was too short has lost does not come
@@ -359,7 +376,13 @@ def resized(environment: Environment, state: Any, num_envs: int) -> Any:
     """
     like = jax.eval_shape(partial(reset_batch, environment), jax.random.split(jax.random.key(0), num_envs))
 
-    def pad(leaf: Array, shape: tuple[int, ...]) -> Array:
-        return jnp.pad(leaf, [(0, new - old) for old, new in zip(leaf.shape, shape, strict=True)])
+    def pad(leaf: Array, new: Array) -> Array:
+        if leaf.shape == new.shape:
+            return leaf
+        return jnp.pad(leaf, [(0, after - before) for before, after in zip(leaf.shape, new.shape, strict=True)])
 
-    return jax.tree.map(lambda leaf, new: leaf if leaf.shape == new.shape else pad(leaf, new.shape), state, like)
+    return jax.tree.map(pad, state, like)
+
+
+resized = pad_state
+"""Name of before, for one version."""

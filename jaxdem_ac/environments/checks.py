@@ -3,13 +3,13 @@
 import math
 from dataclasses import dataclass
 from functools import cache
-from typing import Annotated, Any, get_args, get_type_hints
+from typing import Annotated, get_args, get_type_hints
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxdem_ac._checks import limits
+from jaxdem_ac import _checks
 
 # Counters of steps are integers of 32 bits.
 MOST = 2**31 - 1
@@ -43,16 +43,8 @@ AtLeastOne = Annotated[float, Constraint(least=1.0)]
 """Finite number from 1."""
 
 
-def check_fields(where: str, owner: Any) -> None:
-    """Raise ValueError unless every field of a dataclass keeps to the constraint in its annotation.
-
-    Parameters
-    ----------
-    where : str
-        Name of the owner, for messages.
-    owner : dataclass
-        With annotations such as `Positive`; fields without a constraint are passed over.
-    """
+def check_fields(where: str, owner: object) -> None:
+    """Raise ValueError unless every field of a dataclass keeps to the constraint in its annotation, if it has one."""
     for name, constraint in _constraints(type(owner)).items():  # type: ignore[arg-type]
         value = {name: getattr(owner, name)}
         if constraint.whole:
@@ -62,7 +54,7 @@ def check_fields(where: str, owner: Any) -> None:
 
 
 @cache
-def _constraints(cls: type[Any]) -> dict[str, Constraint]:
+def _constraints(cls: type) -> dict[str, Constraint]:
     found = {}
     for name, annotation in get_type_hints(cls, include_extras=True).items():
         for part in get_args(annotation)[1:]:
@@ -71,20 +63,18 @@ def _constraints(cls: type[Any]) -> dict[str, Constraint]:
     return found
 
 
-def check_whole(where: str, *, least: int = 1, **values: Any) -> None:
+def check_whole(where: str, *, least: int = 1, **values: object) -> None:
     """Raise ValueError unless every value is a whole number from `least` that an integer of 32 bits holds."""
     for name, value in values.items():
-        if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < least:
-            raise ValueError(f"{where}: {name} is a whole number from {least}; got {name}={value!r}. Raise it.")
-        if value > MOST:
+        if _checks.check_count(where, name, value, least) > MOST:
             raise ValueError(f"{where}: {name} is below 2**31; got {name}={value}. Lower it.")
 
 
 def check_number(
-    where: str, *, least: float = -math.inf, most: float = math.inf, positive: bool = False, **values: Any
+    where: str, *, least: float = -math.inf, most: float = math.inf, positive: bool = False, **values: object
 ) -> None:
     """Raise ValueError unless every value is a finite number in its range, in the dtype that computes with it."""
-    least_normal, largest = limits()
+    least_normal, largest = _checks.limits()
     for name, value in values.items():
         if isinstance(value, bool) or not isinstance(value, int | float | np.number) or not math.isfinite(value):
             raise ValueError(f"{where}: {name} is a finite number; got {name}={value!r}. Pass a float.")
@@ -101,7 +91,7 @@ def check_number(
             )
 
 
-def check_count(where: str, **values: Any) -> None:
+def check_count(where: str, **values: object) -> None:
     """Raise ValueError unless every value is one whole number from 0; a traced one passes if it is an integer."""
     for name, value in values.items():
         if isinstance(value, jax.Array | np.ndarray) and value.ndim == 0 and jnp.issubdtype(value.dtype, jnp.integer):

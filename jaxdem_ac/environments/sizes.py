@@ -2,17 +2,20 @@
 
 import math
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 from jax import Array
 
+from jaxdem_ac._checks import is_concrete
 from jaxdem_ac.dem import time_step
-from jaxdem_ac.dem.particles import Particles, is_concrete
+from jaxdem_ac.dem.particles import Particles
 from jaxdem_ac.dem.world import World
 from jaxdem_ac.environments.checks import check_number
 
-Sizes = float | tuple[Any, ...]
+Size = float | tuple[float, float]
+"""One number, or a range (low, high) from which each is drawn at a reset."""
+
+Sizes = float | tuple[Size, ...]
 """One number for all, or a range (low, high) from which each is drawn at a reset. In a swarm of several species a tuple
 has one entry, a number or a range, for each species."""
 
@@ -31,7 +34,7 @@ def check_species(where: str, species: Sequence[int], num_particles: int) -> tup
     return found
 
 
-def freeze_sizes(where: str, owner: Any, *names: str, species: tuple[int, ...] | None = None) -> None:
+def freeze_sizes(where: str, owner: object, *names: str, species: tuple[int, ...] | None = None) -> None:
     """Check fields of a frozen dataclass that are sizes, and store lists as tuples.
 
     Raises
@@ -48,13 +51,13 @@ def freeze_sizes(where: str, owner: Any, *names: str, species: tuple[int, ...] |
                     f"{where}: in a swarm of {num} species {name} has an entry for each, or is one number; got "
                     f"{name}={value!r}. Give {num} numbers or ranges."
                 )
-            frozen: Any = tuple(_frozen(where, f"{name}[{kind}]", entry) for kind, entry in enumerate(value))
+            frozen: Sizes = tuple(_frozen(where, f"{name}[{kind}]", entry) for kind, entry in enumerate(value))
         else:
             frozen = _frozen(where, name, value)
         object.__setattr__(owner, name, frozen)
 
 
-def _frozen(where: str, name: str, value: Any) -> Any:
+def _frozen(where: str, name: str, value: Size) -> Size:
     """Return one number or range as it is kept."""
     if not isinstance(value, list | tuple):
         check_number(where, positive=True, **{name: value})
@@ -64,7 +67,7 @@ def _frozen(where: str, name: str, value: Any) -> Any:
     check_number(where, positive=True, **{f"{name}[0]": value[0], f"{name}[1]": value[1]})
     if value[0] > value[1]:
         raise ValueError(f"{where}: a range is (low, high); got {name}={tuple(value)!r}. Swap the ends.")
-    return tuple(value)
+    return value[0], value[1]
 
 
 def smallest(sizes: Sizes) -> float:

@@ -4,29 +4,49 @@ import abc
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, fields, replace
-from functools import partial
-from typing import Any, ClassVar, NamedTuple, Self
+from operator import attrgetter
+from typing import ClassVar, NamedTuple, Protocol, Self, TypeVar
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
+from jaxdem_ac._checks import check_flag
 from jaxdem_ac.dem import time_step
 from jaxdem_ac.dem.columns import Columns
 from jaxdem_ac.dem.particles import Particles
 from jaxdem_ac.dem.step import EMBEDDED, advance
 from jaxdem_ac.dem.world import World
-from jaxdem_ac.environments.base import Environment, Timestep
+from jaxdem_ac.environments.base import Environment, State, Timestep, compiled
 from jaxdem_ac.environments.checks import Count, Positive, check_fields
 from jaxdem_ac.environments.sensing.lidar import Channel
-from jaxdem_ac.environments.sensing.neighbor_lists import Surroundings, Vicinity
+from jaxdem_ac.environments.sensing.neighbor_lists import NeighborLists, NeighborListSpecs
 from jaxdem_ac.environments.sizes import Sizes, check_species, ends, freeze_sizes, smallest
 from jaxdem_ac.observation_layout import Block
 from jaxdem_ac.registry import engines
 
 # Fields that decide how well a time step resolves a contact.
 _MATERIAL = ("dt", "stiffness", "mass", "restitution", "friction", "contact_friction", "drag", "tangential_damping")
+
+
+class SwarmState(State, Protocol):
+    """The state of a physics task: its particles, the count of their steps and their lists of neighbours."""
+
+    @property
+    def particles(self) -> Particles:
+        """The N that act come first."""
+
+    @property
+    def step_count(self) -> Array:
+        """Physics steps since the reset, ``()``."""
+
+    @property
+    def vicinity(self) -> NeighborLists:
+        """Lists of neighbours, where the swarm is large enough for them."""
+
+
+SwarmStateT = TypeVar("SwarmStateT", bound=SwarmState)
 
 
 class Drive(NamedTuple):
@@ -50,14 +70,14 @@ class Score(NamedTuple):
 
 
 @dataclass(frozen=True, kw_only=True)
-class SwarmEnvironment(Environment):
+class SwarmEnvironment(Environment[SwarmStateT]):
     """A task for particles of several sizes and species, whose actions are held for several steps of the engine.
 
     A decision is :meth:`step`: the action's force is applied, the engine advances the particles, they sense, and the
     task scores what came of it. A task is a frozen dataclass that defines :meth:`world`, :meth:`sense`, :meth:`score`,
     `reset` and `observation_size`, and :meth:`apply` unless an action is a force. Its numbers are fields annotated with
     their range (:mod:`jaxdem_ac.environments.checks`), and what they have to do with each other is checked in
-    :meth:`check_task`. Its state has the fields `particles`, `observation`, `step_count` and `vicinity`.
+    :meth:`check_task`. Its state is a dataclass with the fields of :class:`SwarmState`.
     """
 
     species: tuple[int, ...] | None = None
@@ -101,49 +121,43 @@ class SwarmEnvironment(Environment):
         """Raise ValueError if fields do not go together, each being in its range; `where` begins the message."""
 
     @abc.abstractmethod
-    def world(self, state: Any) -> World:
+    def world(self, state: SwarmStateT) -> World:
         """Return the box of an episode, its material and the time step."""
 
-    def apply(self, state: Any, action: Array) -> Drive:
-        """Return force and torque of an action; as it is, an action is a force on each particle.
-
-        Parameters
-        ----------
-        state : Any
-        action : Array, (N, D)
-        """
+    def apply(self, state: SwarmStateT, action: Array) -> Drive:
+        """Return force and torque of an action, ``(N, D)``; as it is, an action is a force on each particle."""
         return Drive(action)
 
     @abc.abstractmethod
-    def sense(self, particles: Particles, before: Any, vicinity: Vicinity) -> Any:
+    def sense(self, particles: Particles, before: SwarmStateT, vicinity: NeighborLists) -> SwarmStateT:
         """Return the state after a decision; its `step_count` is counted by :meth:`step`.
 
         Parameters
         ----------
         particles : Particles
             B of them, after the decision.
-        before : Any
+        before : SwarmState
             State before it.
-        vicinity : Vicinity
+        vicinity : NeighborLists
             Neighbour lists to refresh.
         """
 
     @abc.abstractmethod
-    def score(self, before: Any, after: Any) -> Score:
+    def score(self, before: SwarmStateT, after: SwarmStateT) -> Score:
         """Return the worth of a decision between two states."""
 
     @property
     @abc.abstractmethod
-    def _surroundings(self) -> Surroundings:
+    def _surroundings(self) -> NeighborListSpecs:
         """Specifications of the neighbour lists."""
 
-    @partial(jax.jit, static_argnums=0)
-    def step(self, state: Any, action: Array) -> tuple[Any, Timestep]:
+    @compiled
+    def step(self, state: SwarmStateT, action: Array) -> tuple[SwarmStateT, Timestep]:
         """Return the state and the timestep after one decision.
 
         Parameters
         ----------
-        state : Any
+        state : SwarmState
             From `reset`, `make_state` or :meth:`step`.
         action : Array, (N, D)
             Held for `physics_steps` steps of the engine.
@@ -162,7 +176,7 @@ class SwarmEnvironment(Environment):
             self.engine,
         )
         after = self.sense(particles, state, replace(state.vicinity, contacts=contacts))
-        after = replace(after, step_count=state.step_count + self.physics_steps)
+        after = replace(after, step_count=state.step_count + self.physics_steps)  # type: ignore[type-var]
         reward, success, terminated = self.score(state, after)
         terminated = jnp.asarray(terminated)
         return after, Timestep(
@@ -214,11 +228,11 @@ class SwarmEnvironment(Environment):
         """Where in an observation the readings of each lidar stand."""
         if not self.lidar_senses:
             return ()
-        lidar: Any = self
-        num_bins, count = lidar.n_lidar_rays, len(self.lidar_senses)
+        num_bins, lidar_range = attrgetter("n_lidar_rays", "lidar_range")(self)
+        count = len(self.lidar_senses)
         first = self.observation_size - self.sizes_observed - count * num_bins
         return tuple(
-            Channel(senses, first + number * num_bins, num_bins, lidar.lidar_range)
+            Channel(senses, first + number * num_bins, num_bins, lidar_range)
             for number, senses in enumerate(self.lidar_senses)
         )
 
@@ -261,10 +275,7 @@ class SwarmEnvironment(Environment):
             If there is no such engine.
         """
         engines.find(self.engine)
-        if not isinstance(self.observe_sizes, bool):
-            raise TypeError(
-                f"{where}: observe_sizes is true or false; got observe_sizes={self.observe_sizes!r}. Pass a bool."
-            )
+        object.__setattr__(self, "observe_sizes", check_flag(where, "observe_sizes", self.observe_sizes))
         if self.species is not None:
             object.__setattr__(self, "species", check_species(where, self.species, self.num_particles))
         freeze_sizes(where, self, "radius", "mass", species=self.species)
@@ -304,22 +315,21 @@ class SwarmEnvironment(Environment):
             quiet=all(getattr(self, name) == own[name] for name in own if name in _MATERIAL),
         )
 
-    def overflow_of(self, state: Any) -> Array:
+    def overflow_of(self, state: SwarmStateT) -> Array:
         """Return how many times longer a list of neighbours of `state` had to be, ``()``; 0 if all were long enough."""
-        around: Surroundings | None = getattr(self, "_surroundings", None)
+        around: NeighborListSpecs | None = getattr(self, "_surroundings", None)
         return super().overflow_of(state) if around is None else around.overflow(state.vicinity)
 
-    def grown(self, overflow: float) -> Self:
+    def with_capacity(self, overflow: float) -> Self:
         """Return the same task with `overflow` times the room in its lists of neighbours, and a quarter more."""
-        roomier: Any = replace(self, neighbor_room=1.25 * float(overflow) * self.neighbor_room)
-        return roomier
+        return replace(self, neighbor_room=1.25 * float(overflow) * self.neighbor_room)
 
 
 SwarmTask = SwarmEnvironment
 """Name of before, for one version."""
 
 
-def progress_reward(task: Any, before: Any, after: Any) -> Array:
+def progress_reward(progress: Array, energy: Array, near: Array, weights: tuple[float, float, float]) -> Array:
     """Return the reward of particles on their way to targets, ``(N,)``.
 
     ``(P_i - P_i') - ke_weight (K_i - K_i') + coop_weight mean_j (P_j - P_j') + near_goal_bonus [d_i <= near R_i]`` with
@@ -327,18 +337,15 @@ def progress_reward(task: Any, before: Any, after: Any) -> Array:
 
     Parameters
     ----------
-    task : SwarmEnvironment
-        With the weights, and `near`.
-    before, after
-        States with `potential`, `kinetic_energy` and `distance`, ``(N,)`` each.
+    progress, energy : Array, (N,)
+        Changes of potential and kinetic energy.
+    near : Array, (N,) of bool
+        Whether a particle is so near a target that it has the bonus.
+    weights : (float, float, float)
+        ``(ke_weight, coop_weight, near_goal_bonus)``.
     """
-    progress = after.potential - before.potential
-    return (
-        progress
-        - task.ke_weight * (after.kinetic_energy - before.kinetic_energy)
-        + task.coop_weight * jnp.mean(progress)
-        + task.near_goal_bonus * (after.distance <= task.near * after.particles.radius)
-    )
+    ke_weight, coop_weight, near_goal_bonus = weights
+    return progress - ke_weight * energy + coop_weight * jnp.mean(progress) + near_goal_bonus * near
 
 
 def unit(vector: Array) -> Array:

@@ -1,9 +1,16 @@
 """Actor-critic models: a policy and a value, per particle."""
 
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from jaxdem_ac.registry import action_spaces, models
+
+if TYPE_CHECKING:
+    import distrax
+    from flax import nnx
+    from jax import Array
+
+    from jaxdem_ac.models.structure import Model
 
 
 def make_model(
@@ -12,10 +19,10 @@ def make_model(
     *,
     observation_space_size: int,
     action_space_size: int,
-    key: Any,
-    action_space: Any = None,
+    key: "nnx.Rngs | Array | int",
+    action_space: "distrax.Bijector | str | None" = None,
     **keywords: Any,
-) -> Any:
+) -> "Model":
     """Return the model registered under `name`.
 
     A model's `metadata` is accepted as keywords too: ``make_model(name, key=key, **model.metadata)`` is a model of the
@@ -54,14 +61,18 @@ def make_model(
         from jaxdem_ac._checks import check_key
 
         check_key("make_model", key)
-    keywords = dict(keywords)
     stored_type = keywords.pop("action_space_type", None)
     stored_keywords = keywords.pop("action_space_kws", None)
     if action_space is None and stored_type is not None:
-        action_space = action_spaces.create(stored_type, **_as_keywords(stored_keywords))
+        if not isinstance(stored_keywords, Mapping | None):
+            raise TypeError(
+                f"make_model: action_space_kws is a mapping of keywords; got {type(stored_keywords).__name__}. "
+                "Pass a model's metadata unchanged."
+            )
+        action_space = action_spaces.create(stored_type, **(stored_keywords or {}))
     elif isinstance(action_space, str):
         action_space = action_spaces.create(action_space)
-    return models.create(
+    model: Model = models.create(
         name,
         observation_space_size=observation_space_size,
         action_space_size=action_space_size,
@@ -69,14 +80,4 @@ def make_model(
         action_space=action_space,
         **keywords,
     )
-
-
-def _as_keywords(stored: Any) -> Mapping[str, Any]:
-    if stored is None:
-        return {}
-    if not isinstance(stored, Mapping):
-        raise TypeError(
-            f"make_model: action_space_kws is a mapping of keywords; got {type(stored).__name__}. "
-            "Pass a model's metadata unchanged."
-        )
-    return stored
+    return model

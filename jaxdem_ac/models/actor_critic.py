@@ -4,9 +4,9 @@ Names of attributes and the order in which parameters are drawn are those of Jax
 (``jaxdem/rl/models/mlp.py`` at 5d9c13a): equal keys give equal parameters, and its parameters load here by name.
 """
 
-import math
 from collections.abc import Sequence
-from typing import Any
+from functools import partial
+from typing import Unpack
 
 import distrax
 import jax.numpy as jnp
@@ -14,9 +14,10 @@ from flax import nnx
 from jax import Array
 
 from jaxdem_ac._checks import check_flag
-from jaxdem_ac.models.base import ActorCriticBase, as_rows
+from jaxdem_ac._types import Json
+from jaxdem_ac.models.base import ActorCriticBase, ActorCriticOptions, as_rows, takes_options
 from jaxdem_ac.models.checks import check_architecture
-from jaxdem_ac.models.heads import Activation, Dense, hidden_layers
+from jaxdem_ac.models.heads import Dense, hidden_layers
 
 
 class SharedActorCritic(ActorCriticBase):
@@ -27,27 +28,14 @@ class SharedActorCritic(ActorCriticBase):
 
     Parameters
     ----------
-    observation_space_size, action_space_size : int
-        O and D; D is the number of actions if `discrete`.
     key : nnx.Rngs
         For the initial parameters: hidden layers first, then mean, standard deviation, value.
     architecture : sequence of int
         Widths of the hidden layers; empty for two linear maps of the observation.
-    in_scale, actor_scale, critic_scale : float
-        Scales of the orthogonal kernels of the hidden layers, the mean head, and the value and sigma heads.
-    actor_sigma_head : bool
-        Whether the standard deviation is a head on the features, softplus(linear) with a bias of -1, or a learned
-        ``exp(log_std)`` that is the same everywhere and starts at 1.
-    activation : callable or str
-        Between layers.
     action_space : distrax.Bijector or str, optional
         Free if left out. Ignored by a discrete policy, which takes none.
-    discrete : bool
-        Whether actions are D choices and not D numbers.
-    compute_dtype : str, optional
-        In which the layers multiply, ``"bfloat16"``, say; parameters, policy and value keep their own type.
-    initial_std : float, optional
-        Where the standard deviation starts, before the action space; 1 if left out, and with a sigma head 0.31.
+    **options
+        Sizes, scales, heads and types: see :class:`~jaxdem_ac.models.base.ActorCriticBase`.
 
     Raises
     ------
@@ -55,44 +43,24 @@ class SharedActorCritic(ActorCriticBase):
         If a size or width is below 1, a scale is not finite, or bounds have another length than the action.
     """
 
+    @takes_options
     def __init__(
         self,
         *,
-        observation_space_size: int,
-        action_space_size: int,
         key: nnx.Rngs,
         architecture: Sequence[int] | None = None,
-        in_scale: float = math.sqrt(2),
-        actor_scale: float = 1.0,
-        critic_scale: float = 0.01,
-        actor_sigma_head: bool = False,
-        activation: str | Activation = nnx.gelu,
         action_space: distrax.Bijector | str | None = None,
-        discrete: bool = False,
-        compute_dtype: str | None = None,
-        initial_std: float | None = None,
+        **options: Unpack[ActorCriticOptions],
     ) -> None:
-        super().__init__(
-            observation_space_size=observation_space_size,
-            action_space_size=action_space_size,
-            in_scale=in_scale,
-            actor_scale=actor_scale,
-            critic_scale=critic_scale,
-            actor_sigma_head=actor_sigma_head,
-            activation=activation,
-            discrete=discrete,
-            compute_dtype=compute_dtype,
-            initial_std=initial_std,
-        )
+        super().__init__(**options)
         self.architecture = check_architecture(type(self).__name__, "architecture", architecture)
-        layers, width = hidden_layers(
-            self.observation_space_size, self.architecture, self.in_scale, self.activation, key, compute_dtype
-        )
+        size, scale = self.observation_space_size, self.in_scale
+        layers, width = hidden_layers(size, self.architecture, scale, self.activation, key, self.compute_dtype)
         self.network = nnx.Sequential(*layers)
         self._add_actor_heads(width, key, action_space)
-        self.critic = Dense(width, 1, self.critic_scale, key, compute_dtype=compute_dtype)
+        self.critic = Dense(width, 1, self.critic_scale, key, compute_dtype=self.compute_dtype)
 
-    def __call__(self, x: Array, sequence: bool = False, **ignored: Any) -> tuple[distrax.Distribution, Array]:
+    def __call__(self, x: Array, sequence: bool = False, **ignored: object) -> tuple[distrax.Distribution, Array]:
         """Return the policy and the value of observations.
 
         Parameters
@@ -119,7 +87,7 @@ class SharedActorCritic(ActorCriticBase):
         return self._answer(features, self.critic(features), x.shape[:-1])
 
     @property
-    def metadata(self) -> dict[str, Any]:
+    def metadata(self) -> dict[str, Json]:
         """The keywords that build this model again, but for the key, as JSON types."""
         return {**super().metadata, "architecture": list(self.architecture)}
 
@@ -136,8 +104,6 @@ class ActorCritic(ActorCriticBase):
 
     Parameters
     ----------
-    observation_space_size, action_space_size : int
-        O and D; D is the number of actions if `discrete`.
     key : nnx.Rngs
         For the initial parameters: actor layers first, then critic layers and value, mean, standard deviation.
     actor_architecture, critic_architecture : sequence of int
@@ -146,9 +112,9 @@ class ActorCritic(ActorCriticBase):
         Whether the value sees all particles; then observations are ``(..., N, O)``.
     pool_architecture : sequence of int
         Widths of the layers of ``pool``, at least one; for a centralised critic.
-    in_scale, actor_scale, critic_scale, actor_sigma_head, activation, action_space, discrete, compute_dtype
-        As in :class:`SharedActorCritic`; the sigma head sits on the actor's features.
-    initial_std : float, optional
+    action_space : distrax.Bijector or str, optional
+        As in :class:`SharedActorCritic`.
+    **options
         As there.
 
     Raises
@@ -163,61 +129,44 @@ class ActorCritic(ActorCriticBase):
     centralised value.
     """
 
+    @takes_options
     def __init__(
         self,
         *,
-        observation_space_size: int,
-        action_space_size: int,
         key: nnx.Rngs,
         actor_architecture: Sequence[int] | None = None,
         critic_architecture: Sequence[int] | None = None,
         centralised_critic: bool = False,
         pool_architecture: Sequence[int] = (42,),
-        in_scale: float = math.sqrt(2),
-        actor_scale: float = 1.0,
-        critic_scale: float = 0.01,
-        actor_sigma_head: bool = False,
-        activation: str | Activation = nnx.gelu,
         action_space: distrax.Bijector | str | None = None,
-        discrete: bool = False,
-        compute_dtype: str | None = None,
-        initial_std: float | None = None,
+        **options: Unpack[ActorCriticOptions],
     ) -> None:
-        super().__init__(
-            observation_space_size=observation_space_size,
-            action_space_size=action_space_size,
-            in_scale=in_scale,
-            actor_scale=actor_scale,
-            critic_scale=critic_scale,
-            actor_sigma_head=actor_sigma_head,
-            activation=activation,
-            discrete=discrete,
-            compute_dtype=compute_dtype,
-            initial_std=initial_std,
-        )
+        super().__init__(**options)
         where = type(self).__name__
         self.actor_architecture = check_architecture(where, "actor_architecture", actor_architecture)
         self.critic_architecture = check_architecture(where, "critic_architecture", critic_architecture)
-        size, scale = self.observation_space_size, self.in_scale
-        layers, width = hidden_layers(size, self.actor_architecture, scale, self.activation, key, compute_dtype)
-        self.actor_torso = nnx.Sequential(*layers)
         self.centralised_critic = check_flag(where, "centralised_critic", centralised_critic)
         self.pool_architecture = check_architecture(where, "pool_architecture", pool_architecture)
         if not self.pool_architecture:
             raise ValueError(f"{where}: a pool has a layer; got pool_architecture=(). Give it a width, (42,) say.")
+        size, dtype = self.observation_space_size, self.compute_dtype
+        hidden = partial(hidden_layers, scale=self.in_scale, activation=self.activation, key=key, compute_dtype=dtype)
+        torso, width = hidden(size, self.actor_architecture)
+        self.actor_torso = nnx.Sequential(*torso)
         seen = size + self.centralised_critic * self.pool_architecture[-1]
-        critic_layers, critic_width = hidden_layers(
-            seen, self.critic_architecture, scale, self.activation, key, compute_dtype
-        )
-        value_head = Dense(critic_width, 1, self.critic_scale, key, compute_dtype=compute_dtype)
-        self.critic = nnx.Sequential(*critic_layers, value_head)
+        critic, critic_width = hidden(seen, self.critic_architecture)
+        self.critic = nnx.Sequential(*critic, Dense(critic_width, 1, self.critic_scale, key, compute_dtype=dtype))
         self._add_actor_heads(width, key, action_space)
         if self.centralised_critic:
-            pool, _ = hidden_layers(size, self.pool_architecture, scale, self.activation, key, compute_dtype)
-            self.pool = nnx.Sequential(*pool)
+            self.pool = nnx.Sequential(*hidden(size, self.pool_architecture)[0])
 
     def __call__(
-        self, x: Array, sequence: bool = False, everyone: Array | None = None, **ignored: Any
+        self,
+        x: Array,
+        sequence: bool = False,
+        joint_observation: Array | None = None,
+        everyone: Array | None = None,
+        **ignored: object,
     ) -> tuple[distrax.Distribution, Array]:
         """Return the policy and the value of observations; as :meth:`SharedActorCritic.__call__`.
 
@@ -226,8 +175,10 @@ class ActorCritic(ActorCriticBase):
         x : Array, (..., O), or (..., N, O) for a centralised critic
         sequence : bool
             Whether the first axis is time.
-        everyone : Array, (..., N, O), optional
-            Whom a centralised critic sees; those in `x` if left out.
+        joint_observation : Array, (..., N, O), optional
+            Observations that a centralised critic sees; `x` if left out.
+        everyone : Array, optional
+            The same, under its name of before; for one version.
 
         Raises
         ------
@@ -245,24 +196,25 @@ class ActorCritic(ActorCriticBase):
                 f"{type(self).__name__}: a centralised critic needs the axis of particles; got sequence=True, from a "
                 "trainer that flattens it away. Train with jaxdem-ac, or leave centralised_critic out."
             )
-        pooled = self._pooled(x if everyone is None else self._checked(everyone))
+        joint = everyone if joint_observation is None else joint_observation
+        pooled = self._pooled(x if joint is None else self._checked(joint))
         try:
             pooled = jnp.broadcast_to(pooled, (*x.shape[:-1], pooled.shape[-1]))
         except ValueError:
             raise ValueError(
-                f"{type(self).__name__}: everyone has the axes of x, and any number of particles; got shape "
-                f"{getattr(everyone, 'shape', ())} for {x.shape}. Pass who is there with those who act."
+                f"{type(self).__name__}: joint_observation has the axes of x, and any number of particles; got shape "
+                f"{getattr(joint, 'shape', ())} for {x.shape}. Pass who is there with those who act."
             ) from None
         return self._answer(features, self.critic(as_rows(jnp.concatenate([x, pooled], axis=-1))), x.shape[:-1])
 
-    def _pooled(self, everyone: Array) -> Array:
+    def _pooled(self, joint: Array) -> Array:
         """Return the mean of all particles' features, ``(..., 1, F)``; a single observation ``(O,)`` is alone."""
-        features = self.pool(as_rows(everyone))[:, : self.pool_architecture[-1]]
-        features = features.astype(everyone.dtype).reshape(*everyone.shape[:-1], -1)
-        return jnp.mean(features, axis=-2, keepdims=True) if everyone.ndim > 1 else features
+        features = self.pool(as_rows(joint))[:, : self.pool_architecture[-1]]
+        features = features.astype(joint.dtype).reshape(*joint.shape[:-1], -1)
+        return jnp.mean(features, axis=-2, keepdims=True) if joint.ndim > 1 else features
 
     @property
-    def metadata(self) -> dict[str, Any]:
+    def metadata(self) -> dict[str, Json]:
         """The keywords that build this model again, but for the key, as JSON types."""
         return {
             **super().metadata,

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -16,7 +16,7 @@ DEFAULT_ARCHITECTURE = (42, 42, 42)
 COMPUTE_DTYPES = ("bfloat16", "float16", "float32")
 
 
-def check_size(where: str, name: str, size: Any) -> int:
+def check_size(where: str, name: str, size: object) -> int:
     """Return a size as an int from 1."""
     if isinstance(size, bool) or not isinstance(size, int | np.integer):
         raise TypeError(f"{where}: {name} is a whole number; got {name}={size!r}. Pass an int.")
@@ -25,7 +25,7 @@ def check_size(where: str, name: str, size: Any) -> int:
     return int(size)
 
 
-def check_scale(where: str, name: str, scale: Any, compute_dtype: str | None = None) -> float:
+def check_scale(where: str, name: str, scale: object, compute_dtype: str | None = None) -> float:
     """Return a scale that is finite, and not 0 unless it is 0, in the types of parameters and layers."""
     number = as_real(scale)
     if number is None or not fits(number) or not (compute_dtype is None or fits(number, compute_dtype)):
@@ -36,7 +36,7 @@ def check_scale(where: str, name: str, scale: Any, compute_dtype: str | None = N
     return number
 
 
-def check_std(where: str, name: str, value: Any) -> float:
+def check_std(where: str, name: str, value: object) -> float:
     """Return a standard deviation above 0 whose square, too, is neither 0 nor infinite."""
     number = as_real(value)
     if number is None or not number > 0 or not math.isfinite(number) or not fits(number**2):
@@ -47,7 +47,7 @@ def check_std(where: str, name: str, value: Any) -> float:
     return number
 
 
-def check_observation(where: str, observation: Any, size: int) -> "Array":
+def check_observation(where: str, observation: object, size: int) -> "Array":
     """Return observations as an array ``(..., O)`` of floats.
 
     Raises

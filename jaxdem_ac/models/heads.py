@@ -2,7 +2,6 @@
 
 import math
 from collections.abc import Callable, Sequence
-from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -124,7 +123,7 @@ class Dense(nnx.Linear):
         self.hidden = hidden
         self.compute_dtype = compute_dtype
 
-    def __call__(self, inputs: Array, out_sharding: Any = None) -> Array:
+    def __call__(self, inputs: Array, out_sharding: object = None) -> Array:
         """Return ``(..., out_features)``, or wider with zeros, of ``(..., in_features)``, or as wide as those."""
         assert self.bias is not None
         kernel, bias = self.kernel[...], self.bias[...]
@@ -148,9 +147,9 @@ def hidden_layers(
     activation: Activation,
     key: nnx.Rngs,
     compute_dtype: str | None = None,
-) -> tuple[list[Any], int]:
+) -> tuple[list[Activation], int]:
     """Return linear layers, each followed by `activation`, and the width of what leaves the last one."""
-    layers: list[Any] = []
+    layers: list[Activation] = []
     for width in architecture:
         layers += [Dense(in_features, width, scale, key, hidden=True, compute_dtype=compute_dtype), activation]
         in_features = width

@@ -1,7 +1,7 @@
 """Policies that particles do not share: one set of parameters for each species, or for each particle."""
 
-from collections.abc import Mapping, Sequence
-from typing import Any, Literal, get_args
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Literal, Protocol, get_args
 
 import distrax
 import jax
@@ -13,18 +13,26 @@ from jax.typing import ArrayLike
 
 from jaxdem_ac import registry
 from jaxdem_ac._checks import check_flag
-from jaxdem_ac.action_spaces.free import Free
-from jaxdem_ac.action_spaces.squashed import Squashed, lift
-from jaxdem_ac.action_spaces.testing import check_map
-from jaxdem_ac.models.base import action_space_name, registered_name
+from jaxdem_ac._types import Json, PyTree
+from jaxdem_ac.action_spaces.distributions import SquashedGaussian
+from jaxdem_ac.models.base import FeedForwardBase
 from jaxdem_ac.models.checks import check_observation, check_size
 from jaxdem_ac.models.recurrent import split_carry
 from jaxdem_ac.registry import suggest
 
 Sharing = Literal["shared", "species", "independent"]
+Forward = Callable[[PyTree, Array], tuple[Array, Array, Array]]
 
 
-class PerParticle(nnx.Module):
+class HasParticles(Protocol):
+    """An environment, as far as a model's keywords depend on it."""
+
+    @property
+    def num_particles(self) -> int:
+        """N."""
+
+
+class PerParticle(FeedForwardBase):
     r"""K actor-critics of one kind, and whose is whose.
 
     Particle n acts with the parameters ``species[n]``: ``policy_n, value_n = model[species[n]](x[..., n, :])``. Each
@@ -77,25 +85,18 @@ class PerParticle(nnx.Module):
         **model_kw: Any,
     ) -> None:
         where = "PerParticle"
-        observation_space_size = check_size(where, "observation_space_size", observation_space_size)
-        action_space_size = check_size(where, "action_space_size", action_space_size)
+        super().__init__(observation_space_size, action_space_size)
         num_particles = None if num_particles is None else check_size(where, "num_particles", num_particles)
         num_species = None if num_species is None else check_size(where, "num_species", num_species)
-        self.observation_space_size = observation_space_size
-        self.action_space_size = action_space_size
         self.model, self.sharing = model, sharing
         # Hashable: the model's structure is static under `jax.jit`.
-        self.model_kw = tuple((name, _frozen(value)) for name, value in model_kw.items())
+        self.model_kw: tuple[tuple[str, Any], ...] = tuple((name, _frozen(value)) for name, value in model_kw.items())
         model_kw = dict(self.model_kw)
         self.num_particles = num_particles
         self.by_feature = sharing == "species" and species is None and num_species is not None
         self.species = _species_of(sharing, num_particles, species, num_species)
         self.num_sets = int(num_species or 0) if self.by_feature else 1 + max(self.species, default=0)
-        if isinstance(action_space, str):
-            action_space = registry.action_spaces.create(action_space)
-        if action_space is not None:
-            check_map(where, action_space, action_space_size)
-        self._action_space: Any = nnx.data(action_space or Free())
+        self._set_action_space(action_space)
         if check_flag(where, "discrete", model_kw.get("discrete", False)):
             raise TypeError("PerParticle: actions are numbers; got discrete=True. Use the model itself.")
         self.centralised_critic = check_flag(where, "centralised_critic", model_kw.get("centralised_critic", False))
@@ -104,17 +105,17 @@ class PerParticle(nnx.Module):
                 "PerParticle: a centralised critic is shared, or one for each species of particles on an axis of their "
                 f"own; got sharing={sharing!r}, num_species={num_species}. Give species=[0, 0, 1, 1], say."
             )
-        seen = observation_space_size - self.by_feature
+        seen = self.observation_space_size - self.by_feature
 
         def create(rngs: nnx.Rngs) -> Any:
             return registry.models.create(
-                model, observation_space_size=seen, action_space_size=action_space_size, key=rngs, **model_kw
+                model, observation_space_size=seen, action_space_size=self.action_space_size, key=rngs, **model_kw
             )
 
         self.sets = nnx.split_rngs(splits=self.num_sets)(nnx.vmap(create))(key)
         graphdef, state = nnx.split(self.sets)
 
-        def carry_of(sets: Any) -> Any:
+        def carry_of(sets: PyTree) -> PyTree:
             return split_carry(graphdef, jax.tree.map(lambda leaf: leaf[0], sets), 1, seen)[1]
 
         if jax.tree.leaves(jax.eval_shape(carry_of, state)):
@@ -124,62 +125,33 @@ class PerParticle(nnx.Module):
             )
 
     @staticmethod
-    def environment_keywords(environment: Any, keywords: Mapping[str, Any]) -> dict[str, Any]:
+    def environment_keywords(environment: HasParticles, keywords: Mapping[str, object]) -> dict[str, object]:
         """Return the keywords that an environment decides: number and species of the particles, and the model's own."""
-        known = {"num_particles": environment.num_particles}
+        known: dict[str, object] = {"num_particles": environment.num_particles}
         species = getattr(environment, "species", None)
         if species is not None and keywords.get("sharing") == "species" and "num_species" not in keywords:
             known["species"] = species
-        ask = getattr(
-            registry.models.find(keywords.get("model", "SharedActorCritic")).load(), "environment_keywords", None
-        )
-        return known if ask is None else {**ask(environment), **known}
+        return {**model_keywords(str(keywords.get("model", "SharedActorCritic")), {}, environment), **known}
 
     @property
-    def action_space(self) -> Any:
-        """The bijector that constrains the actions."""
-        return self._action_space
-
-    @property
-    def bij(self) -> Any:
-        """The same, as a map of action vectors, under the host's name."""
-        return lift(self._action_space)
-
-    @property
-    def carry(self) -> None:
-        """The recurrent state: None, for the models are feed-forward."""
-        return None
-
-    def reset(self, shape: tuple[int, ...], mask: Array | None = None) -> None:
-        """Do nothing: there is no recurrent state to reset."""
-
-    @property
-    def _log_std(self) -> Any:
+    def _log_std(self) -> nnx.Param[Array]:
         """Of all sets, ``(K, 1, D)``: what JaxDEM's trainer logs."""
         return self.sets._log_std
 
     @property
-    def type_name(self) -> str:
-        """The name under which this class is found."""
-        return type(self).__dict__.get("__registry_name__") or f"ac.{registered_name(type(self))}"
-
-    @property
-    def metadata(self) -> dict[str, Any]:
+    def metadata(self) -> dict[str, Json]:
         """The keywords that build this model again, but for the key, as JSON types."""
         return {
-            "observation_space_size": self.observation_space_size,
-            "action_space_size": self.action_space_size,
+            **super().metadata,
             "model": self.model,
             "sharing": self.sharing,
             "num_particles": self.num_particles,
             "species": list(self.species) if self.sharing == "species" and not self.by_feature else None,
             "num_species": self.num_sets if self.by_feature else None,
-            "action_space_type": action_space_name(self._action_space),
-            "action_space_kws": dict(self._action_space.metadata),
             **dict(self.model_kw),
         }
 
-    def __call__(self, x: ArrayLike, sequence: bool = False, **ignored: Any) -> tuple[distrax.Distribution, Array]:
+    def __call__(self, x: ArrayLike, sequence: bool = False, **ignored: object) -> tuple[distrax.Distribution, Array]:
         """Return the policies and the values of observations.
 
         Parameters
@@ -204,25 +176,25 @@ class PerParticle(nnx.Module):
         x = self._checked(x)
         graphdef, parameters = nnx.split(self.sets)
 
-        whom = {"everyone": x} if self.centralised_critic else {}
+        joint = {"joint_observation": x} if self.centralised_critic else {}
 
-        def forward(own: Any, rows: Array) -> tuple[Array, Array, Array]:
+        def forward(own: PyTree, rows: Array) -> tuple[Array, Array, Array]:
             # Arrays and not a distribution leave the vmap: the shape of one would not know of the new axis.
-            policy, value = nnx.merge(graphdef, own)(rows, **whom)
+            policy, value = nnx.merge(graphdef, own)(rows, **joint)
             loc = policy.distribution.loc
             return loc, jnp.broadcast_to(policy.distribution.scale_diag, loc.shape), value
 
         if self.num_sets == 1:
             rows = x[..., :-1] if self.by_feature else x
             policy, value = nnx.merge(graphdef, jax.tree.map(lambda leaf: leaf[0], parameters))(rows)
-            return Squashed(policy.distribution.loc, policy.scale, self._action_space), value
+            return SquashedGaussian(policy.distribution.loc, policy.scale, self._action_space), value
         if self.by_feature:
             loc, scale, value = self._by_feature(forward, parameters, x)
         else:
             loc, scale, value = self._by_axis(forward, parameters, x)
-        return Squashed(loc, scale, self._action_space), value
+        return SquashedGaussian(loc, scale, self._action_space), value
 
-    def _by_axis(self, forward: Any, parameters: Any, x: Array) -> tuple[Array, ...]:
+    def _by_axis(self, forward: Forward, parameters: PyTree, x: Array) -> tuple[Array, ...]:
         """Evaluate each set on the rows of its own particles."""
         species = np.asarray(self.species)
         one_each = bool((species == np.arange(len(species))).all())
@@ -243,7 +215,7 @@ class PerParticle(nnx.Module):
 
         return tuple(back(answer) for answer in answers)
 
-    def _by_feature(self, forward: Any, parameters: Any, x: Array) -> tuple[Array, ...]:
+    def _by_feature(self, forward: Forward, parameters: PyTree, x: Array) -> tuple[Array, ...]:
         """Evaluate every set on every row, and choose by the row's last number."""
         answers = jax.vmap(forward, in_axes=(0, None))(parameters, x[..., :-1])
         meant = jax.nn.one_hot(jnp.round(x[..., -1]).astype(jnp.int32), self.num_sets, axis=0, dtype=bool)[..., None]
@@ -259,7 +231,7 @@ class PerParticle(nnx.Module):
         return x
 
 
-def _frozen(value: Any) -> Any:
+def _frozen(value: object) -> object:
     """Return lists and arrays as tuples."""
     value = value.tolist() if isinstance(value, np.ndarray | Array) else value
     return tuple(map(_frozen, value)) if isinstance(value, list) else value
@@ -312,18 +284,16 @@ def species_as_feature(observation: Array, species: Sequence[int]) -> Array:
     return jnp.concatenate([observation, feature], axis=-1)
 
 
-def model_keywords(name: str, keywords: Mapping[str, Any], environment: Any) -> dict[str, Any]:
+def model_keywords(name: str, keywords: Mapping[str, object], environment: HasParticles) -> dict[str, object]:
     """Return a model's keywords, and those that its class has from the environment where they are not given.
 
     Parameters
     ----------
     name : str
-        Of the model; its class may have `environment_keywords`, a function of the environment.
+        Of the model; its class may have `environment_keywords`, a function of environment and keywords.
     keywords : mapping
         As they are given.
     environment : Environment
     """
     ask = getattr(registry.models.find(name).load(), "environment_keywords", None)
-    if ask is PerParticle.environment_keywords:
-        return {**PerParticle.environment_keywords(environment, keywords), **keywords}
-    return {**({} if ask is None else ask(environment)), **keywords}
+    return {**({} if ask is None else ask(environment, keywords)), **keywords}

@@ -1,31 +1,32 @@
 """Acting with a model's distribution, whichever it is."""
 
-from typing import Any
-
 from jax import Array
 
+from jaxdem_ac.models.structure import Distribution, RawDistribution
 
-def with_raw_actions(distribution: Any) -> Any:
+
+def with_raw_actions(distribution: Distribution) -> Distribution:
     """Return a Gaussian through an action space as ours, whoever has built it; any other distribution as it is.
 
     Ours knows the action before the bijector and the mode. An action space is told by its `log_det_expectation`: a map
     that nothing is learnt of, so that the ratio of two policies is that of their Gaussians. A bijector without one may
     be part of what is learnt.
     """
-    if hasattr(distribution, "raw_log_prob") or not hasattr(distribution, "bijector"):
+    if isinstance(distribution, RawDistribution) or not hasattr(distribution, "bijector"):
         return distribution
     import distrax
 
-    from jaxdem_ac.action_spaces.squashed import Squashed
+    from jaxdem_ac.action_spaces.distributions import SquashedGaussian
 
-    base, bijector = distribution.distribution, distribution.bijector
+    base, bijector = getattr(distribution, "distribution", None), distribution.bijector
     action_space = bijector.bijector if isinstance(bijector, distrax.Block) else bijector
     if isinstance(base, distrax.MultivariateNormalDiag) and hasattr(action_space, "log_det_expectation"):
-        return Squashed(base.loc, base.scale_diag, action_space)
+        ours: RawDistribution = SquashedGaussian(base.loc, base.scale_diag, action_space)
+        return ours
     return distribution
 
 
-def sample_raw(distribution: Any, key: Array) -> tuple[Array, Array]:
+def sample_raw(distribution: Distribution, key: Array) -> tuple[Array, Array]:
     """Draw an action before the bijector, and return it with its log-probability there.
 
     A distribution that knows no action before the bijector, of a model that is not ours, draws the action itself.
@@ -42,30 +43,28 @@ def sample_raw(distribution: Any, key: Array) -> tuple[Array, Array]:
     raw_action : Array, (..., D) or (...)
     raw_log_prob : Array, (...)
     """
-    if hasattr(distribution, "sample_raw_and_log_probs"):
-        raw_action, raw_log_prob, _ = distribution.sample_raw_and_log_probs(seed=key)
-        return raw_action, raw_log_prob
+    if isinstance(distribution, RawDistribution):
+        return distribution.sample_raw_and_log_probs(seed=key)[:2]
     action, log_prob = distribution.sample_and_log_prob(seed=key)
     return action, log_prob
 
 
-def raw_log_prob(distribution: Any, raw_action: Array) -> Array:
+def raw_log_prob(distribution: Distribution, raw_action: Array) -> Array:
     """Return the log-probability of what :func:`sample_raw` drew; ``(...)``."""
-    if hasattr(distribution, "raw_log_prob"):
+    if isinstance(distribution, RawDistribution):
         return distribution.raw_log_prob(raw_action)
     return distribution.log_prob(raw_action)
 
 
-def entropy_to_report(distribution: Any) -> Array:
+def entropy_to_report(distribution: Distribution) -> Array:
     """Return the entropy, ``(...)``, or where the action space knows none that of the Gaussian before it."""
     try:
         return distribution.entropy()
     except NotImplementedError:
-        return distribution.distribution.entropy()
+        base: Distribution = distribution.distribution  # type: ignore[attr-defined]
+        return base.entropy()
 
 
-def to_action(distribution: Any, raw_action: Array) -> Array:
+def to_action(distribution: Distribution, raw_action: Array) -> Array:
     """Return the action of what :func:`sample_raw` drew; ``(..., D)`` or ``(...)``."""
-    if hasattr(distribution, "to_action"):
-        return distribution.to_action(raw_action)
-    return raw_action
+    return distribution.to_action(raw_action) if isinstance(distribution, RawDistribution) else raw_action

@@ -10,27 +10,32 @@ mixes them is not replayed as it was played.
 
 import inspect
 from collections.abc import Callable
-from typing import Any
+from typing import TypeAlias, TypeVar
 
 import jax
 import jax.numpy as jnp
 from flax import nnx
 from jax import Array
 
+from jaxdem_ac._types import PyTree
 from jaxdem_ac.models.policy import with_raw_actions
+from jaxdem_ac.models.structure import Distribution, GraphDef, Model
 
-Carry = Any
+Measured = TypeVar("Measured")
+Path = tuple[object, ...]
+
+Carry: TypeAlias = PyTree
 """A carry by itself, an `nnx.State` of those variables alone; without leaves if the model is feed-forward."""
 
 
-def split_carry(graphdef: Any, state: Any, num_particles: int, observation_size: int) -> tuple[Any, Carry]:
+def split_carry(graphdef: GraphDef, state: PyTree, num_particles: int, observation_size: int) -> tuple[PyTree, Carry]:
     """Return what a model holds besides its carry, and the carry of one particle, all zeros.
 
     Its variables are those that grow with the observations; nothing is computed to find them.
 
     Parameters
     ----------
-    graphdef, state : Any
+    graphdef, state : nnx.GraphDef, nnx.State
         From `nnx.split`.
     num_particles, observation_size : int
         N and O, of observations that the model takes.
@@ -66,10 +71,10 @@ def split_carry(graphdef: Any, state: Any, num_particles: int, observation_size:
     return rest, jax.tree.unflatten(jax.tree.structure(carry), zeros)
 
 
-def _after_a_call(graphdef: Any, state: Any, shape: tuple[int, ...]) -> dict[Any, list[jax.ShapeDtypeStruct]]:
+def _after_a_call(graphdef: GraphDef, state: PyTree, shape: tuple[int, ...]) -> dict[Path, list[jax.ShapeDtypeStruct]]:
     """Return the shapes of what a model holds, but for its parameters, after a reset and a call; by path."""
 
-    def call(state: Any) -> Any:
+    def call(state: PyTree) -> PyTree:
         model = nnx.merge(graphdef, state)
         model.reset(shape=shape)
         model(jnp.zeros(shape))
@@ -78,16 +83,12 @@ def _after_a_call(graphdef: Any, state: Any, shape: tuple[int, ...]) -> dict[Any
     return {path: jax.tree.leaves(variable) for path, variable in nnx.to_flat_state(jax.eval_shape(call, state))}
 
 
-def step(graphdef: Any, states: tuple[Any, ...], carry: Carry, observation: Array) -> tuple[Any, Array, Carry]:
-    """Return the policy, the value ``(...)`` and the next carry.
+def step(
+    graphdef: GraphDef, states: tuple[PyTree, ...], carry: Carry, observation: Array
+) -> tuple[Distribution, Array, Carry]:
+    """Return the policy, the value ``(...)`` and the next carry of observations ``(..., O)``.
 
-    Parameters
-    ----------
-    graphdef, states : Any
-        The model's, without its carry.
-    carry : nnx.State
-        Leaves ``(..., *)``, the leading axes those of the observations.
-    observation : Array, (..., O)
+    `graphdef` and `states` are the model's without its carry, whose leaves are ``(..., *)``.
     """
     # The model writes into its variables: into copies.
     model = nnx.merge(graphdef, *states, jax.tree.map(lambda leaf: leaf, carry))
@@ -95,17 +96,10 @@ def step(graphdef: Any, states: tuple[Any, ...], carry: Carry, observation: Arra
     return with_raw_actions(distribution), jnp.squeeze(value, -1), _carry_of(model, carry)
 
 
-def initial_carry(graphdef: Any, states: tuple[Any, ...], like: Carry, shape: tuple[int, ...]) -> Carry:
-    """Return what an episode begins with.
+def initial_carry(graphdef: GraphDef, states: tuple[PyTree, ...], like: Carry, shape: tuple[int, ...]) -> Carry:
+    """Return the carry that an episode begins with, for observations of `shape`, ``(..., O)``.
 
-    Parameters
-    ----------
-    graphdef, states : Any
-        The model's, without its carry.
-    like : nnx.State
-        A carry of any shape.
-    shape : tuple of int
-        Of the observations, ``(..., O)``.
+    `graphdef` and `states` are the model's without its carry; `like` is a carry of any shape.
     """
     if not jax.tree.leaves(like):
         return like
@@ -114,7 +108,7 @@ def initial_carry(graphdef: Any, states: tuple[Any, ...], like: Carry, shape: tu
     return _carry_of(model, like)
 
 
-def _carry_of(model: Any, like: Carry) -> Carry:
+def _carry_of(model: Model, like: Carry) -> Carry:
     """Return a model's carry in the structure and of the types of another."""
     if not jax.tree.leaves(like):
         return like
@@ -124,7 +118,7 @@ def _carry_of(model: Any, like: Carry) -> Carry:
     return jax.tree.unflatten(jax.tree.structure(like), [jnp.asarray(new, old.dtype) for new, old in leaves])
 
 
-def restarted(carry: Carry, fresh: Carry, done: Array) -> Carry:
+def reset_where(carry: Carry, done: Array, fresh: Carry) -> Carry:
     """Return a carry, leaves ``(E, ...)``, with that of ended episodes ``(E,)`` at its beginning."""
 
     def choose(start: Array, old: Array) -> Array:
@@ -134,19 +128,19 @@ def restarted(carry: Carry, fresh: Carry, done: Array) -> Carry:
 
 
 def replay(
-    graphdef: Any,
-    states: tuple[Any, ...],
+    graphdef: GraphDef,
+    states: tuple[PyTree, ...],
     carry: Carry,
     observation: Array,
     done: Array,
-    measure: Callable[..., Any],
+    measure: Callable[..., Measured],
     *rows: Array,
-) -> tuple[Any, Array]:
+) -> tuple[Measured, Array]:
     """Return what `measure` says of the policies along sequences, and the values ``(T, S)``.
 
     Parameters
     ----------
-    graphdef, states : Any
+    graphdef, states : nnx.GraphDef, tuple of nnx.State
         The model's, without its carry.
     carry : nnx.State
         With which the sequences begin, leaves ``(S, ...)``.
@@ -163,17 +157,17 @@ def replay(
         return measure(with_raw_actions(distribution), *rows), jnp.squeeze(value, -1)
     fresh = initial_carry(graphdef, states, carry, observation.shape[1:])
 
-    def body(carry: Carry, now: tuple[Array, ...]) -> tuple[Carry, tuple[Any, Array]]:
+    def body(carry: Carry, now: tuple[Array, ...]) -> tuple[Carry, tuple[Measured, Array]]:
         observation, done, *rows = now
         distribution, value, carry = step(graphdef, states, carry, observation)
         # Arrays and not a distribution leave the scan: the shape of one would not know of the new axis.
-        return restarted(carry, fresh, done), (measure(distribution, *rows), value)
+        return reset_where(carry, done, fresh), (measure(distribution, *rows), value)
 
     _, found = jax.lax.scan(body, carry, (observation, done, *rows))
     return found
 
 
-def _replays_itself(model: Any) -> bool:
+def _replays_itself(model: Model) -> bool:
     """Return whether a model's call takes a whole sequence, its beginning and its ends."""
     if not hasattr(model, "carry"):
         return False

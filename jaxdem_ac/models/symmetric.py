@@ -1,8 +1,8 @@
 """An actor-critic whose policy turns with the frame: equivariant under the symmetries of a circle of lidar sectors."""
 
 import math
-from collections.abc import Sequence
-from typing import Any, Literal, get_args
+from collections.abc import Mapping, Sequence
+from typing import Literal, Unpack, get_args
 
 import distrax
 import jax
@@ -10,12 +10,13 @@ import jax.numpy as jnp
 import numpy as np
 from flax import nnx
 from jax import Array
-from jax.typing import ArrayLike
+from jax.typing import ArrayLike, DTypeLike
 
-from jaxdem_ac.action_spaces.squashed import Squashed
-from jaxdem_ac.models.base import ActorCriticBase, as_rows
+from jaxdem_ac._types import Json
+from jaxdem_ac.action_spaces.distributions import SquashedGaussian
+from jaxdem_ac.models.base import ActorCriticBase, ActorCriticOptions, as_rows, takes_options
 from jaxdem_ac.models.checks import check_architecture
-from jaxdem_ac.models.heads import Activation, Dense, LearnedStd, StdHead
+from jaxdem_ac.models.heads import Dense, LearnedStd, StdHead, hidden_layers
 from jaxdem_ac.observation_layout import Block, as_layout
 from jaxdem_ac.registry import suggest
 
@@ -40,8 +41,6 @@ class SymmetricActorCritic(ActorCriticBase):
 
     Parameters
     ----------
-    observation_space_size, action_space_size : int
-        O, and 2.
     key : nnx.Rngs
         For the initial parameters.
     observation_layout : sequence
@@ -57,16 +56,12 @@ class SymmetricActorCritic(ActorCriticBase):
         group.
     critic_architecture : sequence of int
         Widths of the value's layers.
-    in_scale, actor_scale, critic_scale : float
-        Scales of the kernels of the layers, the mean, and the value and sigma heads.
-    actor_sigma_head, activation, compute_dtype, initial_std
-        As in :class:`~jaxdem_ac.models.actor_critic.SharedActorCritic`; the standard deviation is one number, the same
-        in all directions.
     action_space : distrax.Bijector or str, optional
         Free if left out. MaxNorm has every symmetry; Box those of a square, if its bounds are those of a centred one
         and n is a multiple of 4.
-    discrete : bool
-        False: choices have no direction.
+    **options
+        Sizes, scales, heads and types: see :class:`~jaxdem_ac.models.base.ActorCriticBase`. Actions are vectors of the
+        plane, D = 2 and not discrete, and the standard deviation is one number, the same in all directions.
 
     Raises
     ------
@@ -79,44 +74,25 @@ class SymmetricActorCritic(ActorCriticBase):
     regular representation, the second and later ones with kernels of one sector and a constant.
     """
 
+    @takes_options
     def __init__(
         self,
         *,
-        observation_space_size: int,
-        action_space_size: int,
         key: nnx.Rngs,
-        observation_layout: Sequence[Any] | None = None,
+        observation_layout: Sequence[object] | None = None,
         action_kind: ActionKind = "vector",
         group: Group = "dihedral",
         architecture: Sequence[int] = (16, 16),
         critic_architecture: Sequence[int] = (64,),
-        in_scale: float = math.sqrt(2),
-        actor_scale: float = 1.0,
-        critic_scale: float = 0.01,
-        actor_sigma_head: bool = False,
-        activation: str | Activation = nnx.gelu,
         action_space: distrax.Bijector | str | None = None,
-        discrete: bool = False,
-        compute_dtype: str | None = None,
-        initial_std: float | None = None,
+        **options: Unpack[ActorCriticOptions],
     ) -> None:
-        super().__init__(
-            observation_space_size=observation_space_size,
-            action_space_size=action_space_size,
-            in_scale=in_scale,
-            actor_scale=actor_scale,
-            critic_scale=critic_scale,
-            actor_sigma_head=actor_sigma_head,
-            activation=activation,
-            discrete=discrete,
-            compute_dtype=compute_dtype,
-            initial_std=initial_std,
-        )
+        super().__init__(**options)
         where = type(self).__name__
         if self.discrete or self.action_space_size != 2:
             raise ValueError(
-                f"{where}: an action is a vector of the plane; got action_space_size={action_space_size}, "
-                f"discrete={discrete}. Use SharedActorCritic for other actions."
+                f"{where}: an action is a vector of the plane; got action_space_size={self.action_space_size}, "
+                f"discrete={self.discrete}. Use SharedActorCritic for other actions."
             )
         for name, choice, choices in (("group", group, Group), ("action_kind", action_kind, ActionKind)):
             if choice not in get_args(choices):
@@ -144,29 +120,31 @@ class SymmetricActorCritic(ActorCriticBase):
         taps, channels = self.num_sectors, len(parity(layout))
         self.first = _kernel(key, (taps, channels, first), self.in_scale, self.observation_space_size)
         self.biases = nnx.List([nnx.Param(jnp.zeros(width)) for width in self.architecture])
-        self.own, self.pool, before = nnx.List([]), nnx.List([]), first
+        self.own: nnx.List[nnx.Param[Array]] = nnx.List([])
+        self.pool: nnx.List[nnx.Param[Array]] = nnx.List([])
+        before = first
         for width in widths:
             shape = copies, before, width
             self.own.append(_kernel(key, shape, self.in_scale, 2 * copies * before))
             self.pool.append(_kernel(key, shape, self.in_scale, 2 * copies * before))
             before = width
         self.mean = _kernel(key, (copies, before, 2), self.actor_scale, before)
-        width, layers = before, []
-        for size in self.critic_architecture:
-            layers += [Dense(width, size, self.in_scale, key, hidden=True, compute_dtype=compute_dtype)]
-            layers += [self.activation]
-            width = size
-        self.critic = nnx.Sequential(*layers, Dense(width, 1, self.critic_scale, key, compute_dtype=compute_dtype))
+        layers, width = hidden_layers(
+            before, self.critic_architecture, self.in_scale, self.activation, key, self.compute_dtype
+        )
+        self.critic = nnx.Sequential(*layers, Dense(width, 1, self.critic_scale, key, compute_dtype=self.compute_dtype))
         if self.actor_sigma_head:
-            self.actor_sigma: nnx.Module = StdHead(before, 1, self.critic_scale, key, compute_dtype, self.initial_std)
+            self.actor_sigma: StdHead | LearnedStd = StdHead(
+                before, 1, self.critic_scale, key, self.compute_dtype, self.initial_std
+            )
         else:
             self.actor_sigma = LearnedStd(1, self.initial_std)
         self._log_std = self.actor_sigma.log_std
-        self._take_action_space(action_space)
+        self._set_action_space(action_space)
         self._check_symmetry(where)
 
-    @classmethod
-    def environment_keywords(cls, environment: Any) -> dict[str, Any]:
+    @staticmethod
+    def environment_keywords(environment: object, keywords: Mapping[str, object]) -> dict[str, object]:
         """Return the keywords that an environment decides: the layout of its observation, the kind of its action."""
         layout = getattr(environment, "observation_layout", None)
         kind = getattr(environment, "action_kind", "vector")
@@ -177,7 +155,7 @@ class SymmetricActorCritic(ActorCriticBase):
         """Mirror images of each channel: 2 in the dihedral group, 1 in the cyclic one."""
         return 2 if self.group == "dihedral" else 1
 
-    def __call__(self, x: ArrayLike, sequence: bool = False, **ignored: Any) -> tuple[distrax.Distribution, Array]:
+    def __call__(self, x: ArrayLike, sequence: bool = False, **ignored: object) -> tuple[distrax.Distribution, Array]:
         """Return the policy and the value of observations; as ``SharedActorCritic.__call__``."""
         x = self._checked(x, sequence)
         features = self._features(as_rows(x))
@@ -192,7 +170,7 @@ class SymmetricActorCritic(ActorCriticBase):
         value = self.critic(pooled).reshape(*leading, 1)
         std = self.actor_sigma(pooled)
         std = jnp.broadcast_to(std, (2,)) if std.ndim == 1 else jnp.broadcast_to(std, mean.shape).reshape(*leading, 2)
-        return Squashed(mean.astype(x.dtype).reshape(*leading, 2), std, self._action_space), value
+        return SquashedGaussian(mean.astype(x.dtype).reshape(*leading, 2), std, self._action_space), value
 
     def _features(self, rows: Array) -> Array:
         """Return the features ``(B, n, copies * F)`` of observations ``(B, O)``."""
@@ -216,7 +194,7 @@ class SymmetricActorCritic(ActorCriticBase):
         return features
 
     def _mirrored_heads(self) -> Array:
-        """Return the map ``(copies * F, 2)`` to the radial coefficient and to the tangential one, which a mirror turns."""
+        """Return the map ``(copies * F, 2)`` to the radial and to the tangential coefficient, which a mirror turns."""
         kernel = self.mean[...]
         if self.num_copies == 1:
             return kernel[0]
@@ -229,7 +207,7 @@ class SymmetricActorCritic(ActorCriticBase):
             features, kernel = features.astype(self.compute_dtype), kernel.astype(self.compute_dtype)
         return features @ kernel
 
-    def _bias(self, layer: int, dtype: Any) -> Array:
+    def _bias(self, layer: int, dtype: DTypeLike) -> Array:
         return jnp.tile(self.biases[layer][...], self.num_copies).astype(dtype)
 
     def _check_symmetry(self, where: str) -> None:
@@ -247,7 +225,7 @@ class SymmetricActorCritic(ActorCriticBase):
             )
 
     @property
-    def metadata(self) -> dict[str, Any]:
+    def metadata(self) -> dict[str, Json]:
         """The keywords that build this model again, but for the key, as JSON types."""
         return {
             **super().metadata,

@@ -8,12 +8,12 @@ A distribution announces a class in the group of a registry, ``jaxdem.models`` f
 import re
 import sys
 import warnings
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from jaxdem_ac.plugin.jaxdem import HOST, is_importing
-from jaxdem_ac.plugin.registration import WAITING, register_found
+from jaxdem_ac.plugin.registration import PENDING_MODULES, register_found
 from jaxdem_ac.registry import REGISTRIES, Problem, Registry, environments, normalize_key
 from jaxdem_ac.untrusted import attempt, class_name, one_line, printable
 
@@ -65,7 +65,7 @@ def discover(registry: Registry) -> None:
         )
 
 
-def _add(registry: Registry, known: dict[str, Any], entry: "EntryPoint", origin: str) -> None:
+def _add(registry: Registry, known: Mapping[str, object], entry: "EntryPoint", origin: str) -> None:
     """Add what an entry point announces, unless it is known or being imported; raises what its code does."""
     if entry.pattern.match(entry.value) is None:
         raise ValueError(f"an entry point is a reference, module:Class; got {entry.value!r}")
@@ -74,7 +74,7 @@ def _add(registry: Registry, known: dict[str, Any], entry: "EntryPoint", origin:
         return
     if is_importing(entry.module):
         # It imported JaxDEM, say, and its classes are not there yet: the next question asks again.
-        WAITING.add(entry.module)
+        PENDING_MODULES.add(entry.module)
         registry.on_first_use(_complete)
         return
     registry.add(entry.name, _load(entry, registry), origin)
@@ -83,7 +83,7 @@ def _add(registry: Registry, known: dict[str, Any], entry: "EntryPoint", origin:
 def known_names(registry: Registry) -> list[str]:
     """Return the sorted names in a registry and those that plugins announce for it, loading none of them."""
     announced = [entry.name for entry in _announced(registry.group)[0] if entry.name.isprintable()]
-    return sorted({normalize_key(name): name for name in [*announced, *registry.held()]}.values(), key=str.lower)
+    return sorted({normalize_key(name): name for name in [*announced, *registry.registered()]}.values(), key=str.lower)
 
 
 def _complete(registry: Registry) -> None:
@@ -133,7 +133,7 @@ def _announced_one_by_one(
     return [entry for found in entries.values() for entry in found], problems
 
 
-def _load(entry: "EntryPoint", registry: Registry) -> Any:
+def _load(entry: "EntryPoint", registry: Registry) -> Callable[..., object]:
     loaded = entry.load()
     if not issubclass(type(loaded), type):
         raise TypeError(f"a plugin is a class; got {entry.value} of type {class_name(type(loaded))}.")

@@ -3,7 +3,7 @@
 import inspect
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cached_property, partial
+from functools import cached_property
 from typing import Any, NoReturn
 
 import jax
@@ -11,14 +11,17 @@ import jax.numpy as jnp
 from jax import Array
 
 from jaxdem_ac.dem.particles import Particles
-from jaxdem_ac.environments.base import Environment, Timestep
+from jaxdem_ac.environments.base import Environment, Timestep, compiled
 from jaxdem_ac.environments.checks import check_whole
+from jaxdem_ac.plugin.jaxdem import NativeEnvironment
 from jaxdem_ac.plugin.jaxpr_analysis import depends_on, unchanged
 from jaxdem_ac.plugin.state import as_particles
 from jaxdem_ac.registry import check_keywords, normalize_key
 from jaxdem_ac.untrusted import one_line
 
-Success = Callable[[Any], Array]
+Success = Callable[[NativeEnvironment], Array]
+
+Carry = tuple[NativeEnvironment, Array, Array]
 
 LONGEST = 2**31 - 2
 """The largest count of steps that JaxDEM's clock holds."""
@@ -26,10 +29,10 @@ LONGEST = 2**31 - 2
 
 @jax.tree_util.register_dataclass
 @dataclass(frozen=True)
-class HostedState:
+class JaxDEMEnvironmentState:
     """An environment of JaxDEM between two decisions."""
 
-    env: Any
+    env: NativeEnvironment
     """The environment itself; in a batch its leaves are ``(E, ...)``."""
     observation: Array
     """``(N, O)``."""
@@ -59,7 +62,7 @@ class HostedState:
 
 
 @dataclass(frozen=True)
-class HostedEnvironment(Environment):
+class JaxDEMEnvironment(Environment[JaxDEMEnvironmentState]):
     """An environment of JaxDEM under our interface.
 
     An action is held for `physics_steps` of its steps, and the reward of a decision is the sum of theirs. An episode
@@ -69,9 +72,9 @@ class HostedEnvironment(Environment):
 
     name: str
     """As JaxDEM knows it."""
-    cls: type[Any]
+    cls: type[NativeEnvironment]
     """Its class there."""
-    keywords: tuple[tuple[str, Any], ...]
+    keywords: tuple[tuple[str, object], ...]
     """Of its `Create`."""
     physics_steps: int = 1
     """For how many of its steps an action is held; JaxDEM's trainer calls one less ``skip_frames``."""
@@ -95,7 +98,7 @@ class HostedEnvironment(Environment):
             ) from error
 
     @cached_property
-    def _template(self) -> Any:
+    def _template(self) -> NativeEnvironment:
         """Itself after a reset: not a field, for arrays have no place in what is compared and hashed."""
         with jax.ensure_compile_time_eval():
             return self.cls.reset(self.cls.Create(**dict(self.keywords)), jax.random.key(0))
@@ -177,27 +180,21 @@ class HostedEnvironment(Environment):
                 low, high = (low, middle) if ended(middle) else (middle, high)
             return high
 
-    @partial(jax.jit, static_argnums=0)
-    def reset(self, key: Array) -> HostedState:
-        """Return its state after its own reset.
-
-        Parameters
-        ----------
-        key : Array
-            Random key.
-        """
+    @compiled
+    def reset(self, key: Array) -> JaxDEMEnvironmentState:
+        """Return its state after its own reset."""
         return self._seen(self.cls.reset(_copy(self._template), key), jnp.zeros((), jnp.int32))
 
-    def _seen(self, env: Any, count: Array) -> HostedState:
-        return HostedState(env, self.cls.observation(_copy(env)), count)
+    def _seen(self, env: NativeEnvironment, count: Array) -> JaxDEMEnvironmentState:
+        return JaxDEMEnvironmentState(env, self.cls.observation(_copy(env)), count)
 
-    @partial(jax.jit, static_argnums=0)
-    def step(self, state: HostedState, action: Array) -> tuple[HostedState, Timestep]:
+    @compiled
+    def step(self, state: JaxDEMEnvironmentState, action: Array) -> tuple[JaxDEMEnvironmentState, Timestep]:
         """Return the state and the timestep after one decision.
 
         Parameters
         ----------
-        state : HostedState
+        state : JaxDEMEnvironmentState
         action : Array, (N, D)
             As its own step takes it.
         """
@@ -205,7 +202,7 @@ class HostedEnvironment(Environment):
         self.check_action(action)
         cls = self.cls
 
-        def one(carry: tuple[Any, Array, Array], _: None) -> tuple[tuple[Any, Array, Array], None]:
+        def one(carry: Carry, _: None) -> tuple[Carry, None]:
             env, reward, ended = carry
             after = cls.step(_copy(env), action)
             self._check_classes(after, env)
@@ -227,7 +224,7 @@ class HostedEnvironment(Environment):
             info=self._info(env),
         )
 
-    def _check_classes(self, after: Any, before: Any) -> None:
+    def _check_classes(self, after: NativeEnvironment, before: NativeEnvironment) -> None:
         """Raise TypeError if JAX took what it had compiled for other classes.
 
         In jaxlib 0.10.2 structures of two dataclasses with the same fields compare equal whatever their classes, so
@@ -240,7 +237,7 @@ class HostedEnvironment(Environment):
                 "process of its own."
             )
 
-    def _info(self, env: Any) -> dict[str, Array]:
+    def _info(self, env: NativeEnvironment) -> dict[str, Array]:
         """Return its own figures that are numbers, with success and overflow."""
         own = self.cls.info(_copy(env))
         info = {name: figure for name, figure in own.items() if jnp.shape(figure) == ()}
@@ -249,11 +246,11 @@ class HostedEnvironment(Environment):
             info["success"] = jnp.asarray(success(env), float)
         return {**info, "overflow": _overflow(env)}
 
-    def overflow_of(self, state: HostedState) -> Array:
+    def overflow_of(self, state: JaxDEMEnvironmentState) -> Array:
         """Return 2 if its collider had too little room, ``()``: it does not say how much is missing; else 0."""
         return _overflow(state.env)
 
-    def grown(self, overflow: float) -> NoReturn:
+    def with_capacity(self, overflow: float) -> NoReturn:
         """Raise OverflowError: JaxDEM says that a list was too short, and its environment sets how long it is."""
         raise OverflowError(
             f"environment jaxdem:{self.name}: JaxDEM's collider holds every contact; got its overflow. Give the "
@@ -261,22 +258,22 @@ class HostedEnvironment(Environment):
         )
 
 
-def _overflow(env: Any) -> Array:
+def _overflow(env: NativeEnvironment) -> Array:
     return jnp.where(env.system.collider.overflow, 2.0, 0.0)
 
 
-def _copy(env: Any) -> Any:
+def _copy(env: NativeEnvironment) -> NativeEnvironment:
     """Return the same environment in an object of its own: JaxDEM's functions write to the one that they get."""
     return jax.tree.map(lambda leaf: leaf, env)
 
 
-def _share_at_own_objective(env: Any) -> Array:
+def _share_at_own_objective(env: NativeEnvironment) -> Array:
     """Return the share of agents whose centre is within one radius of their objective."""
     distance = jnp.linalg.norm(env.state.pos - env.env_params["objective"], axis=-1)
     return jnp.mean((distance <= env.state.rad).astype(float))
 
 
-def _coverage(env: Any) -> Array:
+def _coverage(env: NativeEnvironment) -> Array:
     """Return the share of objectives with an agent's centre within one radius."""
     offset = env.env_params["objective"][:, None] - env.state.pos[None]
     near = jnp.linalg.norm(offset, axis=-1) <= env.state.rad[None]
@@ -294,11 +291,11 @@ _SUCCESS: dict[str, Success] = {
 }
 
 
-def hosted(name: str, cls: type[Any]) -> Callable[..., HostedEnvironment]:
+def hosted(name: str, cls: type[NativeEnvironment]) -> Callable[..., JaxDEMEnvironment]:
     """Return what makes an environment of ours of a class of JaxDEM's.
 
     It takes the keywords of the class's `Create` (and ``num_particles`` where that takes ``N``), and those of
-    :class:`HostedEnvironment`.
+    :class:`JaxDEMEnvironment`.
     """
     options = ("physics_steps", "max_decisions", "success")
     parameters = inspect.signature(cls.Create).parameters
@@ -308,13 +305,13 @@ def hosted(name: str, cls: type[Any]) -> Callable[..., HostedEnvironment]:
     more = (*options, "num_particles") if "N" in parameters else options
     taken += [inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=None) for name in more]
 
-    def make(**keywords: Any) -> HostedEnvironment:
+    def make(**keywords: Any) -> JaxDEMEnvironment:
         check_keywords(f"environment jaxdem:{name}", make, keywords)
         if "num_particles" in keywords and "N" in parameters:
             keywords["N"] = keywords.pop("num_particles")
         own = {option: keywords.pop(option) for option in options if option in keywords}
         frozen = tuple((key, tuple(value) if isinstance(value, list) else value) for key, value in keywords.items())
-        return HostedEnvironment(name, cls, frozen, **own)
+        return JaxDEMEnvironment(name, cls, frozen, **own)
 
     make.__doc__ = cls.__doc__
     make.host_class = cls  # type: ignore[attr-defined]

@@ -3,9 +3,13 @@
 import importlib
 import importlib.util
 import sys
+from collections.abc import Callable, Mapping
+from dataclasses import Field
 from functools import partial
 from types import ModuleType
+from typing import TYPE_CHECKING, ClassVar, Protocol
 
+from jaxdem_ac._types import PyTree
 from jaxdem_ac.untrusted import attempt, attribute, one_line
 
 HOW_TO_GET = 'pip install "JaxDEM @ git+https://github.com/cdelv/JaxDEM" tqdm'
@@ -13,6 +17,63 @@ HOW_TO_GET = 'pip install "JaxDEM @ git+https://github.com/cdelv/JaxDEM" tqdm'
 
 HOST = "jaxdem.rl"
 """The module that holds JaxDEM's registries; ``import jaxdem`` alone does not import it."""
+
+
+if TYPE_CHECKING:
+    from jax import Array
+
+    from jaxdem_ac.environments.base import Environment
+
+
+class _Dataclass(Protocol):
+    __dataclass_fields__: "ClassVar[dict[str, Field[object]]]"
+
+
+class JaxDEMState(_Dataclass, Protocol):
+    """What is read here of JaxDEM's State: N spheres."""
+
+    pos: "Array"
+    vel: "Array"
+    force: "Array"
+    ang_vel: "Array"
+    torque: "Array"
+    rad: "Array"
+    mass: "Array"
+    fixed: "Array"
+    create: "ClassVar[Callable[..., JaxDEMState]]"
+
+
+class JaxDEMSystem(_Dataclass, Protocol):
+    """What is read here of JaxDEM's System."""
+
+    dt: "Array"
+    time: "Array"
+    step_count: "Array"
+    domain: PyTree
+    collider: PyTree
+    force_model: PyTree
+    force_manager: PyTree
+    step: "Callable[[JaxDEMState, JaxDEMSystem], tuple[JaxDEMState, JaxDEMSystem]]"
+
+
+class NativeEnvironment(_Dataclass, Protocol):
+    """What is read here of JaxDEM's Environment."""
+
+    state: JaxDEMState
+    system: JaxDEMSystem
+    env_params: Mapping[str, PyTree]
+    max_num_agents: int
+    observation_space_size: int
+    action_space_size: int
+    task: "Environment"
+    """Of an environment of ours, as it is there."""
+    Create: "ClassVar[Callable[..., NativeEnvironment]]"
+    reset: "ClassVar[Callable[[NativeEnvironment, Array], NativeEnvironment]]"
+    step: "ClassVar[Callable[[NativeEnvironment, Array], NativeEnvironment]]"
+    observation: "ClassVar[Callable[[NativeEnvironment], Array]]"
+    reward: "ClassVar[Callable[[NativeEnvironment], Array]]"
+    done: "ClassVar[Callable[[NativeEnvironment], Array]]"
+    info: "ClassVar[Callable[[NativeEnvironment], Mapping[str, Array]]]"
 
 
 def is_there() -> bool:
@@ -33,8 +94,7 @@ def import_host(where: str) -> ModuleType:
         raise ImportError(
             f"{where}: JaxDEM has to be importable; got {one_line(error)}. Get it: {HOW_TO_GET}"
         ) from error
-    found: ModuleType = module
-    return found
+    return module
 
 
 def is_importing(name: str) -> bool:

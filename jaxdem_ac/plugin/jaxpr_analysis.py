@@ -1,19 +1,27 @@
 """The inputs that the result of a function depends on, read from its jaxpr."""
 
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, TypeVar
 
 import jax
 
+from jaxdem_ac._types import PyTree
 
-def depends_on(function: Callable[[Any], Any], argument: Any) -> list[bool]:
+if TYPE_CHECKING:
+    from jax.extend.core import Jaxpr, JaxprEqn, Var
+
+
+Tree = TypeVar("Tree")
+
+
+def depends_on(function: Callable[[Tree], PyTree], argument: Tree) -> list[bool]:
     """Return for each leaf of `argument` whether ``function(argument)`` looks at it.
 
     Parameters
     ----------
     function : callable
         Of one pytree, traceable.
-    argument : Any
+    argument : pytree
         Of which shapes alone count.
     """
     jaxpr = jax.make_jaxpr(function)(argument).jaxpr
@@ -21,26 +29,27 @@ def depends_on(function: Callable[[Any], Any], argument: Any) -> list[bool]:
     return [variable in used for variable in jaxpr.invars]
 
 
-def unchanged(function: Callable[[Any], Any], argument: Any) -> list[bool]:
+def unchanged(function: Callable[[Tree], Tree], argument: Tree) -> list[bool]:
     """Return for each leaf of `argument` whether ``function(argument)``, of its structure, hands it on as it is."""
     jaxpr = jax.make_jaxpr(function)(argument).jaxpr
     origin = _origins(jaxpr)
-    handed_on = [
+    return [
         not hasattr(out, "val") and origin.get(out) is given
         for given, out in zip(jaxpr.invars, jaxpr.outvars, strict=True)
     ]
-    return handed_on
 
 
-def _inner(equation: Any) -> Any:
+def _inner(equation: "JaxprEqn") -> "Jaxpr | None":
     """Return the jaxpr that an equation calls with its operands as they are, if it does."""
     called = equation.params.get("jaxpr") or equation.params.get("call_jaxpr")
     inner = getattr(called, "jaxpr", called)
-    same = inner is not None and len(inner.invars) == len(equation.invars)
-    return inner if same and len(inner.outvars) == len(equation.outvars) and "jit" in equation.primitive.name else None
+    if inner is None or "jit" not in equation.primitive.name:
+        return None
+    same = len(inner.invars) == len(equation.invars) and len(inner.outvars) == len(equation.outvars)
+    return inner if same else None
 
 
-def _used(jaxpr: Any, wanted: list[bool]) -> set[Any]:
+def _used(jaxpr: "Jaxpr", wanted: list[bool]) -> "set[Var]":
     """Return the variables of a jaxpr on which the wanted ones of its results depend."""
     used = {out for out, is_wanted in zip(jaxpr.outvars, wanted, strict=True) if is_wanted and not hasattr(out, "val")}
     for equation in reversed(jaxpr.eqns):
@@ -48,14 +57,15 @@ def _used(jaxpr: Any, wanted: list[bool]) -> set[Any]:
         if not any(asked):
             continue
         inner = _inner(equation)
-        looked_at = None if inner is None else _used(inner, asked)
-        for number, operand in enumerate(equation.invars):
-            if not hasattr(operand, "val") and (looked_at is None or inner.invars[number] in looked_at):
+        within = None if inner is None else _used(inner, asked)
+        passed = equation.invars if inner is None else inner.invars
+        for operand, variable in zip(equation.invars, passed, strict=True):
+            if not hasattr(operand, "val") and (within is None or variable in within):
                 used.add(operand)
     return used
 
 
-def _origins(jaxpr: Any) -> dict[Any, Any]:
+def _origins(jaxpr: "Jaxpr") -> "dict[Var, Var]":
     """Return which variables of a jaxpr are one of its arguments under another name, and which."""
     origin = {variable: variable for variable in jaxpr.invars}
     for equation in jaxpr.eqns:

@@ -1,7 +1,7 @@
 """JaxDEM's own classes under our names: ``jaxdem:<name>`` wherever one of ours could stand."""
 
+from collections.abc import Callable
 from functools import partial
-from typing import Any
 
 from jaxdem_ac.plugin.jaxdem import import_host
 from jaxdem_ac.registry import HOSTED, Entry, Registry, action_spaces, environments, models, normalize_key, suggest
@@ -26,7 +26,7 @@ def entries(registry: Registry) -> list[Entry]:
     ImportError
         If JaxDEM cannot be imported.
     """
-    root: Any = getattr(import_host(registry.kind), _ROOTS[registry.kind])
+    root = getattr(import_host(registry.kind), _ROOTS[registry.kind])
     # By identity: a class of a plugin's may not be hashed or compared.
     ours = {id(attribute(made, "host_class", made)) for made in (entry.load() for entry in registry.entries())}
     classes = {
@@ -54,15 +54,15 @@ def find(registry: Registry, name: str) -> Entry:
     return found
 
 
-def _name(key: str, cls: type[Any]) -> str:
+def _name(key: str, cls: type) -> str:
     """Return the name that its class was registered with: a key has lost its capitals."""
     name = class_name(cls)
     return name if normalize_key(name) == normalize_key(key) else printable(key)
 
 
-def _entry(registry: Registry, name: str, cls: type[Any]) -> Entry:
+def _entry(registry: Registry, name: str, cls: type) -> Entry:
     package = printable(str(attribute(cls, "__module__", ""))).partition(".")[0]
-    target: Any = cls
+    target: Callable[..., object] = cls
     if registry is environments:
         from jaxdem_ac.plugin.from_jaxdem import hosted
 

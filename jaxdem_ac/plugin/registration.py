@@ -10,21 +10,39 @@ import importlib
 import sys
 import threading
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from importlib.machinery import ModuleSpec
 from types import ModuleType
-from typing import Any
+from typing import TYPE_CHECKING, Protocol
 
 from jaxdem_ac.plugin.jaxdem import HOST, HOW_TO_GET, is_importing
 from jaxdem_ac.registry import Entry, Registry, action_spaces, environments, models, normalize_key
 from jaxdem_ac.untrusted import attempt, attribute, one_line
 
-WAITING: set[str] = set()
+if TYPE_CHECKING:
+    from importlib.abc import Loader
+
+    from _typeshed.importlib import MetaPathFinderProtocol
+
+    from jaxdem_ac.environments.base import Environment
+
+
+class Root(Protocol):
+    """A base class of JaxDEM's that keeps a registry of its subclasses."""
+
+    _registry: dict[str, type]
+
+    def register(self, name: str) -> Callable[[type], type]:
+        """Return a decorator that registers a class."""
+
+
+PENDING_MODULES: set[str] = set()
 """Modules of plugins that discovery left for later, because they were being imported at that moment."""
 
 _ROOTS = (("Model", models), ("ActionSpace", action_spaces), ("Environment", environments))
 _running = False
+_STAMP = "__registry_name__"
 
 
 def register(*, replace: bool = False) -> None:
@@ -56,7 +74,7 @@ def register(*, replace: bool = False) -> None:
         from jaxdem_ac._checks import check_flag
 
         check_flag("register", "replace", replace)
-    _remove_hook()
+    remove_hook()
     rl, error = attempt(partial(importlib.import_module, HOST))
     if error is not None:
         install_hook()
@@ -64,7 +82,7 @@ def register(*, replace: bool = False) -> None:
             f"register: JaxDEM has to be importable; got {one_line(error)}. Get it: {HOW_TO_GET}"
         ) from error
     problems = _fill_all(rl, replace)
-    if WAITING:
+    if PENDING_MODULES:
         sys.meta_path.insert(0, _Hook())
     if problems:
         warnings.warn(
@@ -95,7 +113,7 @@ def _register_guarded() -> None:
 
 def _fill_all(rl: ModuleType, replace: bool) -> list[str]:
     global _running
-    WAITING.clear()
+    PENDING_MODULES.clear()
     _running = True
     try:
         return [problem for root, registry in _ROOTS for problem in _fill(rl, root, registry, replace)]
@@ -107,7 +125,7 @@ def _fill(rl: ModuleType, root_name: str, registry: Registry, replace: bool) -> 
     """Put all of `registry` into the host's class of that name; return what went wrong, one phrase each."""
     # Its module has moved (`actionSpaces`, since 2026-06-12 `action_spaces`); `jaxdem.rl` exports it in both.
     root = getattr(rl, root_name, None)
-    if not isinstance(root, abc.ABCMeta):
+    if root is None or not issubclass(type(root), abc.ABCMeta):
         return [f"{rl.__name__} has no class {root_name}"]
     # Not `hasattr`: every such class has the `register` of `abc` too.
     own = {name for base in root.__mro__ for name in vars(base)}
@@ -122,25 +140,24 @@ def _fill(rl: ModuleType, root_name: str, registry: Registry, replace: bool) -> 
     return problems
 
 
-def _put_entry(root: Any, registry: Registry, entry: Entry, replace: bool) -> None:
+def _put_entry(root: Root, registry: Registry, entry: Entry, replace: bool) -> None:
     name, loaded = entry.name.removeprefix(registry.prefix), entry.load()
     _register_class(root, name, _as_hosts(name, loaded) if registry is environments else loaded, replace)
 
 
-def _as_hosts(name: str, made: Any) -> type[Any]:
+def _as_hosts(name: str, made: type["Environment"]) -> type:
     """Return the class that stands in JaxDEM for an environment: the one it was written as, or an adapter."""
-    own: type[Any] | None = getattr(made, "host_class", None)
+    own: type | None = getattr(made, "host_class", None)
     if own is not None:
         return own
     from jaxdem_ac.plugin.to_jaxdem import guest
 
-    adapter: type[Any] = guest(made, f"ac.{name}")
-    return adapter
+    return guest(made, f"ac.{name}")
 
 
-def _register_class(root: Any, name: str, cls: type[Any], replace: bool) -> None:
+def _register_class(root: Root, name: str, cls: type, replace: bool) -> None:
     # `root.register` is the host's own: this is the one of `abc`.
-    abc.ABCMeta.register(root, cls)
+    abc.ABCMeta.register(root, cls)  # type: ignore[arg-type]
     _put(root, f"ac.{name}", cls)
     holder = _holder(root, name)
     if holder is None:
@@ -151,7 +168,7 @@ def _register_class(root: Any, name: str, cls: type[Any], replace: bool) -> None
             root._registry[key] = cls
 
 
-def _put(root: Any, name: str, cls: type[Any]) -> None:
+def _put(root: Root, name: str, cls: type) -> None:
     """Register `cls` under `name`, unless it stands there; it keeps the name it was first registered under.
 
     The host stamps a class with its name, which checkpoints store, and refuses a second one. So the stamp is
@@ -159,17 +176,17 @@ def _put(root: Any, name: str, cls: type[Any]) -> None:
     """
     if _holder(root, name) is cls:
         return
-    stamp = cls.__dict__.get("__registry_name__")
+    stamp = cls.__dict__.get(_STAMP)
     if stamp is not None:
-        cls.__registry_name__ = None
+        setattr(cls, _STAMP, None)
     try:
         root.register(name)(cls)
     finally:
         if stamp is not None:
-            cls.__registry_name__ = stamp
+            setattr(cls, _STAMP, stamp)
 
 
-def standing() -> dict[str, list[str]]:
+def registered_names() -> dict[str, list[str]]:
     """Return the names under which our classes, those of plugins included, stand in JaxDEM, by kind; it is imported."""
     rl, found = importlib.import_module(HOST), {}
     for root_name, registry in _ROOTS:
@@ -180,14 +197,15 @@ def standing() -> dict[str, list[str]]:
     return found
 
 
-def _is_of(made: Any, holder: type[Any] | None) -> bool:
+def _is_of(made: object, holder: type | None) -> bool:
     """Return whether a class in the host is one of ours, or its adapter."""
     return holder is not None and attribute(holder, "guest_of", holder) is attribute(made, "host_class", made)
 
 
-def _holder(root: Any, name: str) -> type[Any] | None:
+def _holder(root: object, name: str) -> type | None:
     """Return the class that stands under `name` in the host's registry, if any."""
-    return next((root._registry[key] for key in _keys(name) if key in root._registry), None)
+    classes: dict[str, type] = getattr(root, "_registry", {})
+    return next((classes[key] for key in _keys(name) if key in classes), None)
 
 
 def _keys(name: str) -> set[str]:
@@ -208,13 +226,14 @@ def _is_ready() -> bool:
     return HOST in sys.modules and not is_importing(HOST)
 
 
-def _hooks() -> list[Any]:
+def _hooks() -> "list[MetaPathFinderProtocol]":
     # By name: after a reload of this module the class is another one.
     name = (_Hook.__module__, _Hook.__qualname__)
     return [finder for finder in sys.meta_path if (type(finder).__module__, type(finder).__qualname__) == name]
 
 
-def _remove_hook() -> None:
+def remove_hook() -> None:
+    """Have nothing follow the import of ``jaxdem.rl``, until :func:`install_hook` is called again."""
     for hook in _hooks():
         sys.meta_path.remove(hook)
 
@@ -235,7 +254,7 @@ class _Hook:
             if spec is not None:
                 _register_after(spec.loader)
             return spec
-        if _is_ready() and not any(map(is_importing, WAITING)):
+        if _is_ready() and not any(map(is_importing, PENDING_MODULES)):
             # JaxDEM was being imported when this hook was installed, or its loader could not be wrapped, or a
             # plugin was being imported when JaxDEM was.
             _register_guarded()
@@ -265,7 +284,7 @@ class _Hook:
 class _ExecThenRegister:
     """The ``exec_module`` of a loader, followed by our registration once ``jaxdem.rl`` has run."""
 
-    def __init__(self, loader: Any) -> None:
+    def __init__(self, loader: "Loader") -> None:
         self._loader = loader
         self._exec_module = loader.exec_module
 
@@ -280,10 +299,11 @@ class _ExecThenRegister:
             _register_guarded()
 
 
-def _register_after(loader: Any) -> None:
+def _register_after(loader: "Loader | None") -> None:
     """Wrap ``exec_module`` on the loader itself, so that it stays the type it is, with all it can do."""
-    if isinstance(loader, type) or isinstance(getattr(loader, "exec_module", None), _ExecThenRegister):
+    wrapped = isinstance(getattr(loader, "exec_module", None), _ExecThenRegister)
+    if loader is None or isinstance(loader, type) or wrapped:
         return
     # Where this fails, the hook registers at the first import after that of `jaxdem.rl`.
     with contextlib.suppress(AttributeError):
-        loader.exec_module = _ExecThenRegister(loader)
+        loader.exec_module = _ExecThenRegister(loader)  # type: ignore[method-assign]

@@ -2,19 +2,20 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
-from typing import Any
+from operator import attrgetter
 
 import jax
 from jax import Array
 
 from jaxdem_ac.environments.sizes import check_species
 from jaxdem_ac.models.per_particle import species_as_feature
+from jaxdem_ac.plugin.jaxdem import NativeEnvironment
 
 # One class for each base and species: the structure of a pytree names its class, and compiled code its structure.
 _CLASSES: dict[tuple[type, tuple[int, ...]], type] = {}
 
 
-def with_species(environment: Any, species: Sequence[int]) -> Any:
+def with_species(environment: NativeEnvironment, species: Sequence[int]) -> NativeEnvironment:
     """Return an environment of JaxDEM whose observations end with the species of each particle.
 
     For a policy `PerParticle` that is built with ``sharing="species"``, ``num_species`` and the environment's new
@@ -36,11 +37,11 @@ def with_species(environment: Any, species: Sequence[int]) -> Any:
     kinds = check_species("with_species", list(species), environment.max_num_agents)
     if (cls, kinds) not in _CLASSES:
 
-        def observation(env: Any) -> Array:
+        def observation(env: NativeEnvironment) -> Array:
             return species_as_feature(cls.observation(env), kinds)
 
-        def size(env: Any) -> int:
-            return int(cls.observation_space_size.fget(env)) + 1
+        def size(env: NativeEnvironment) -> int:
+            return int(attrgetter("observation_space_size.fget")(cls)(env)) + 1
 
         names = {
             # Before 2026-06-12 JaxDEM's wrappers change a class's own functions alone: so these have to be its own.

@@ -1,6 +1,7 @@
 """One physics: our particles and worlds as JaxDEM's State and System, and its engine under our environments."""
 
 import importlib
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import cache
 from types import ModuleType
@@ -10,18 +11,19 @@ import jax
 import jax.numpy as jnp
 from jax import Array
 
+from jaxdem_ac._types import PyTree
 from jaxdem_ac.dem.columns import Columns, columns_of, stacked
 from jaxdem_ac.dem.forces import pair_forces
 from jaxdem_ac.dem.neighbor_list import Neighbors, NeighborSpec
 from jaxdem_ac.dem.particles import Particles
 from jaxdem_ac.dem.world import World
-from jaxdem_ac.plugin.jaxdem import import_host
+from jaxdem_ac.plugin.jaxdem import JaxDEMState, JaxDEMSystem, import_host
 
 # JaxDEM's own advice: beyond some thousand particles its cell lists are faster than all pairs.
 CELLS_FROM = 1_000
 
 
-def as_state(particles: Particles) -> Any:
+def as_state(particles: Particles) -> JaxDEMState:
     """Return JaxDEM's State of particles: places, speeds, sizes, masses, spins, and what they felt last.
 
     Parameters
@@ -42,7 +44,7 @@ def as_state(particles: Particles) -> Any:
     )
 
 
-def as_particles(state: Any) -> Particles:
+def as_particles(state: JaxDEMState) -> Particles:
     """Return the spheres of a State of JaxDEM, each by itself: members of a clump are told apart no more."""
     return Particles(
         position=state.pos,
@@ -56,7 +58,7 @@ def as_particles(state: Any) -> Particles:
     )
 
 
-def as_system(world: World, particles: Particles) -> Any:
+def as_system(world: World, particles: Particles) -> JaxDEMSystem:
     """Return JaxDEM's System that does to a State what our engine does to `particles` in `world`.
 
     Integrator, domain, collider and, where contacts are elastic and smooth, the spring between particles are
@@ -153,7 +155,7 @@ def step(
     return Columns.of(after), neighbors
 
 
-def _cells(dim: int) -> Any:
+def _cells(dim: int) -> PyTree:
     """Return JaxDEM's cell list that looks into the next cells all around, made of numbers that are not traced."""
     colliders = importlib.import_module("jaxdem.colliders")
     with jax.ensure_compile_time_eval():
@@ -192,7 +194,7 @@ def _jaxdem() -> ModuleType:
 
 
 @cache
-def _contact_model() -> type[Any]:
+def _contact_model() -> Callable[..., PyTree]:
     """Return our law of contact as a force model of JaxDEM's, whose base class is there only with it."""
     base: Any = importlib.import_module("jaxdem.forces").ForceModel
 
@@ -204,7 +206,7 @@ def _contact_model() -> type[Any]:
         world: World
 
         @staticmethod
-        def force(i: Array, j: Array, pos: Array, state: Any, system: Any) -> tuple[Array, Array]:
+        def force(i: Array, j: Array, pos: Array, state: JaxDEMState, system: JaxDEMSystem) -> tuple[Array, Array]:
             """Return the force and the torque on i due to j, as the world's law of contact has them."""
             world = system.force_model.world
             columns = replace(Columns.of(as_particles(state)), position=columns_of(pos))
@@ -215,7 +217,7 @@ def _contact_model() -> type[Any]:
             return force, state.rad[i][..., None] * stacked(turning)
 
         @staticmethod
-        def energy(i: Array, j: Array, pos: Array, state: Any, system: Any) -> Array:
+        def energy(i: Array, j: Array, pos: Array, state: JaxDEMState, system: JaxDEMSystem) -> Array:
             """Return the elastic energy between i and j."""
             world = system.force_model.world
             distance = jnp.linalg.norm(world.displacement(pos[i], pos[j]), axis=-1)
@@ -225,7 +227,7 @@ def _contact_model() -> type[Any]:
     return ViscousContact
 
 
-def _force_of_boundary(pos: Array, state: Any, system: Any) -> tuple[Array, Array]:
+def _force_of_boundary(pos: Array, state: JaxDEMState, system: JaxDEMSystem) -> tuple[Array, Array]:
     """Return the force and the torque of the boundary on each particle, ``(N, dim)`` and ``(N, 1 or 3)``."""
     world = system.force_model.world
     force, torque = world.boundary.force(world, replace(Columns.of(as_particles(state)), position=columns_of(pos)))

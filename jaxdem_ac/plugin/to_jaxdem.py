@@ -1,21 +1,22 @@
 """Our environments as JaxDEM's: one adapter, made from any environment of ours."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from functools import cache
-from typing import Any
 
 import jax
 import jax.numpy as jnp
 from jax import Array
 
+from jaxdem_ac._types import PyTree
 from jaxdem_ac.environments.base import Environment
-from jaxdem_ac.plugin.jaxdem import import_host
+from jaxdem_ac.plugin.jaxdem import JaxDEMSystem, NativeEnvironment, import_host
 from jaxdem_ac.plugin.state import as_state, as_system
 from jaxdem_ac.registry import check_keywords
 
 
 @cache
-def guest(cls: type[Environment], name: str) -> Any:
+def guest(cls: type[Environment], name: str) -> type[NativeEnvironment]:
     """Return the class of JaxDEM environments that an environment of ours is there.
 
     Its `Create` takes the keywords of ours, and ``N`` for ``num_particles`` as JaxDEM's own do. One step is one
@@ -36,15 +37,15 @@ def guest(cls: type[Environment], name: str) -> Any:
         If JaxDEM cannot be imported.
     """
 
-    def create(made: type[Any], /, **keywords: Any) -> Any:
+    def create(made: type[NativeEnvironment], /, **keywords: object) -> NativeEnvironment:
         return _created(made, f"environment {name}", cls, keywords)
 
-    base: Any = import_host("register").Environment
+    base = import_host("register").Environment
     # JaxDEM's wrappers change functions of the class itself, and before 2026-06-12 none that it inherits.
     names = {
         "__doc__": cls.__doc__,
         "__module__": __name__,
-        "__annotations__": {"task": Any},
+        "__annotations__": {"task": Environment},
         "task": field(metadata={"static": True}),
         "guest_of": cls,
         "Create": classmethod(create),
@@ -62,7 +63,9 @@ def guest(cls: type[Environment], name: str) -> Any:
     return jax.tree_util.register_dataclass(dataclass(slots=True)(type(cls.__name__, (base,), names)))
 
 
-def _created(made: Any, where: str, cls: type[Environment], keywords: dict[str, Any]) -> Any:
+def _created(
+    made: Callable[..., NativeEnvironment], where: str, cls: type[Environment], keywords: dict[str, object]
+) -> NativeEnvironment:
     """Return an environment of JaxDEM at the beginning of an episode, always the same one."""
     if "N" in keywords:
         if "num_particles" in keywords:
@@ -84,7 +87,7 @@ def _created(made: Any, where: str, cls: type[Environment], keywords: dict[str, 
     return _shown(env, state)
 
 
-def _system_of(task: Any, state: Any) -> Any:
+def _system_of(task: Environment, state: PyTree) -> JaxDEMSystem:
     """Return the System of a state: its world's, or for a task that has none just its box."""
     from jaxdem_ac.dem.world import World
 
@@ -92,13 +95,13 @@ def _system_of(task: Any, state: Any) -> Any:
     return as_system(world, state.particles)
 
 
-def _reset(env: Any, key: Array) -> Any:
+def _reset(env: NativeEnvironment, key: Array) -> NativeEnvironment:
     state = env.task.reset(key)
     kept = {name: jax.tree.map(jnp.zeros_like, env.env_params[name]) for name in ("reward", "done", "info")}
     return _shown(replace(env, env_params={"state": state, **kept}), state)
 
 
-def _step(env: Any, action: Array) -> Any:
+def _step(env: NativeEnvironment, action: Array) -> NativeEnvironment:
     task, before = env.task, env.env_params
     state, timestep = task.step(before["state"], action.reshape(task.num_particles, task.action_size))
     env_params = {
@@ -110,7 +113,7 @@ def _step(env: Any, action: Array) -> Any:
     return _shown(replace(env, env_params=env_params), state)
 
 
-def _shown(env: Any, state: Any) -> Any:
+def _shown(env: NativeEnvironment, state: PyTree) -> NativeEnvironment:
     """Return the environment with the particles of `state` in its State, and their box in its System."""
     like = env.system
     box = {"box_size": state.box_high - state.box_low, "anchor": state.box_low}
@@ -128,5 +131,5 @@ def _shown(env: Any, state: Any) -> Any:
     return replace(env, state=as_state(state.particles), system=system)
 
 
-def _as(like: Any, value: Any) -> Array:
+def _as(like: Array, value: Array) -> Array:
     return jnp.asarray(value, jnp.asarray(like).dtype)

@@ -2,20 +2,22 @@
 
 import importlib
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from types import ModuleType
+from typing import TYPE_CHECKING
 
 import jax
 import jax.numpy as jnp
 
 from jaxdem_ac._files import as_path, make_folder
-from jaxdem_ac.plugin.jaxdem import import_host
+from jaxdem_ac.dem.world import World
+from jaxdem_ac.plugin.jaxdem import JaxDEMState, JaxDEMSystem, import_host
 from jaxdem_ac.plugin.state import as_state, as_system
 
 if TYPE_CHECKING:
     from jaxdem_ac.runs.recording import Recording
 
 
-def as_jaxdem(recording: "Recording", frame: int) -> tuple[Any, Any]:
+def as_jaxdem(recording: "Recording", frame: int) -> tuple[JaxDEMState, JaxDEMSystem]:
     """Return JaxDEM's State and System of one frame of a recording.
 
     Parameters
@@ -41,7 +43,7 @@ def as_jaxdem(recording: "Recording", frame: int) -> tuple[Any, Any]:
     return as_state(particles), system
 
 
-def _world(recording: "Recording") -> Any:
+def _world(recording: "Recording") -> World:
     if recording.world is None:
         raise ValueError(
             f"replay: a recording shows its box and material; got one of {recording.env!r}, which does not. Give the "
@@ -86,7 +88,7 @@ def write_vtk(recording: "Recording", directory: str | Path) -> Path:
     return directory
 
 
-def _write(writers: Any, state: Any, system: Any, directory: Path) -> None:
+def _write(writers: ModuleType, state: JaxDEMState, system: JaxDEMSystem, directory: Path) -> None:
     make_folder(directory)
     writer = writers.VTKWriter(directory=directory, clean=False)
     writer.save(state, system, trajectory=True)

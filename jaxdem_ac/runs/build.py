@@ -11,9 +11,13 @@ from jaxdem_ac.environments import make_environment
 from jaxdem_ac.environments.base import Environment
 from jaxdem_ac.models import make_model
 from jaxdem_ac.models.per_particle import model_keywords
+from jaxdem_ac.models.structure import Model
 from jaxdem_ac.runs.config import TrainConfig
 from jaxdem_ac.trainers.base import Algorithm
 from jaxdem_ac.trainers.policy import Policy
+
+AnyAlgorithm = Algorithm[Any, Any]
+"""An algorithm by its name, of whatever configuration and state."""
 
 
 def with_training_defaults(config: TrainConfig) -> TrainConfig:
@@ -33,7 +37,7 @@ def build_environment(config: TrainConfig) -> Environment:
     return make_environment(config.env, **config.env_kw)
 
 
-def build_model(config: TrainConfig, environment: Environment) -> Any:
+def build_model(config: TrainConfig, environment: Environment) -> Model:
     """Return the model of a configuration, with its initial parameters."""
     for name in ("key", "action_space", "observation_space_size", "action_space_size"):
         if name in config.model_kw:
@@ -57,9 +61,9 @@ def build_model(config: TrainConfig, environment: Environment) -> Any:
     return model
 
 
-def algorithm_of(config: TrainConfig) -> Algorithm[Any, Any]:
+def algorithm_of(config: TrainConfig) -> AnyAlgorithm:
     """Return the algorithm of a configuration."""
-    algorithm: Algorithm[Any, Any] = registry.algorithms.create(config.algorithm)
+    algorithm: AnyAlgorithm = registry.algorithms.create(config.algorithm)
     return algorithm
 
 

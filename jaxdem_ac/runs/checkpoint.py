@@ -5,25 +5,36 @@ import math
 import os
 import shutil
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import fields, replace
 from functools import partial
 from pathlib import Path
-from typing import Any, Self
+from typing import TYPE_CHECKING, Self, TypeVar
 
 import jax
 import jax.numpy as jnp
 from flax import nnx
+from jax import Array
 from jax.sharding import SingleDeviceSharding
 
+from jaxdem_ac import _orbax
 from jaxdem_ac._files import as_path
-from jaxdem_ac.runs import distributed, foreign, orbax
+from jaxdem_ac._types import PyTree
+from jaxdem_ac.plugin.checkpoints import holds_jaxdem_checkpoint, load_from_jaxdem
+from jaxdem_ac.runs import distributed
 from jaxdem_ac.runs.build import initial_policy
-from jaxdem_ac.runs.digest import check_digests, digest_of_text, digests_of
+from jaxdem_ac.runs.digest import check_digests, digest_of_text, digests_of, without_key
 from jaxdem_ac.runs.run_dir import CHECKPOINTS, CONFIG, single
 from jaxdem_ac.trainers.policy import Policy
 from jaxdem_ac.trainers.running_statistics import Normalizer
+
+if TYPE_CHECKING:
+    from orbax.checkpoint import CheckpointManager
+
+LearnerT = TypeVar("LearnerT")
+# Fields of an environment that are not its configuration's any more, by name.
+Fields = dict[str, object]
 
 SCORE = "score"
 
@@ -38,7 +49,7 @@ class Writer:
     def __init__(self, run_dir: Path) -> None:
         from orbax.checkpoint import checkpoint_managers as policies
 
-        ocp = orbax.quiet()
+        ocp = _orbax.quiet()
 
         def score(metrics: dict[str, float]) -> float:
             return metrics[SCORE]
@@ -80,7 +91,7 @@ class Writer:
             self.check_there()
             raise OSError(
                 f"train: a checkpoint is written to {str(self._run_dir / CHECKPOINTS)!r}; got "
-                f"{orbax.reason(error)}. Mend that, then go on with --resume."
+                f"{_orbax.reason(error)}. Mend that, then go on with resume."
             ) from error
 
     def check_there(self) -> None:
@@ -88,7 +99,7 @@ class Writer:
         if not self._is_there():
             raise FileNotFoundError(
                 f"train: a run's folder stays where it is while it is trained; got {str(self._run_dir)!r}, which is "
-                "gone, or another. Go on from where it is now with --resume, or train it again."
+                "gone, or another. Go on from where it is now with resume, or train it again."
             )
 
     def _is_there(self) -> bool:
@@ -101,7 +112,7 @@ class Writer:
         """Remove the folder that a checkpoint on its way has made where the run's was before somebody moved it."""
         if self._is_there():
             return
-        orbax.join_threads()
+        _orbax.join_threads()
         # TensorStore's own threads go on for a moment: until nothing has come for half a second.
         calm = 0
         while calm < 10:
@@ -112,9 +123,7 @@ class Writer:
                     shutil.rmtree(self._run_dir)
             time.sleep(0.05)
 
-    def save(
-        self, num_updates: int, policy: Policy, learner: Any, environment_kw: dict[str, Any], score: float
-    ) -> None:
+    def save(self, num_updates: int, policy: Policy, learner: PyTree, environment_kw: Fields, score: float) -> None:
         """Begin to write a checkpoint; the arrays are free to change once this returns.
 
         Parameters
@@ -135,22 +144,23 @@ class Writer:
         OSError
             If this checkpoint or the one before cannot be written.
         """
-        ocp = orbax.quiet()
+        ocp = _orbax.quiet()
         self.check_there()
         if num_updates in self._manager.all_steps():
             return
         trees = {"policy": _as_tree(policy), "learner": _numbered(learner)}
-        about: dict[str, Any] = {"environment_kw": environment_kw}
-        about["digests"] = {**{name: digests_of(tree) for name, tree in trees.items()}, "about": digest_of_text(about)}
+        note = {"environment_kw": environment_kw}
+        digests = {**{name: digests_of(tree) for name, tree in trees.items()}, "about": digest_of_text(note)}
+        about = {**note, "digests": digests}
         items = {name: ocp.args.StandardSave(tree) for name, tree in trees.items()}
         args = ocp.args.Composite(**items, about=ocp.args.JsonSave(about))
         with self._explained():
             self._manager.save(num_updates, args=args, metrics={SCORE: float(score)}, force=True)
 
 
-def _reader(run_dir: Path) -> Any:
+def _reader(run_dir: Path) -> "CheckpointManager":
     """Return an orbax manager of the run's checkpoints that changes nothing; each process reads for itself."""
-    ocp = orbax.quiet()
+    ocp = _orbax.quiet()
     process = jax.process_index()
     alone = ocp.options.MultiprocessingOptions(
         primary_host=process, active_processes={process}, barrier_sync_key_prefix=f"reader-{process}"
@@ -161,19 +171,15 @@ def _reader(run_dir: Path) -> Any:
     return ocp.CheckpointManager((run_dir / CHECKPOINTS).resolve(), options=options)
 
 
-def _numbered(tree: Any) -> dict[str, Any]:
+def _numbered(tree: PyTree) -> dict[str, Array]:
     """Return the leaves of a tree by number, random keys as their data: what a file keeps names no class."""
     leaves = jax.tree.leaves(tree)
-    return {str(number): _without_key(leaf) for number, leaf in enumerate(leaves)}
+    return {str(number): without_key(leaf) for number, leaf in enumerate(leaves)}
 
 
-def _without_key(leaf: Any) -> Any:
-    return jax.random.key_data(leaf) if jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key) else leaf
-
-
-def _as_tree(policy: Policy) -> dict[str, Any]:
+def _as_tree(policy: Policy) -> dict[str, PyTree]:
     """Return what a checkpoint keeps of a policy."""
-    tree: dict[str, Any] = {"model": nnx.to_pure_dict(policy.model_state)}
+    tree: dict[str, PyTree] = {"model": nnx.to_pure_dict(policy.model_state)}
     for name in ("normalizer", "return_normalizer"):
         normalizer = getattr(policy, name)
         if normalizer is not None:
@@ -233,7 +239,7 @@ def _score(run_dir: Path, number: int) -> float:
 
 
 @contextmanager
-def _newest(run_dir: Path, chosen: int | None = None) -> Iterator[tuple[Any, int]]:
+def _newest(run_dir: Path, chosen: int | None = None) -> Iterator[tuple["CheckpointManager", int]]:
     """Give the reader of a run's checkpoints and the number of the newest, or of the one that is `chosen`.
 
     Damage becomes one clear error.
@@ -259,14 +265,14 @@ def _newest(run_dir: Path, chosen: int | None = None) -> Iterator[tuple[Any, int
         except Exception as error:
             raise ValueError(
                 f"load: the checkpoint {newest} in {str(run_dir)!r} is damaged, or not of the model in {CONFIG}; got: "
-                f"{orbax.reason(error)}. Restore both as the run left them, remove that checkpoint for the one before "
+                f"{_orbax.reason(error)}. Restore both as the run left them, remove that checkpoint for the one before "
                 "it, or train it again."
             ) from error
 
 
 def load_learner(
-    run_dir: Path, template: Callable[[dict[str, Any]], Any], chosen: int | None = None
-) -> tuple[int, Any, dict[str, Any]]:
+    run_dir: Path, template: Callable[[Fields], LearnerT], chosen: int | None = None
+) -> tuple[int, LearnerT, Fields]:
     """Return the number of a checkpoint, and what a run needs to go on from it.
 
     Parameters
@@ -281,7 +287,7 @@ def load_learner(
     Returns
     -------
     num_updates : int
-    learner : Any
+    learner : pytree of arrays
         In the template's structure.
     environment_kw : dict
         Those fields.
@@ -305,9 +311,9 @@ def load_learner(
         return newest, jax.tree.unflatten(structure, restored), environment_kw
 
 
-def _about(manager: Any, number: int) -> tuple[dict[str, Any], dict[str, Any]]:
+def _about(manager: "CheckpointManager", number: int) -> tuple[Fields, dict[str, dict[str, str]]]:
     """Return the changed fields of the environment, and the digests of arrays; none of what was written before 0.1."""
-    ocp = orbax.quiet()
+    ocp = _orbax.quiet()
     about = dict(manager.restore(number, args=ocp.args.Composite(about=ocp.args.JsonRestore()))["about"])
     digests = dict(about.pop("digests", {}))
     if about.keys() != {"environment_kw"} or digests.pop("about", digest_of_text(about)) != digest_of_text(about):
@@ -315,20 +321,22 @@ def _about(manager: Any, number: int) -> tuple[dict[str, Any], dict[str, Any]]:
     return dict(about["environment_kw"]), digests
 
 
-def _restored(manager: Any, number: int, name: str, like: Any, digests: dict[str, Any]) -> Any:
+def _restored(
+    manager: "CheckpointManager", number: int, name: str, like: PyTree, digests: Mapping[str, Mapping[str, str]]
+) -> PyTree:
     """Return an item of a checkpoint, checked against what was written."""
-    ocp = orbax.quiet()
+    ocp = _orbax.quiet()
     tree = manager.restore(number, args=ocp.args.Composite(**{name: ocp.args.StandardRestore(like)}))[name]
     if digests:
         check_digests(tree, digests[name])
     return tree
 
 
-def _numbered_shapes(like: Any) -> dict[str, Any]:
+def _numbered_shapes(like: PyTree) -> dict[str, jax.ShapeDtypeStruct]:
     # Where a checkpoint came from need not be there any more: without a place orbax looks for its devices.
     here = SingleDeviceSharding(jax.local_devices()[0])
-    shapes = (jax.eval_shape(_without_key, leaf) for leaf in jax.tree.leaves(like))
-    placed: Any = partial(jax.ShapeDtypeStruct, sharding=here)
+    shapes = (jax.eval_shape(without_key, leaf) for leaf in jax.tree.leaves(like))
+    placed = partial(jax.ShapeDtypeStruct, sharding=here)
     return {str(number): placed(shape.shape, shape.dtype) for number, shape in enumerate(shapes)}
 
 
@@ -358,12 +366,12 @@ def load_policy(run_dir: str | Path, checkpoint: str | int = "last") -> Policy:
         If `checkpoint` is something else.
     """
     run_dir = as_path("load_policy", "run_dir", run_dir)
-    if not (run_dir / CONFIG).is_file() and foreign.holds_checkpoint(run_dir):
+    if not (run_dir / CONFIG).is_file() and holds_jaxdem_checkpoint(run_dir):
         if checkpoint != "last":
             raise ValueError(
                 f"load_policy: of JaxDEM's checkpoints the newest is read; got checkpoint={checkpoint!r}. Leave it out."
             )
-        return foreign.load(run_dir)
+        return load_from_jaxdem(run_dir)
     fresh = initial_policy(single(run_dir))
     with _newest(run_dir, find_checkpoint(run_dir, checkpoint)) as (manager, newest):
         tree = _restored(manager, newest, "policy", _as_tree(fresh), _about(manager, newest)[1])

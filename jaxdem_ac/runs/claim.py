@@ -173,12 +173,12 @@ def _held(run_dir: Path, overwrite: bool, names: Iterable[str]) -> dict[str, lis
 
 def _files_of(run_dir: Path, overwrite: bool) -> list[str]:
     if run_dir.exists() and not run_dir.is_dir():
-        raise FileExistsError(f"train: out is a folder; got out={str(run_dir)!r}, a file. Choose another --out.")
+        raise FileExistsError(f"train: out is a folder; got out={str(run_dir)!r}, a file. Choose another out.")
     files = [name for name in OWN_FILES if (run_dir / name).exists()]
     if files and not holds_run(run_dir):
         raise FileExistsError(
             f"train: out is a new folder; got out={str(run_dir)!r}, which holds {', '.join(files)} of something else. "
-            "Choose another --out."
+            "Choose another out."
         )
     if files and not overwrite:
         raise _kept(run_dir)
@@ -188,7 +188,7 @@ def _files_of(run_dir: Path, overwrite: bool) -> list[str]:
 def _kept(run_dir: Path) -> FileExistsError:
     return FileExistsError(
         f"train: out is a new folder; got out={str(run_dir)!r}, which holds a run. "
-        "Choose another --out, or pass --overwrite to delete that run."
+        "Choose another out, or pass overwrite=True to delete that run."
     )
 
 

@@ -11,6 +11,7 @@ import numpy as np
 from jax import Array
 
 from jaxdem_ac._files import as_path
+from jaxdem_ac._types import PyTree
 from jaxdem_ac.environments import make_environment
 from jaxdem_ac.environments.base import Environment
 from jaxdem_ac.environments.tasks.multi_navigator import MultiNavigator
@@ -20,7 +21,10 @@ from jaxdem_ac.runs.recording import Recording, record_run
 from jaxdem_ac.trainers.evaluate import Evaluation, evaluate
 
 # JaxDEM's environments of the same task, whose discs, material and time step are fixed.
-_COUNTERPARTS = {SwarmNavigator: "jaxdem:SwarmNavigator", MultiNavigator: "jaxdem:MultiNavigator"}
+_COUNTERPARTS: dict[type[Environment], str] = {
+    SwarmNavigator: "jaxdem:SwarmNavigator",
+    MultiNavigator: "jaxdem:MultiNavigator",
+}
 _FIXED = {"radius": 1.0, "mass": 1.0, "dt": 2e-3, "stiffness": 2e5, "observe_sizes": False}
 _SHARED = (
     "num_particles", "min_box_size", "max_box_size", "box_padding", "max_steps", "friction", "ke_weight", "coop_weight",
@@ -61,12 +65,7 @@ class Replay:
 
 
 def replay(
-    source: str | Path,
-    engine: str = "jaxdem",
-    *,
-    decisions: int = 50,
-    episodes: int = 64,
-    seed: int = 1_000,
+    source: str | Path, engine: str = "jaxdem", *, decisions: int = 50, episodes: int = 64, seed: int = 1_000
 ) -> Replay:
     """Play a recording's actions, or a run's policy, on another engine, and compare.
 
@@ -119,7 +118,7 @@ def replay(
     return Replay(engine, position, reward, evaluations)
 
 
-def counterpart(environment: Any) -> Environment | None:
+def counterpart(environment: Environment) -> Environment | None:
     """Return JaxDEM's own environment of the same task, or None where it has none with these settings."""
     name = _COUNTERPARTS.get(type(environment))
     same = all(getattr(environment, field, None) == value for field, value in _FIXED.items())
@@ -129,7 +128,9 @@ def counterpart(environment: Any) -> Environment | None:
     return made
 
 
-def _apart(recording: Recording, here: Any, there: Any, decisions: int) -> tuple[list[float], list[float]]:
+def _apart(
+    recording: Recording, here: Environment, there: Environment, decisions: int
+) -> tuple[list[float], list[float]]:
     """Return how far positions and rewards are from the recorded ones, at most, after each decision."""
     num = min(decisions, recording.num_decisions)
     start = here.reset(jax.random.split(jax.random.key(recording.seed))[0])
@@ -146,8 +147,8 @@ def _apart(recording: Recording, here: Any, there: Any, decisions: int) -> tuple
 
 
 @partial(jax.jit, static_argnums=0)
-def _drive(environment: Any, state: Any, actions: Array) -> tuple[Array, Array]:
-    def body(state: Any, action: Array) -> tuple[Any, tuple[Array, Array]]:
+def _drive(environment: Environment, state: PyTree, actions: Array) -> tuple[Array, Array]:
+    def body(state: PyTree, action: Array) -> tuple[PyTree, tuple[Array, Array]]:
         state, timestep = environment.step(state, action)
         return state, (state.particles.position, timestep.reward)
 

@@ -6,12 +6,16 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
-from typing import Any, Literal, Self, get_args
+from typing import TYPE_CHECKING, Any, Literal, Self, get_args
 
 from jaxdem_ac._files import as_path, parse_json
 from jaxdem_ac._numbers import COUNT, WHOLE, check_number, shown
+from jaxdem_ac._types import Json
 from jaxdem_ac.registry import algorithms, normalize_key, suggest
 from jaxdem_ac.trainers.ppo.config import GRID_FIELDS, PPOConfig
+
+if TYPE_CHECKING:
+    from jaxdem_ac.trainers.base import AlgorithmConfig
 
 Log = Literal["tensorboard", "wandb"]
 
@@ -30,15 +34,15 @@ class TrainConfig:
 
     env: str = "swarm_navigator"
     """Name of the environment."""
-    env_kw: Mapping[str, Any] = field(default_factory=dict)
+    env_kw: Mapping[str, object] = field(default_factory=dict)
     """Its keywords; what is not here is taken from its `training_defaults`, then from its own defaults."""
     model: str = "SharedActorCritic"
     """Name of the model."""
-    model_kw: Mapping[str, Any] = field(default_factory=dict)
+    model_kw: Mapping[str, object] = field(default_factory=dict)
     """Its keywords, but for sizes, key and action space."""
     action_space: str = "MaxNorm"
     """Name of the action space."""
-    action_space_kw: Mapping[str, Any] = field(default_factory=dict)
+    action_space_kw: Mapping[str, object] = field(default_factory=dict)
     """Its keywords."""
     algorithm: str = "ppo"
     """Name of the learning algorithm."""
@@ -60,7 +64,7 @@ class TrainConfig:
     """Where reports go beside metrics.jsonl: tensorboard, wandb. Repeatable."""
     ppo: PPOConfig = field(default_factory=PPOConfig)
     """Hyperparameters of ppo."""
-    algorithm_config: Any = None
+    algorithm_config: "AlgorithmConfig | None" = None
     """Hyperparameters of another algorithm, of its configuration class; in a file a mapping under its name."""
 
     def __post_init__(self) -> None:
@@ -180,7 +184,7 @@ class TrainConfig:
         runs = {}
         field_name = "ppo" if self.section == PPO else "algorithm_config"
         for values in itertools.product(*self.grid.values()):
-            chosen: dict[str, Any] = dict(zip(self.grid, values, strict=True))
+            chosen = dict(zip(self.grid, values, strict=True))
             hyperparameters: Any = {field_name: replace(self.hyperparameters, **chosen)}
             for seed in range(self.seed, self.seed + self.num_seeds):
                 name = ",".join([f"seed-{seed}", *(f"{field}={value:g}" for field, value in chosen.items())])
@@ -228,7 +232,7 @@ class TrainConfig:
             raise type(error)(f"{path}: {error}") from None
 
     @classmethod
-    def from_dict(cls, values: Mapping[str, Any]) -> Self:
+    def from_dict(cls, values: Mapping[str, object]) -> Self:
         """Return the configuration that :meth:`to_dict` gave.
 
         Raises
@@ -242,8 +246,8 @@ class TrainConfig:
             )
         values = dict(values)
         algorithm = values.get("algorithm", PPO)
-        section = _section(algorithm) if isinstance(algorithm, str) else PPO
-        config_class = PPOConfig if section == PPO else _config_class(algorithm)
+        algorithm = algorithm if isinstance(algorithm, str) else PPO
+        section, config_class = _section(algorithm), _config_class(algorithm)
         given = values.pop(section, None)
         _check_known("TrainConfig", values, cls, [section])
         if isinstance(given, Mapping):
@@ -253,7 +257,7 @@ class TrainConfig:
             values["ppo" if section == PPO else "algorithm_config"] = given
         return cls(**_whole(cls, values))
 
-    def with_values(self, assignments: Mapping[str, Any]) -> Self:
+    def with_values(self, assignments: Mapping[str, object]) -> Self:
         """Return the configuration with dotted fields set: ``{"ppo.gamma": 0.9, "env_kw.num_particles": 32}``.
 
         Raises
@@ -266,7 +270,7 @@ class TrainConfig:
                 f"TrainConfig.with_values: assignments are a mapping of dotted fields; got {assignments!r:.100}. "
                 'Pass {"ppo.gamma": 0.9}, say.'
             )
-        algorithm = assignments.get("algorithm", self.algorithm)
+        algorithm: Any = assignments.get("algorithm", self.algorithm)
         section = _section(algorithm) if isinstance(algorithm, str) else self.section
         values = self.to_dict()
         if section != self.section:
@@ -284,7 +288,7 @@ class TrainConfig:
         return self.from_dict(values)
 
 
-def parse_assignments(assignments: Iterable[str]) -> dict[str, Any]:
+def parse_assignments(assignments: Iterable[str]) -> dict[str, Json]:
     """Return ``a.b=c`` as a mapping for :meth:`TrainConfig.with_values`; values are JSON, or else text.
 
     Raises
@@ -292,11 +296,13 @@ def parse_assignments(assignments: Iterable[str]) -> dict[str, Any]:
     ValueError
         If one is no assignment.
     """
-    values: dict[str, Any] = {}
+    values: dict[str, Json] = {}
     for assignment in assignments:
         path, equals, text = assignment.partition("=")
         if not equals or not path:
-            raise ValueError(f"--set: an assignment is field=value; got {assignment!r}. Write ppo.gamma=0.99, say.")
+            raise ValueError(
+                f"parse_assignments: an assignment is field=value; got {assignment!r}. Write ppo.gamma=0.99, say."
+            )
         try:
             values[path] = parse_json(_PYTHON_WORDS.get(text, text))
         except ValueError as error:
@@ -304,14 +310,14 @@ def parse_assignments(assignments: Iterable[str]) -> dict[str, Any]:
             # What begins so is meant as JSON; a number of too many digits is no text either.
             if text.lstrip()[:1] in ("[", "{", '"') or not isinstance(error, json.JSONDecodeError):
                 raise ValueError(
-                    f"--set: a list, a mapping or a quoted text is JSON; got {path}={text[:60]}, which is malformed: "
-                    f"{reason}. Mend it, and keep it in quotes from the shell."
+                    f"parse_assignments: a list, a mapping or a quoted text is JSON; got {path}={text[:60]}, which is "
+                    f"malformed: {reason}. Mend it, and keep it in quotes from the shell."
                 ) from None
             values[path] = text
     return values
 
 
-def _plain(value: Any) -> Any:
+def _plain(value: object) -> object:
     """Return a number or array of numpy or jax, or a tuple, as Python's own and JSON's, anything else as it is."""
     return value.tolist() if hasattr(value, "tolist") else list(value) if isinstance(value, tuple) else value
 
@@ -353,7 +359,7 @@ def _paths(algorithm: str) -> list[str]:
     return own + deeper + grid + [f"{name}.<keyword>" for name in _KEYWORD_FIELDS]
 
 
-def _check_known(where: str, values: Mapping[str, Any], cls: type[Any], sections: Sequence[str] = ()) -> None:
+def _check_known(where: str, values: Mapping[str, object], cls: type, sections: Sequence[str] = ()) -> None:
     """Raise ValueError if a name is neither a field of a dataclass, but for hyperparameters, nor a section."""
     known = [item.name for item in fields(cls) if item.name not in ("ppo", "algorithm_config")] + [*sections]
     for name in values:
@@ -361,7 +367,7 @@ def _check_known(where: str, values: Mapping[str, Any], cls: type[Any], sections
             raise ValueError(f"{where}: no such field; got {name!r}. {suggest(str(name), known)}")
 
 
-def _whole(cls: type[Any], values: Mapping[str, Any]) -> dict[str, Any]:
+def _whole(cls: type, values: Mapping[str, object]) -> dict[str, Any]:
     """Return the values of a dataclass with ``4e6`` as 4000000 where a field is a whole number."""
     counts = {item.name for item in fields(cls) if type(item.default) is int}
     return {

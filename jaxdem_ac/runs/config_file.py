@@ -2,14 +2,15 @@
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Hashable, Mapping
 from importlib import resources
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import yaml
 
 from jaxdem_ac._files import DEEPEST, as_path, is_deep, parse_json
+from jaxdem_ac._types import Json
 from jaxdem_ac.registry import suggest
 
 REFERENCE = "reference"
@@ -22,7 +23,7 @@ def reference_names() -> list[str]:
     return sorted(f"{REFERENCE}/{each.name.removesuffix('.yaml')}" for each in files if each.name.endswith(".yaml"))
 
 
-def read_values(path: str | Path) -> Mapping[str, Any]:
+def read_values(path: str | Path) -> Mapping[str, Json]:
     """Return what a file says, as `TrainConfig.from_dict` takes it; numbers as ``1e-3`` are numbers.
 
     Parameters
@@ -68,8 +69,8 @@ def _text(path: Path) -> str:
         raise type(error)(f"config: {path} is a file that can be read; got {error.strerror}. Give another.") from None
 
 
-def _from_json(path: Path, text: str) -> Any:
-    def once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+def _from_json(path: Path, text: str) -> Json:
+    def once(pairs: list[tuple[str, Json]]) -> dict[str, Json]:
         values = dict(pairs)
         if len(values) < len(pairs):
             twice = next(name for number, (name, _) in enumerate(pairs) if name in dict(pairs[:number]))
@@ -84,7 +85,7 @@ def _from_json(path: Path, text: str) -> Any:
         raise error if str(error).startswith("config: ") else _unread(path, "JSON", error) from None
 
 
-def _from_yaml(path: Path, text: str) -> Any:
+def _from_yaml(path: Path, text: str) -> Json:
     try:
         # A subclass of the safe loader: it makes numbers, strings, lists and mappings, and nothing else.
         values = yaml.load(text, _Loader)
@@ -103,7 +104,7 @@ def _from_yaml(path: Path, text: str) -> Any:
         raise _unread(path, "YAML", error) from None
 
 
-def _unread(path: Path, kind: str, reason: Any) -> ValueError:
+def _unread(path: Path, kind: str, reason: object) -> ValueError:
     return ValueError(f"config: {path} is {kind}; got {str(reason).splitlines()[0]!r}. Mend it.")
 
 
@@ -124,7 +125,7 @@ class _Loader(yaml.SafeLoader):
 
     yaml_implicit_resolvers: ClassVar[dict[str, list[tuple[str, re.Pattern[str]]]]] = {}
 
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, object]:
         """Return a mapping of different keys."""
         seen = set()
         for key in (key for key, _ in node.value if isinstance(key, yaml.ScalarNode)):

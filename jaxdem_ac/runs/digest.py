@@ -3,17 +3,21 @@
 import hashlib
 import json
 from collections.abc import Mapping
-from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
+from jax import Array
 from jax.experimental import multihost_utils
+from numpy.typing import ArrayLike
+
+from jaxdem_ac._types import PyTree
 
 # Digits of a SHA-256 that are kept: 128 bits.
 _DIGITS = 32
 
 
-def digest_of(array: Any) -> str:
+def digest_of(array: ArrayLike) -> str:
     """Return type and SHA-256 of an array's shape and bytes, ``float32:1f3c...``."""
     array = np.asarray(array)
     found = hashlib.sha256(f"{array.dtype}{array.shape}".encode())
@@ -21,7 +25,7 @@ def digest_of(array: Any) -> str:
     return f"{array.dtype}:{found.hexdigest()[:_DIGITS]}"
 
 
-def digests_of(tree: Any) -> dict[str, str]:
+def digests_of(tree: PyTree) -> dict[str, str]:
     """Return the digest of every array of a tree, by its path in it.
 
     Several processes have to call it together: of an array that is spread over them each gets the whole.
@@ -30,7 +34,12 @@ def digests_of(tree: Any) -> dict[str, str]:
     return {jax.tree_util.keystr(path): digest_of(_whole(leaf)) for path, leaf in leaves}
 
 
-def _whole(leaf: Any) -> Any:
+def without_key(leaf: Array) -> Array:
+    """Return an array as it is, and one of random keys as their data."""
+    return jax.random.key_data(leaf) if jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key) else leaf
+
+
+def _whole(leaf: ArrayLike) -> ArrayLike:
     if isinstance(leaf, jax.Array) and not leaf.is_fully_addressable:
         if leaf.is_fully_replicated:
             return leaf.addressable_data(0)
@@ -38,12 +47,12 @@ def _whole(leaf: Any) -> Any:
     return leaf
 
 
-def digest_of_text(value: Any) -> str:
+def digest_of_text(value: object) -> str:
     """Return the SHA-256 of what JSON says of a value."""
     return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()[:_DIGITS]
 
 
-def check_digests(tree: Any, digests: Mapping[str, str]) -> None:
+def check_digests(tree: PyTree, digests: Mapping[str, str]) -> None:
     """Check that arrays are those that have been written.
 
     One that is read in another type, as float64 is where JAX has only float32, cannot be checked.

@@ -1,4 +1,4 @@
-"""Several processes, on one host or many: what they have to agree on, and what is said when one of them is gone.
+"""Several devices, of one process or of many: environments spread over them, and what processes have to agree on.
 
 Every process runs the same program on its own devices; JAX's are all of them together. Only what `jax.distributed`
 gives is used: a process joins by :func:`connect`, or by `jax.distributed.initialize` itself.
@@ -10,17 +10,24 @@ import signal
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
-from typing import Any, TypeVar
+from types import FrameType
+from typing import Literal, TypeVar
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.experimental import multihost_utils
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
+from jaxdem_ac._types import PyTree
 from jaxdem_ac.runs.config import TrainConfig
+from jaxdem_ac.runs.digest import without_key
+from jaxdem_ac.trainers.base import StateT
 
+Devices = int | Literal["all"]
 Tree = TypeVar("Tree")
 
 # What JAX's errors say when a peer is gone: of Gloo (CPU), NCCL (GPU), and of its own coordination service.
@@ -50,21 +57,19 @@ def connect(coordinator: str | None = None, num_processes: int | None = None, pr
     ValueError
         If only some are given, or no scheduler is found.
     """
-    given = {"--coordinator": coordinator, "--num-processes": num_processes, "--process-id": process_id}
+    given = {"coordinator": coordinator, "num_processes": num_processes, "process_id": process_id}
     missing = [name for name, value in given.items() if value is None]
     if 0 < len(missing) < len(given):
         raise ValueError(
-            f"train: --coordinator, --num-processes and --process-id go together; got no {', '.join(missing)}. "
-            "Give all three, or under a scheduler --distributed alone."
+            f"train: coordinator, num_processes and process_id go together; got no {', '.join(missing)}. "
+            "Give all three, or under a scheduler none."
         )
     try:
         jax.distributed.initialize(coordinator, num_processes, process_id)
     except ValueError as error:
-        advice = (
-            "Give --coordinator HOST:PORT, --num-processes and --process-id." if missing else "Give the ones that fit."
-        )
+        advice = "Give coordinator='HOST:PORT', num_processes and process_id." if missing else "Give the ones that fit."
         raise ValueError(
-            f"train: a process knows the others from a scheduler or from its options; got: {error} {advice}"
+            f"train: a process knows the others from a scheduler or from its arguments; got: {error} {advice}"
         ) from error
     if jax.default_backend() == "cpu":
         # jax 0.10.2: a program of several processes that comes from the cache on disk waits forever in its first sum.
@@ -72,7 +77,83 @@ def connect(coordinator: str | None = None, num_processes: int | None = None, pr
     return jax.process_index() == 0
 
 
-def check_alike(config: TrainConfig, state: Any) -> None:
+def choose_devices(devices: Devices, num_envs: int, what: str = "ppo.num_envs") -> list[jax.Device]:
+    """Return the devices of a run.
+
+    Parameters
+    ----------
+    devices : int or "all"
+        How many, of all processes' together.
+    num_envs : int
+        E, which they share evenly.
+    what : str
+        The name of that number.
+
+    Raises
+    ------
+    ValueError
+        If there are not that many, E is not a multiple of them, or a process of several would be left without one.
+    """
+    there = jax.devices()
+    number = len(there) if devices == "all" else devices
+    if number > len(there):
+        raise ValueError(
+            f"train: no more devices than there are; got devices={devices}, and JAX sees {len(there)} "
+            f"({there[0].device_kind}). Lower it, or see jaxdem-ac doctor."
+        )
+    if number < len(there) and jax.process_count() > 1:
+        raise ValueError(
+            f"train: several processes use all of their devices; got devices={devices} for {jax.process_count()} "
+            f"processes with {len(there)}. Pass devices='all'."
+        )
+    if num_envs % number:
+        raise ValueError(
+            f"train: devices share what is made side by side evenly; got {what}={num_envs} for {number} devices. "
+            f"Set {what} to a multiple of {number}."
+        )
+    return there[:number]
+
+
+def spread_runs(states: StateT, devices: list[jax.Device]) -> StateT:
+    """Return the states of many runs, leaves ``(runs, ...)``, with the runs spread evenly over devices."""
+    mesh = Mesh(np.asarray(devices), ("runs",))
+    return jax.device_put(states, NamedSharding(mesh, PartitionSpec("runs")))  # type: ignore[no-untyped-call]
+
+
+def spread(state: StateT, devices: list[jax.Device]) -> StateT:
+    """Return a learner's state with its environments spread over devices and all else on each of them.
+
+    With an environment goes what a recurrent model remembers of it.
+    What is compiled for such a state runs on all of them: gradients are sums over all environments, wherever they are.
+    Several processes each give the whole state, and keep their part of it.
+    """
+    mesh = Mesh(np.asarray(devices), ("environments",))
+    everywhere = NamedSharding(mesh, PartitionSpec())  # type: ignore[no-untyped-call]
+    apart = NamedSharding(mesh, PartitionSpec("environments"))  # type: ignore[no-untyped-call]
+    env_state, carry = _put((state.env_state, state.carry), apart)
+    rest: PyTree = replace(state, env_state=None, carry=None)  # type: ignore[type-var]
+    spread_state: StateT = replace(_put(rest, everywhere), env_state=env_state, carry=carry)
+    return spread_state
+
+
+def _put(tree: PyTree, sharding: NamedSharding) -> PyTree:
+    if sharding.is_fully_addressable:
+        return jax.device_put(tree, sharding)
+    return jax.tree.map(partial(_put_across, sharding=sharding), tree)
+
+
+def _put_across(leaf: jax.Array, sharding: NamedSharding) -> jax.Array:
+    """Return one array of all processes; `leaf` is one already, or is whole in each of them."""
+    if not leaf.is_fully_addressable:
+        return jax.device_put(leaf, sharding)
+    if jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key):
+        data = _put_across(jax.random.key_data(leaf), sharding)
+        return jax.random.wrap_key_data(data, impl=jax.random.key_impl(leaf))
+    whole = np.asarray(leaf)
+    return jax.make_array_from_callback(whole.shape, sharding, whole.__getitem__)
+
+
+def check_alike(config: TrainConfig, state: PyTree) -> None:
     """Check that every process is about to run the same configuration from the same state.
 
     Raises
@@ -85,7 +166,7 @@ def check_alike(config: TrainConfig, state: Any) -> None:
     text = json.dumps(config.to_dict(), sort_keys=True, default=lambda value: type(value).__name__)
     digest = hashlib.sha256(text.encode())
     for leaf in jax.tree.leaves(state):
-        digest.update(np.asarray(_without_key(leaf)).tobytes())
+        digest.update(np.asarray(without_key(leaf)).tobytes())
     found = np.asarray(multihost_utils.process_allgather(np.frombuffer(digest.digest(), np.uint8)))
     other = [number for number, bits in enumerate(found) if (bits != found[0]).any()]
     if other:
@@ -93,10 +174,6 @@ def check_alike(config: TrainConfig, state: Any) -> None:
             "train: all processes start from one configuration and one state; got others than process 0's in "
             f"process {', '.join(map(str, other))}. Give all the same options, on machines of one kind."
         )
-
-
-def _without_key(leaf: Any) -> Any:
-    return jax.random.key_data(leaf) if jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key) else leaf
 
 
 def in_first(action: Callable[[], None]) -> None:
@@ -155,7 +232,7 @@ def noting_signals() -> Iterator[Signals]:
         yield signals
         return
 
-    def note(number: int, _: Any) -> None:
+    def note(number: int, _: FrameType | None) -> None:
         signals.last = number
         if number == signal.SIGINT:
             signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -175,7 +252,7 @@ def leaving_on_sigterm() -> Iterator[None]:
         yield
         return
 
-    def leave(*_: Any) -> None:
+    def leave(*_: object) -> None:
         raise SystemExit(128 + signal.SIGTERM)
 
     before = signal.signal(signal.SIGTERM, leave)
@@ -219,7 +296,7 @@ def explaining(run_dir: Path | None) -> Iterator[None]:
     except Exception as error:
         if not lost(error):
             raise
-        advice = "Start it again." if run_dir is None else f"Start all again with: jaxdem-ac train --resume {run_dir}"
+        advice = "Start it again." if run_dir is None else f"Start all again with: resume({str(run_dir)!r})"
         reason = str(error).strip().splitlines()[0][:120]
         raise ConnectionAbortedError(
             f"train: all processes go on together; got no answer from another one, which has died or cannot be reached "

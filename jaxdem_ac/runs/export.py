@@ -4,13 +4,13 @@ import hashlib
 import importlib.util
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import jax
 import jax.numpy as jnp
 from jax import Array
 
 from jaxdem_ac._files import as_path, write_bytes
+from jaxdem_ac._types import PyTree
 from jaxdem_ac.trainers.policy import Policy
 
 # Stands between a policy and the digest that ends its file: jax reads the policy, and does not look at what follows.
@@ -64,7 +64,7 @@ def export_policy(policy: Policy, path: str | Path, *, sample: bool = False) -> 
     return path
 
 
-def load_exported(path: str | Path) -> Any:
+def load_exported(path: str | Path) -> jax.export.Exported:
     """Return what :func:`export_policy` has written, a `jax.export.Exported`, checked against its digest.
 
     Raises
@@ -88,25 +88,27 @@ def load_exported(path: str | Path) -> Any:
     return jax.export.deserialize(bytearray(data))
 
 
-def _function_of(policy: Policy, sample: bool) -> tuple[Callable[..., Any], list[Any]]:
+def _function_of(policy: Policy, sample: bool) -> tuple[Callable[..., PyTree], list[PyTree]]:
     """Return the function that a file holds, and the shapes of its arguments."""
     particles = len(getattr(policy.model, "species", ()))
     shape = jax.export.symbolic_shape(f"rows, {particles}" if particles else "rows")
-    of_shape: Any = jax.ShapeDtypeStruct
+    of_shape: Callable[..., jax.ShapeDtypeStruct] = jax.ShapeDtypeStruct
     observation = of_shape((*shape, policy.observation_size), jnp.float32)
     key_data = [of_shape((2,), jnp.uint32)] if sample else []
 
     def act(observation: Array, key_data: Array | None = None) -> Array:
         return policy(observation, _key_of(key_data))
 
-    def act_on(observation: Array, start: Array, carry: list[Array], key_data: Array | None = None) -> Any:
+    def act_on(
+        observation: Array, start: Array, carry: list[Array], key_data: Array | None = None
+    ) -> tuple[Array, list[Array]]:
         before = policy.restart(jax.tree.unflatten(structure, carry), start)
         action, after = policy.step(observation, before, _key_of(key_data))
         return action, jax.tree.leaves(after)
 
     if not policy.is_recurrent:
         return act, [observation, *key_data]
-    leaves, structure = jax.tree.flatten(policy.blank)
+    leaves, structure = jax.tree.flatten(policy.carry_template)
     carry = [of_shape((*shape, *leaf.shape), leaf.dtype) for leaf in leaves]
     return act_on, [observation, of_shape(shape, bool), carry, *key_data]
 

@@ -14,7 +14,6 @@ import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
 
 from jaxdem_ac._files import parse_json, unwritable
 
@@ -131,7 +130,7 @@ def _take(file: int, path: Path) -> None:
     raise _taken(path, note, f" Left by a process that is gone, it is nobody's after {STALE / 60:.0f} minutes.")
 
 
-def _taken(path: Path, note: dict[str, Any], hint: str = "") -> BlockingIOError:
+def _taken(path: Path, note: dict[str, object], hint: str = "") -> BlockingIOError:
     who = (
         f"process {note['pid']} on {note['host']} holds since {note['since']}"
         if {"pid", "host", "since"} <= note.keys()
@@ -143,7 +142,7 @@ def _taken(path: Path, note: dict[str, Any], hint: str = "") -> BlockingIOError:
     )
 
 
-def _note(file: int) -> dict[str, Any]:
+def _note(file: int) -> dict[str, object]:
     """Return what a lock's file says; nothing of one that is empty or half written."""
     os.lseek(file, 0, os.SEEK_SET)
     try:
@@ -167,7 +166,7 @@ def _write_note(file: int, path: Path) -> None:
             raise unwritable(path, error) from error
 
 
-def _started(pid: Any) -> str | None:
+def _started(pid: object) -> str | None:
     """Return when a process of this host started, in the kernel's ticks; None where that cannot be known."""
     try:
         # The name, in brackets, may hold blanks and brackets itself.
@@ -176,7 +175,7 @@ def _started(pid: Any) -> str | None:
         return None
 
 
-def _is_gone(note: dict[str, Any]) -> bool:
+def _is_gone(note: dict[str, object]) -> bool:
     """Return whether a process of this host has ended; False where that cannot be known."""
     started = note.get("started")
     return started is not None and Path("/proc/self/stat").exists() and _started(note.get("pid")) != started

@@ -8,11 +8,14 @@ import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from jaxdem_ac._files import write_text
 from jaxdem_ac.runs.config import TrainConfig
 from jaxdem_ac.runs.run_dir import Metrics
+
+if TYPE_CHECKING:
+    from tensorboardX.event_file_writer import EventsWriter
 
 _PACKAGES = {"tensorboard": "tensorboardX", "wandb": "wandb"}
 """Package that writes each log; the extra that brings it has the log's own name."""
@@ -144,7 +147,7 @@ class _TensorBoard:
 
         self._event, self._summary = event_pb2.Event, summary
         self._start = event_pb2.SessionLog(status=event_pb2.SessionLog.START)
-        self._writers: dict[str, Any] = {}
+        self._writers: dict[str, EventsWriter] = {}
         for member, its in {"": config, **members}.items():
             folder = run_dir / member / "tensorboard"
             folder.mkdir(exist_ok=True)
@@ -160,7 +163,7 @@ class _TensorBoard:
             self._add(member, after + 1, session_log=self._start)
         self._writers[member].flush()
 
-    def _add(self, member: str, step: int, **what: Any) -> None:
+    def _add(self, member: str, step: int, **what: object) -> None:
         self._writers[member].write_event(self._event(wall_time=time.time(), step=step, **what))
 
     def write(self, metrics: Metrics, member: str) -> None:
@@ -184,7 +187,7 @@ class _WeightsAndBiases:
         note = run_dir / "wandb" / "run_id"
         note.parent.mkdir(exist_ok=True)
         known = note.read_text(encoding="utf-8").strip() if after is not None and note.is_file() else None
-        self._run: Any = wandb.init(
+        self._run = wandb.init(
             project=os.environ.get("WANDB_PROJECT", "jaxdem-ac"),
             dir=str(run_dir),
             config=config.to_dict(),

@@ -1,9 +1,10 @@
 """An episode on the disk: every frame of it, and what was seen, done and gained."""
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict, Unpack
 
 import jax
 import jax.numpy as jnp
@@ -16,10 +17,12 @@ from jaxdem_ac.dem.particles import Particles
 from jaxdem_ac.dem.world import World
 from jaxdem_ac.environments import make_environment
 from jaxdem_ac.environments.base import Environment
+from jaxdem_ac.models.structure import Model
 from jaxdem_ac.runs.checkpoint import load_policy
 from jaxdem_ac.runs.digest import digest_of, digest_of_text
 from jaxdem_ac.runs.recording_checks import check_recording, read_world
 from jaxdem_ac.runs.run_dir import single
+from jaxdem_ac.trainers.policy import PolicyFn
 from jaxdem_ac.trainers.rollout import play_episode
 from jaxdem_ac.untrusted import one_line
 
@@ -39,7 +42,7 @@ class Recording:
 
     env: str
     """The environment's name."""
-    env_kw: dict[str, Any]
+    env_kw: dict[str, object]
     """Its keywords."""
     seed: int
     """Of the random key that it was played with."""
@@ -102,10 +105,7 @@ class Recording:
         The file is NumPy's ``.npz``: arrays by name, and ``about``, a JSON text.
         """
         path = as_path("Recording.save", "path", path)
-        about: dict[str, Any] = {
-            "format": FORMAT,
-            **{name: getattr(self, name) for name in _TEXTS},
-        }
+        about = {"format": FORMAT, **{name: getattr(self, name) for name in _TEXTS}}
         arrays: dict[str, Any] = {name: np.asarray(getattr(self, name)) for name in _ARRAYS}
         arrays |= {
             f"particles.{item.name}": np.asarray(getattr(self.particles, item.name)) for item in fields(Particles)
@@ -169,15 +169,15 @@ def _recording_of(about: dict[str, Any], arrays: dict[str, Any]) -> Recording:
     return replace(made, particles=jax.tree.map(jnp.asarray, particles), **ours)
 
 
-def _digest(about: dict[str, Any], arrays: dict[str, Any]) -> str:
+def _digest(about: Mapping[str, object], arrays: Mapping[str, np.ndarray]) -> str:
     """Return the digest of all that a recording says."""
     return digest_of_text([about, {name: digest_of(array) for name, array in sorted(arrays.items())}])
 
 
 def record_episode(
     env: str,
-    env_kw: dict[str, Any],
-    policy: Any,
+    env_kw: Mapping[str, object],
+    policy: Model | PolicyFn,
     *,
     seed: int = 1_000,
     decisions: int | None = None,
@@ -240,7 +240,15 @@ def record_episode(
     )
 
 
-def record_run(run_dir: str | Path, checkpoint: str | int = "last", **options: Any) -> Recording:
+class Played(TypedDict, total=False):
+    """Options of :func:`record_episode`, as others pass them on."""
+
+    seed: int
+    decisions: int | None
+    sample: bool
+
+
+def record_run(run_dir: str | Path, checkpoint: str | int = "last", **options: Unpack[Played]) -> Recording:
     """Return an episode of a run's policy in its environment; options as in :func:`record_episode`.
 
     Raises

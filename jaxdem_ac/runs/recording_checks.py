@@ -4,14 +4,18 @@ import inspect
 import math
 from collections.abc import Mapping
 from dataclasses import fields, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import jax.numpy as jnp
 import numpy as np
+from jax import Array
 
 from jaxdem_ac._checks import as_real, check_flag, check_seed
 from jaxdem_ac.dem.particles import Particles
 from jaxdem_ac.dem.world import World
+
+if TYPE_CHECKING:
+    from jaxdem_ac.runs.recording import Recording
 
 WHERE = "recording"
 
@@ -19,7 +23,7 @@ WHERE = "recording"
 _FLOATS, _NUMBERS, _FIGURES = "fV", "fViu", "fViub"
 
 
-def check_recording(recording: Any) -> None:
+def check_recording(recording: "Recording") -> None:
     """Raise unless a recording is whole: types, shapes that fit each other, and numbers that are finite.
 
     Raises
@@ -59,7 +63,7 @@ def check_recording(recording: Any) -> None:
         raise ValueError(f"{WHERE}: those who act have a particle; got {num} who act and {bodies}. Give one for each.")
 
 
-def _check_particles(particles: Any, frames: int) -> tuple[int, int]:
+def _check_particles(particles: object, frames: int) -> tuple[int, int]:
     """Return how many particles there are, and their dimension."""
     if not isinstance(particles, Particles):
         raise TypeError(f"{WHERE}: particles are Particles; got {type(particles).__name__}. Give those of the states.")
@@ -82,7 +86,7 @@ def _check_particles(particles: Any, frames: int) -> tuple[int, int]:
 
 def _check_array(
     name: str,
-    array: Any,
+    array: object,
     shape: tuple[int | None, ...],
     kinds: str,
     *,
@@ -105,30 +109,30 @@ def _check_array(
         raise ValueError(f"{WHERE}: every number of {name} is finite; got NaN or infinity. Record it again.")
 
 
-def _is_small_float(dtype: Any) -> bool:
+def _is_small_float(dtype: np.dtype) -> bool:
     """Return whether a type that NumPy does not know is a float of JAX's, such as bfloat16."""
     return bool(jnp.issubdtype(dtype, jnp.floating))
 
 
-def _check_positive(name: str, array: Any) -> None:
+def _check_positive(name: str, array: Array) -> None:
     least = np.min(np.asarray(array), initial=np.inf)
     if not least > 0:
         raise ValueError(f"{WHERE}: every {name} is above 0; got {name}={least}. Set a positive one.")
 
 
-def read_world(about: Any, arrays: Mapping[str, Any]) -> World:
+def read_world(about: object, arrays: Mapping[str, np.ndarray]) -> World:
     """Return a world of what stands in a file, checked as any that is made; arrays are named ``world.<field>``."""
     if not isinstance(about, Mapping):
         raise TypeError(f"{WHERE}: world holds its settings; got {type(about).__name__}. Record it again.")
     known = {item.name for item in fields(World)}
-    values = {name.removeprefix("world."): array for name, array in arrays.items() if name.startswith("world.")}
-    values |= about
+    of_world = {name.removeprefix("world."): array for name, array in arrays.items() if name.startswith("world.")}
+    values: dict[str, Any] = {**of_world, **about}
     for name in values:
         if name not in known:
             raise ValueError(f"{WHERE}: a world has no such field; got {name!r}. Record it again.")
     made_of = inspect.signature(World.create).parameters
     world = World.create(**{name: value for name, value in values.items() if name in made_of})
-    flags: dict[str, Any] = {
-        name: check_flag(WHERE, name, value) for name, value in values.items() if name not in made_of
-    }
-    return replace(world, **flags)
+    for name, value in values.items():
+        if name not in made_of:
+            values[name] = check_flag(WHERE, name, value)
+    return replace(world, **{name: value for name, value in values.items() if name not in made_of})

@@ -10,17 +10,22 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from jaxdem_ac._types import PyTree
 from jaxdem_ac.environments.base import Environment, play_with_room, resized, worst_overflow
-from jaxdem_ac.environments.testing import check_shapes
+from jaxdem_ac.environments.testing.conformance import check_shapes
 from jaxdem_ac.models.structure import split_model
 from jaxdem_ac.runs import checkpoint, distributed, loggers
 from jaxdem_ac.runs.build import algorithm_of, build_environment, build_model, num_updates
+from jaxdem_ac.runs.checkpoint import Fields
 from jaxdem_ac.runs.config import TrainConfig, run_path
-from jaxdem_ac.runs.devices import choose_devices, spread, spread_runs
+from jaxdem_ac.runs.distributed import choose_devices, spread, spread_runs
 from jaxdem_ac.runs.metrics import goodness, score_of, together
 from jaxdem_ac.runs.run_dir import Metrics, append_line, lines_until, rewrite_lines
 from jaxdem_ac.trainers.base import Problem, check_update, update_many
 from jaxdem_ac.trainers.policy import Policy
+
+AnyProblem = Problem[Any]
+"""The problem of an algorithm of whatever configuration."""
 
 
 @dataclass(frozen=True)
@@ -58,7 +63,7 @@ class RunBatch:
         if config.is_many and jax.process_count() > 1:
             raise ValueError(
                 f"train: runs side by side are made by one process; got {len(self.members)} runs in "
-                f"{jax.process_count()}. Leave out --distributed, and use --devices all for the devices of one."
+                f"{jax.process_count()}. Use one process, and devices='all' for all that it has."
             )
         self.algorithm = algorithm_of(config)
         self._configured = build_environment(config)
@@ -66,7 +71,7 @@ class RunBatch:
         models = [split_model(build_model(member, self._configured)) for member in self.members.values()]
         self._model_states = [state for _, state in models]
         hyperparameters, length = config.hyperparameters, num_updates(config, self._configured)
-        self.problem: Problem[Any] = Problem(
+        self.problem: AnyProblem = Problem(
             self._configured, models[0][0], hyperparameters, length, jax.default_backend()
         )
         varied = {name: [getattr(own.hyperparameters, name) for own in self.members.values()] for name in config.grid}
@@ -75,7 +80,7 @@ class RunBatch:
         if not config.is_many:
             shared = (f"{config.section}.num_envs", hyperparameters.num_envs)
         self._devices = choose_devices(config.devices, shared[1], what=shared[0])
-        self.state: Any = None
+        self.state: PyTree = None
         self.lines: dict[str, list[Metrics]] = {name: [] for name in self.members}
         """Reports of each run."""
         # A single run's reports are those of all.
@@ -95,7 +100,7 @@ class RunBatch:
 
     # How runs begin.
 
-    def _initial_state(self, problem: Problem[Any]) -> Any:
+    def _initial_state(self, problem: AnyProblem) -> PyTree:
         keys = [jax.random.key(member.seed) for member in self.members.values()]
         init = partial(self.algorithm.init, problem)
         if not self.config.is_many:
@@ -108,11 +113,11 @@ class RunBatch:
         Every growth of lists goes back to a state without overflow; this makes the first one.
         """
 
-        def make(environment: Environment) -> tuple[Problem[Any], Any]:
+        def make(environment: Environment) -> tuple[AnyProblem, PyTree]:
             problem = replace(self.problem, environment=environment)
             return problem, self._initial_state(problem)
 
-        def overflow(made: tuple[Problem[Any], Any]) -> float:
+        def overflow(made: tuple[AnyProblem, PyTree]) -> float:
             worst = partial(worst_overflow, made[0].environment)
             return float(jnp.max((jax.vmap(worst) if self.config.is_many else worst)(made[1].env_state)))
 
@@ -146,12 +151,12 @@ class RunBatch:
             lines[:] = lines_until(self._folder(folder), done)
             distributed.in_first(partial(rewrite_lines, self._folder(folder), lines))
 
-    def _template(self, changed: dict[str, Any]) -> Any:
+    def _template(self, changed: Fields) -> PyTree:
         """Return the shapes of one run's state, in an environment with fields changed."""
         problem = replace(self.problem, environment=_with_fields(self._configured, changed))
         return jax.eval_shape(partial(self.algorithm.init, problem), self._model_states[0], jax.random.key(0))
 
-    def _placed(self, state: Any) -> Any:
+    def _placed(self, state: PyTree) -> PyTree:
         if len(self._devices) == 1:
             return state
         return (spread_runs if self.config.is_many else spread)(state, self._devices)
@@ -175,7 +180,7 @@ class RunBatch:
             if overflow == 0:
                 self.state = state
                 return each
-            environment = self.environment.grown(overflow)
+            environment = self.environment.with_capacity(overflow)
             self.problem = replace(self.problem, environment=environment)
             grow = partial(resized, environment, num_envs=self.problem.config.num_envs)
             env_state = (jax.vmap(grow) if self.config.is_many else grow)(self.state.env_state)
@@ -215,7 +220,7 @@ class RunBatch:
 
     # What they leave.
 
-    def _member(self, number: int) -> Any:
+    def _member(self, number: int) -> PyTree:
         return jax.tree.map(lambda leaf: leaf[number], self.state) if self.config.is_many else self.state
 
     def save(self) -> None:
@@ -241,17 +246,17 @@ class RunBatch:
         return TrainResult(self.config, self.run_dir, results[best].policy, self.environment, self.reports, results)
 
 
-def _stacked(trees: list[Any]) -> Any:
+def _stacked(trees: list[PyTree]) -> PyTree:
     return jax.tree.map(lambda *leaves: jnp.stack(leaves), *trees)
 
 
-def _with_fields(environment: Environment, changed: dict[str, Any]) -> Environment:
+def _with_fields(environment: Environment, changed: Fields) -> Environment:
     """Return an environment with fields changed."""
-    made: Any = replace(environment, **changed) if changed else environment  # type: ignore[type-var]
+    made: Environment = replace(environment, **changed) if changed else environment  # type: ignore[type-var]
     return made
 
 
-def _changed_fields(configured: Environment, environment: Environment) -> dict[str, Any]:
+def _changed_fields(configured: Environment, environment: Environment) -> Fields:
     """Return the fields of an environment that are not those that its configuration gives."""
     return {
         item.name: getattr(environment, item.name)

@@ -41,9 +41,9 @@ def read_config(run_dir: str | Path) -> TrainConfig:
     run_dir = as_path("load", "run_dir", run_dir)
     path = run_dir / CONFIG
     if not path.is_file():
-        advice = "Give the --out of a training."
+        advice = "Give the out of a training."
         if (run_dir / REPLACED).is_dir():
-            advice = f"An overwriting was cut off there: jaxdem-ac train --resume {run_dir} brings the old run back."
+            advice = f"An overwriting was cut off there: resume({str(run_dir)!r}) brings the old run back."
         raise FileNotFoundError(f"load: a run folder holds {CONFIG}; got {str(run_dir)!r}, which does not. {advice}")
     try:
         stored = _parsed(path)
@@ -103,7 +103,7 @@ def config_text(config: TrainConfig) -> str:
         ) from None
 
 
-def read_metrics(run_dir: str | Path) -> list[dict[str, Any]]:
+def read_metrics(run_dir: str | Path) -> list[Metrics]:
     """Return the lines of metrics.jsonl; a last line that a crash cut short is left out.
 
     Raises

@@ -6,7 +6,6 @@ from contextlib import ExitStack
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import jax
 import numpy as np
@@ -15,7 +14,7 @@ from jaxdem_ac._files import as_path
 from jaxdem_ac.runs import checkpoint, claim, distributed, loggers
 from jaxdem_ac.runs.build import steps_per_update, with_training_defaults
 from jaxdem_ac.runs.config import TrainConfig, run_path
-from jaxdem_ac.runs.devices import Devices
+from jaxdem_ac.runs.distributed import Devices
 from jaxdem_ac.runs.metrics import first_bad_number, summarise
 from jaxdem_ac.runs.run_batch import RunBatch
 from jaxdem_ac.runs.run_batch import TrainResult as TrainResult
@@ -79,7 +78,7 @@ def train(config: TrainConfig, report: Report | None = None, *, overwrite: bool 
         return _run(runs, report)
 
 
-def _check_report(report: Any) -> None:
+def _check_report(report: object) -> None:
     if report is not None and not callable(report):
         raise TypeError(f"train: report is a function of metrics; got {type(report).__name__}. Pass print, say.")
 

@@ -9,7 +9,9 @@ from typing import Any, ClassVar, Generic, Protocol, Self, TypeVar
 import jax
 from jax import Array
 
+from jaxdem_ac._types import PyTree
 from jaxdem_ac.environments.base import Environment
+from jaxdem_ac.models.structure import GraphDef, Model
 from jaxdem_ac.trainers.policy import Policy
 
 ConfigT = TypeVar("ConfigT", bound="AlgorithmConfig")
@@ -38,11 +40,11 @@ class TrainState(Protocol):
     """
 
     @property
-    def env_state(self) -> Any:
+    def env_state(self) -> PyTree:
         """State of the environments, leaves ``(E, ...)``."""
 
     @property
-    def carry(self) -> Any:
+    def carry(self) -> PyTree:
         """Carry of a recurrent model, leaves ``(E, N, ...)``; without leaves if it is feed-forward."""
 
     @property
@@ -60,7 +62,7 @@ class Problem(Generic[ConfigT]):
 
     environment: Environment
     """The task."""
-    graphdef: Any
+    graphdef: GraphDef
     """The model's structure, from `nnx.split`."""
     config: ConfigT
     """Hyperparameters."""
@@ -97,7 +99,7 @@ class Algorithm(abc.ABC, Generic[ConfigT, StateT]):
     """Hyperparameters that a grid may vary: numbers that shape nothing, which may be traced."""
 
     @abc.abstractmethod
-    def init(self, problem: Problem[ConfigT], model_state: Any, key: Array) -> StateT:
+    def init(self, problem: Problem[ConfigT], model_state: PyTree, key: Array) -> StateT:
         """Return the state at the beginning of a run.
 
         Parameters
@@ -121,7 +123,7 @@ class Algorithm(abc.ABC, Generic[ConfigT, StateT]):
     def policy(self, problem: Problem[ConfigT], state: StateT) -> Policy:
         """Return the policy of a state."""
 
-    def initial_policy(self, config: ConfigT, model: Any, environment: Environment) -> Policy:
+    def initial_policy(self, config: ConfigT, model: Model, environment: Environment) -> Policy:
         """Return the policy that a run starts from, of the structure that :meth:`policy` has."""
         return Policy.of(model, environment)
 
@@ -136,7 +138,7 @@ class Algorithm(abc.ABC, Generic[ConfigT, StateT]):
         return hash(type(self))
 
 
-def check_algorithm(name: str, algorithm: Any) -> None:
+def check_algorithm(name: str, algorithm: object) -> None:
     """Raise TypeError unless an algorithm can be run.
 
     Parameters
@@ -146,21 +148,21 @@ def check_algorithm(name: str, algorithm: Any) -> None:
     algorithm : Algorithm
     """
     config_class = getattr(algorithm, "config_class", None)
-    if not isinstance(algorithm, Algorithm) or not is_dataclass(config_class):
+    if not isinstance(algorithm, Algorithm) or not (isinstance(config_class, type) and is_dataclass(config_class)):
         raise TypeError(
             "train: an algorithm is a jaxdem_ac.trainers.base.Algorithm with a dataclass as config_class; got "
             f"{name!r}, a {type(algorithm).__name__}. Derive it from that class."
         )
-    made: Any = config_class
-    there = {item.name for item in fields(made)}
-    if not made.__dataclass_params__.frozen or not {"num_envs", "num_steps"} <= there:
+    there = {item.name for item in fields(config_class)}
+    frozen = config_class.__dataclass_params__.frozen  # type: ignore[attr-defined]
+    if not frozen or not {"num_envs", "num_steps"} <= there:
         raise TypeError(
             "train: the configuration of an algorithm is a frozen dataclass with fields num_envs and num_steps; got "
-            f"{made.__name__} of {name!r}. Make it so."
+            f"{config_class.__name__} of {name!r}. Make it so."
         )
 
 
-def check_update(algorithm: Algorithm[Any, Any], state: Any, figures: Mapping[str, Any]) -> None:
+def check_update(algorithm: Algorithm[ConfigT, StateT], state: object, figures: Mapping[str, object]) -> None:
     """Raise TypeError unless an update of an algorithm returns what a run reads.
 
     Parameters
@@ -195,7 +197,7 @@ def update_many(
     problem : Problem
     numbers : dict of Array, (R,) each
         Hyperparameters in which runs side by side differ; none for a single run.
-    state : Any
+    state : TrainState
         Of one run, or of R, leaves ``(R, ...)``.
     num_updates : int
     side_by_side : bool
@@ -203,7 +205,7 @@ def update_many(
 
     Returns
     -------
-    state : Any
+    state : TrainState
     metrics : dict of Array, (num_updates,) each, or (R, num_updates)
     """
 

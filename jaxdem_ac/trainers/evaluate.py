@@ -1,10 +1,8 @@
 """Evaluation of a policy over whole episodes, with intervals of confidence."""
 
 import math
-from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -12,6 +10,7 @@ import numpy as np
 from jax import Array
 
 from jaxdem_ac._checks import check_count, check_flag, check_key
+from jaxdem_ac._types import PyTree
 from jaxdem_ac.environments.base import (
     Environment,
     check_is_environment,
@@ -19,10 +18,11 @@ from jaxdem_ac.environments.base import (
     play_with_room,
     reset_batch,
 )
-from jaxdem_ac.trainers.policy import acting, actor, begin
+from jaxdem_ac.models.structure import Model
+from jaxdem_ac.trainers.policy import PolicyFn, actor, as_policy, initial_carry
 from jaxdem_ac.trainers.rollout import decide
 
-Acting = Callable[..., Array]
+_Playing = tuple[PyTree, PyTree, Array, Array, Array, Array, int]
 
 
 @dataclass(frozen=True)
@@ -79,7 +79,7 @@ def estimate(samples: np.ndarray, low: float = -math.inf, high: float = math.inf
 
 def evaluate(
     environment: Environment,
-    policy: Acting,
+    policy: Model | PolicyFn,
     key: Array,
     num_episodes: int = 64,
     *,
@@ -119,12 +119,12 @@ def evaluate(
     check_count("evaluate", "max_decisions", max_decisions)
     check_is_environment("evaluate", environment)
     check_key("evaluate", key)
-    policy = acting("evaluate", policy, environment)
+    acting = as_policy("evaluate", policy, environment)
 
     def play(environment: Environment) -> tuple[Array, Array, Array, Array]:
-        return _play_episodes(environment, policy, key, num_episodes, sample, max_decisions)
+        return _play_episodes(environment, acting, key, num_episodes, sample, max_decisions)
 
-    def overflow(played: tuple[Array, Array, Array, Array]) -> Any:
+    def overflow(played: tuple[Array, Array, Array, Array]) -> Array:
         # What is not a number is near nobody, or everybody: no list helps it.
         return jnp.where(jnp.all(jnp.isfinite(played[1])), jnp.max(played[3]), 0.0)
 
@@ -146,17 +146,17 @@ def evaluate(
 
 @partial(jax.jit, static_argnames=("environment", "num_episodes", "sample", "max_decisions"))
 def _play_episodes(
-    environment: Environment, policy: Any, key: Array, num_episodes: int, sample: bool, max_decisions: int
+    environment: Environment, policy: PolicyFn, key: Array, num_episodes: int, sample: bool, max_decisions: int
 ) -> tuple[Array, Array, Array, Array]:
     """Return success at the end, mean reward, whether the episode has ended, and any overflow; ``(E,)`` each."""
     key_reset, key_play = jax.random.split(key)
 
-    def going(carry: tuple[Any, ...]) -> Array:
-        *_, ended, _, count = carry
+    def going(now: _Playing) -> Array:
+        *_, ended, _, count = now
         return (count < max_decisions) & ~jnp.all(ended)
 
-    def body(carry: tuple[Any, ...]) -> tuple[Any, ...]:
-        state, memory, success, total, ended, overflow, count = carry
+    def body(now: _Playing) -> _Playing:
+        state, memory, success, total, ended, overflow, count = now
         key_action = jax.random.fold_in(key_play, count) if sample else None
         decision = decide(environment, choose, state, memory, key_action)
         timestep = decision.timestep
@@ -172,7 +172,7 @@ def _play_episodes(
     state = reset_batch(environment, jax.random.split(key_reset, num_episodes))
     start = (
         state,
-        begin(policy, (num_episodes, environment.num_particles)),
+        initial_carry(policy, (num_episodes, environment.num_particles)),
         0 * one,
         jnp.zeros((num_episodes, 2)),
         jnp.zeros(num_episodes, bool),

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any, Self
+from typing import Protocol, Self, runtime_checkable
 
 import jax
 import jax.numpy as jnp
@@ -13,12 +13,13 @@ from jax.export import is_symbolic_dim
 from jax.typing import ArrayLike
 
 from jaxdem_ac._checks import check_function, check_key, check_numbers
+from jaxdem_ac._types import PyTree
 from jaxdem_ac.environments.base import Environment
 from jaxdem_ac.models import recurrent
 from jaxdem_ac.models.checks import check_observation
 from jaxdem_ac.models.policy import sample_raw, to_action
 from jaxdem_ac.models.recurrent import Carry
-from jaxdem_ac.models.structure import split_model
+from jaxdem_ac.models.structure import Distribution, GraphDef, Model, split_model
 from jaxdem_ac.trainers.running_statistics import Normalizer
 
 
@@ -36,9 +37,9 @@ class Policy:
     A feed-forward one takes the same calls, and its carry is empty.
     """
 
-    graphdef: Any
+    graphdef: GraphDef
     """The model's structure, from `nnx.split`; static."""
-    model_state: Any
+    model_state: PyTree
     """The model's parameters and constants, without its carry."""
     normalizer: Normalizer | None
     """Of observations; None where the model sees them as they are."""
@@ -46,13 +47,13 @@ class Policy:
     """O; static."""
     return_normalizer: Normalizer | None = None
     """Of values; None where the model answers them as they are."""
-    blank: Carry = field(default_factory=lambda: nnx.State({}))
+    carry_template: Carry = field(default_factory=lambda: nnx.State({}))
     """A carry of one particle, all zeros: its variables and their shapes; without leaves for a feed-forward model."""
 
     @classmethod
     def of(
         cls,
-        model: Any,
+        model: Model | nnx.Module,
         environment: Environment,
         normalizer: Normalizer | None = None,
         return_normalizer: Normalizer | None = None,
@@ -60,28 +61,33 @@ class Policy:
         """Return the policy of a model for the observations of an environment."""
         size = environment.observation_size
         graphdef, state = split_model(model)
-        rest, blank = recurrent.split_carry(graphdef, state, environment.num_particles, size)
-        return cls(graphdef, rest, normalizer, size, return_normalizer, blank)
+        rest, template = recurrent.split_carry(graphdef, state, environment.num_particles, size)
+        return cls(graphdef, rest, normalizer, size, return_normalizer, template)
 
-    def tree_flatten(self) -> tuple[tuple[Any, ...], tuple[Any, ...]]:
+    def tree_flatten(self) -> tuple[tuple[PyTree, ...], tuple[GraphDef, int]]:
         """Return what is traced and what is static."""
-        traced = (self.model_state, self.normalizer, self.return_normalizer, self.blank)
+        traced = (self.model_state, self.normalizer, self.return_normalizer, self.carry_template)
         return traced, (self.graphdef, self.observation_size)
 
     @classmethod
-    def tree_unflatten(cls, static: tuple[Any, ...], traced: tuple[Any, ...]) -> "Policy":
+    def tree_unflatten(cls, static: tuple[GraphDef, int], traced: tuple[PyTree, ...]) -> "Policy":
         """Return the policy that :meth:`tree_flatten` took apart."""
         return cls(static[0], traced[0], traced[1], static[1], *traced[2:])
 
     @property
-    def model(self) -> Any:
+    def model(self) -> Model:
         """The model itself, on observations that are already normalized."""
-        return nnx.merge(self.graphdef, self.model_state, jax.tree.map(lambda leaf: leaf, self.blank))
+        return nnx.merge(self.graphdef, self.model_state, jax.tree.map(lambda leaf: leaf, self.carry_template))
+
+    @property
+    def blank(self) -> Carry:
+        """The `carry_template`, under its name of before; for one version."""
+        return self.carry_template
 
     @property
     def is_recurrent(self) -> bool:
         """Whether it acts by what it remembers too."""
-        return bool(jax.tree.leaves(self.blank))
+        return bool(jax.tree.leaves(self.carry_template))
 
     def __call__(self, observation: ArrayLike, key: Array | None = None) -> Array:
         """Return actions.
@@ -125,7 +131,7 @@ class Policy:
                 "observation.shape[:-1]."
             )
         shape = (*leading_shape, self.observation_size)
-        return recurrent.initial_carry(self.graphdef, (self.model_state,), self.blank, shape)
+        return recurrent.initial_carry(self.graphdef, (self.model_state,), self.carry_template, shape)
 
     def step(self, observation: ArrayLike, carry: Carry, key: Array | None = None) -> tuple[Array, Carry]:
         """Return actions, and the carry to act with next.
@@ -133,7 +139,7 @@ class Policy:
         Parameters
         ----------
         observation : array, (..., O)
-        carry : Any
+        carry : nnx.State
             From :meth:`initial_carry` of the observation's leading axes, or from the step before.
         key : Array, optional
             As for a call.
@@ -141,7 +147,7 @@ class Policy:
         Returns
         -------
         action : Array, (..., D), or (...) for a discrete policy
-        carry : Any
+        carry : nnx.State
 
         Raises
         ------
@@ -156,7 +162,7 @@ class Policy:
 
         Parameters
         ----------
-        carry : Any
+        carry : nnx.State
             Leaves ``(E, ...)``.
         done : array, (E,) of bool
             With any leading axes that the carry has too.
@@ -166,7 +172,7 @@ class Policy:
         ValueError
             If `done` is something else.
         """
-        one, some = jax.tree.leaves(self.blank), jax.tree.leaves(carry)
+        one, some = jax.tree.leaves(self.carry_template), jax.tree.leaves(carry)
         if not one:
             return carry
         leading = some[0].shape[: some[0].ndim - one[0].ndim]
@@ -177,7 +183,7 @@ class Policy:
                 f"policy.restart: done is an array of flags with leading axes of the carry, {leading}; got "
                 f"{type(done).__name__} of {kind} in shape {shape}. Pass terminated | truncated."
             )
-        return recurrent.restarted(carry, self.initial_carry(leading), jnp.asarray(flags))
+        return recurrent.reset_where(carry, jnp.asarray(flags), self.initial_carry(leading))
 
     def value(self, observation: ArrayLike, carry: Carry = None) -> Array:
         """Return the value V of observations ``(..., O)``: the discounted sum of rewards to come; ``(...)``.
@@ -197,14 +203,14 @@ class Policy:
     def _carry_for(self, observation: Array, carry: Carry, instead: str) -> Carry:
         """Return the carry to look at an observation with, or raise if there is none, or one of other shapes."""
         if not self.is_recurrent:
-            return self.blank
+            return self.carry_template
         leading = observation.shape[:-1]
         if carry is None:
             raise TypeError(
                 f"policy: a recurrent policy needs its carry; got an observation alone. Call {instead}, beginning with "
                 "carry = policy.initial_carry(observation.shape[:-1])."
             )
-        expected = [(*leading, *leaf.shape) for leaf in jax.tree.leaves(self.blank)]
+        expected = [(*leading, *leaf.shape) for leaf in jax.tree.leaves(self.carry_template)]
         found = [np.shape(leaf) for leaf in jax.tree.leaves(carry)]
         if found != expected:
             raise ValueError(
@@ -233,12 +239,37 @@ def _value(policy: Policy, observation: Array, carry: Carry) -> Array:
     return value if policy.return_normalizer is None else policy.return_normalizer.inverse(value)
 
 
-def _look(policy: Policy, observation: Array, carry: Carry) -> tuple[Any, Array, Carry]:
+def _look(policy: Policy, observation: Array, carry: Carry) -> tuple[Distribution, Array, Carry]:
     seen = observation if policy.normalizer is None else policy.normalizer(observation)
     return recurrent.step(policy.graphdef, (policy.model_state,), carry, seen)
 
 
-def acting(where: str, policy: Any, environment: Environment) -> Any:
+class PolicyFn(Protocol):
+    """A function of observations and a random key, or of observations and None for the action without chance."""
+
+    def __call__(self, observation: Array, key: Array | None, /) -> Array:
+        """Return actions ``(..., D)`` of observations ``(..., O)``."""
+
+
+@runtime_checkable
+class CarryingPolicy(PolicyFn, Protocol):
+    """A policy that may have a memory, which its user holds: the interface of :class:`Policy`."""
+
+    def initial_carry(self, leading_shape: tuple[int, ...], /) -> Carry:
+        """Return the carry that episodes begin with, for observations ``(*leading_shape, O)``."""
+
+    def step(self, observation: Array, carry: Carry, key: Array | None, /) -> tuple[Array, Carry]:
+        """Return actions, and the carry to act with next."""
+
+    def restart(self, carry: Carry, done: Array, /) -> Carry:
+        """Return the carry with that of ended episodes at its beginning."""
+
+
+Act = Callable[[Array, PyTree, Array | None], tuple[Array, PyTree, PyTree]]
+"""From observation, carry and random key to action, carry and answer."""
+
+
+def as_policy(where: str, policy: object, environment: Environment) -> PolicyFn:
     """Return what acts, a model, a policy or a function, as compiled functions take it.
 
     Raises
@@ -253,56 +284,42 @@ def acting(where: str, policy: Any, environment: Environment) -> Any:
             f"{where}: what acts is a model, a policy or a function (observation, key); got {policy!r:.60}. "
             "Build a model with make_model, or load a policy with load_policy."
         )
-    if not hasattr(policy, "initial_carry"):
+    if not isinstance(policy, CarryingPolicy):
         check_function(where, "what acts", policy, "observation", "key")
-    return as_pytree(policy)
-
-
-def as_pytree(policy: Any) -> Any:
-    """Return `policy` as compiled functions take it: a plain function has no leaves of its own."""
     leaves = jax.tree.leaves(policy)
-    if len(leaves) == 1 and leaves[0] is policy:
-        return jax.tree_util.Partial(policy)  # type: ignore[no-untyped-call]
-    return policy
+    # A plain function has no leaves of its own.
+    plain = len(leaves) == 1 and leaves[0] is policy
+    return jax.tree_util.Partial(policy) if plain else policy  # type: ignore[no-untyped-call]
 
 
-def begin(policy: Any, leading_shape: tuple[int, ...]) -> Any:
+def initial_carry(policy: PolicyFn | None, leading_shape: tuple[int, ...]) -> Carry:
     """Return the carry that whoever acts begins with; of a function it is empty."""
-    return policy.initial_carry(leading_shape) if hasattr(policy, "initial_carry") else ()
+    return policy.initial_carry(leading_shape) if isinstance(policy, CarryingPolicy) else ()
 
 
-def act(where: str, policy: Any, observation: Array, carry: Any, key: Array | None, size: int) -> tuple[Array, Any]:
-    """Return the action of a policy or of a function, ``(..., D)`` for observations ``(..., O)``, and the carry.
-
-    Raises
-    ------
-    TypeError
-        If a function returns something else than real numbers.
-    ValueError
-        If the action has another shape; D is `size`.
-    """
-    if hasattr(policy, "initial_carry"):
-        action, carry = policy.step(observation, carry, key)
-    else:
-        action = policy(observation, key)
-    action, expected = check_numbers(where, "action", action), (*observation.shape[:-1], size)
-    if action.shape != expected:
-        raise ValueError(
-            f"{where}: an action has shape {expected}, for observations {observation.shape}; got shape {action.shape}. "
-            "Return one for each observation."
-        )
-    return action, carry
-
-
-def actor(where: str, policy: Any, environment: Environment) -> Callable[..., tuple[Array, Any, None]]:
-    """Return a policy or a function as the `act` of an unroll; its errors begin with `where`."""
-
-    def choose(observation: Array, carry: Any, key: Array | None) -> tuple[Array, Any, None]:
-        return *act(where, policy, observation, carry, key, environment.action_size), None
-
-    return choose
-
-
-def restart(policy: Any, carry: Any, done: Array) -> Any:
+def reset_carry(policy: PolicyFn | None, carry: Carry, done: Array) -> Carry:
     """Return the carry after a step in which episodes may have ended, ``(E,)``."""
-    return policy.restart(carry, done) if hasattr(policy, "initial_carry") else carry
+    return policy.restart(carry, done) if isinstance(policy, CarryingPolicy) else carry
+
+
+def actor(where: str, policy: PolicyFn, environment: Environment) -> Act:
+    """Return a policy or a function as the `act` of an unroll; its errors begin with `where`.
+
+    It raises TypeError if a function returns something else than real numbers, ValueError if an action is not
+    ``(..., D)`` for observations ``(..., O)``.
+    """
+
+    def act(observation: Array, carry: Carry, key: Array | None) -> tuple[Array, Carry, None]:
+        if isinstance(policy, CarryingPolicy):
+            action, carry = policy.step(observation, carry, key)
+        else:
+            action = policy(observation, key)
+        action, expected = check_numbers(where, "action", action), (*observation.shape[:-1], environment.action_size)
+        if action.shape != expected:
+            raise ValueError(
+                f"{where}: an action has shape {expected}, for observations {observation.shape}; got shape "
+                f"{action.shape}. Return one for each observation."
+            )
+        return action, carry, None
+
+    return act

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Any, Literal, NamedTuple
+from typing import Literal, NamedTuple, TypeVar
 
 import jax
 import jax.numpy as jnp
@@ -11,6 +11,7 @@ import numpy as np
 from jax import Array
 
 from jaxdem_ac._checks import check_count, check_flag, check_key
+from jaxdem_ac._types import PyTree
 from jaxdem_ac.environments.base import (
     Environment,
     Timestep,
@@ -20,7 +21,10 @@ from jaxdem_ac.environments.base import (
     reset_where,
     step_batch,
 )
-from jaxdem_ac.trainers.policy import acting, actor, begin, restart
+from jaxdem_ac.models.structure import Model
+from jaxdem_ac.trainers.policy import Act, PolicyFn, actor, as_policy, initial_carry, reset_carry
+
+Kept = TypeVar("Kept")
 
 
 @jax.tree_util.register_dataclass
@@ -51,11 +55,11 @@ class Decision(NamedTuple):
     """Observation decided from, ``(E, N, O)``."""
     action: Array
     """``(E, N, D)``."""
-    answer: Any
+    answer: PyTree
     """Whatever `act` returned beside action and carry: log-probabilities, values."""
-    carry: Any
+    carry: PyTree
     """Of a recurrent policy, after the decision."""
-    state: Any
+    state: PyTree
     """Of the environments, after the decision."""
     timestep: Timestep
     """Leaves ``(E, ...)``."""
@@ -66,11 +70,7 @@ class Decision(NamedTuple):
         return self.timestep.terminated | self.timestep.truncated
 
 
-Act = Callable[[Array, Any, Array | None], tuple[Array, Any, Any]]
-"""From observation, carry and random key to action, carry and answer."""
-
-
-def decide(environment: Environment, act: Act, state: Any, carry: Any, key: Array | None) -> Decision:
+def decide(environment: Environment, act: Act, state: PyTree, carry: PyTree, key: Array | None) -> Decision:
     """Return one decision of a batch of environments, or of one alone, without any reset.
 
     Parameters
@@ -78,9 +78,9 @@ def decide(environment: Environment, act: Act, state: Any, carry: Any, key: Arra
     environment : Environment
     act : callable
         ``act(observation, carry, key) -> (action, carry, answer)``.
-    state : Any
+    state : pytree
         Leaves ``(E, ...)``, or those of one environment.
-    carry : Any
+    carry : pytree
         What a recurrent policy remembers.
     key : Array or None
         Random key of the action.
@@ -96,11 +96,11 @@ def decide(environment: Environment, act: Act, state: Any, carry: Any, key: Arra
 def unroll(
     environment: Environment,
     act: Act,
-    start: tuple[Any, Any],
+    start: tuple[PyTree, PyTree],
     keys: Array,
-    record: Callable[[Decision], Any],
-    restart: Callable[[Any, Array], Any] | None = None,
-) -> tuple[tuple[Any, Any], Any]:
+    record: Callable[[Decision], Kept],
+    restart: Callable[[PyTree, Array], PyTree] | None = None,
+) -> tuple[tuple[PyTree, PyTree], Kept]:
     """Make T decisions one after another.
 
     Parameters
@@ -122,11 +122,11 @@ def unroll(
     -------
     end : tuple
         State and carry to decide from next.
-    kept : Any
+    kept : pytree
         What was recorded, leaves ``(T, ...)``.
     """
 
-    def body(now: tuple[Any, Any], key: Array) -> tuple[tuple[Any, Any], Any]:
+    def body(now: tuple[PyTree, PyTree], key: Array) -> tuple[tuple[PyTree, PyTree], Kept]:
         if restart is None:
             decision = decide(environment, act, *now, key)
             return (decision.state, decision.carry), record(decision)
@@ -138,7 +138,7 @@ def unroll(
     return jax.lax.scan(body, start, keys)
 
 
-def reset_ended(environment: Environment, state: Any, done: Array, key: Array) -> Any:
+def reset_ended(environment: Environment, state: PyTree, done: Array, key: Array) -> PyTree:
     """Return the states of a batch, fresh where an episode has ended; `done` is ``(E,)``, leaves ``(E, ...)``."""
     with jax.named_scope("environment"):
         return reset_where(environment, state, done, jax.random.split(key, done.shape[0]))
@@ -152,7 +152,7 @@ def random_action(key: Array, environment: Environment, num_envs: int) -> Array:
 
 def rollout(
     environment: Environment,
-    model: Any | Literal["random"],
+    model: Model | PolicyFn | Literal["random"],
     key: Array,
     num_steps: int,
     num_envs: int = 1,
@@ -192,22 +192,26 @@ def rollout(
     check_key("rollout", key)
     if isinstance(model, str) and model != "random":
         raise ValueError(f"rollout: model is a model or 'random'; got {model!r}. Build one with make_model.")
-    policy = None if isinstance(model, str) else acting("rollout", model, environment)
+    policy = None if isinstance(model, str) else as_policy("rollout", model, environment)
 
     def play(environment: Environment) -> Trajectory:
         return _rollout(environment, policy, key, num_steps, num_envs)
 
-    def overflow(trajectory: Trajectory) -> Any:
-        return jnp.max(trajectory.info.get("overflow", jnp.zeros(())))
+    return play_with_room(environment, play, lambda played: _overflow(played.info))[1]
 
-    return play_with_room(environment, play, overflow)[1]
+
+def _overflow(info: dict[str, Array]) -> Array:
+    """Return how many times longer a list of neighbours had to be, ``()``; 0 if all were long enough."""
+    return jnp.max(info.get("overflow", jnp.zeros(())))
 
 
 @partial(jax.jit, static_argnames=("environment", "num_steps", "num_envs"))
-def _rollout(environment: Environment, policy: Any, key: Array, num_steps: int, num_envs: int) -> Trajectory:
+def _rollout(
+    environment: Environment, policy: PolicyFn | None, key: Array, num_steps: int, num_envs: int
+) -> Trajectory:
     key_reset, key_steps = jax.random.split(key)
 
-    def at_random(observation: Array, carry: Any, key: Array | None) -> tuple[Array, Any, None]:
+    def at_random(observation: Array, carry: PyTree, key: Array | None) -> tuple[Array, PyTree, None]:
         assert key is not None
         return random_action(key, environment, num_envs), carry, None
 
@@ -225,13 +229,11 @@ def _rollout(environment: Environment, policy: Any, key: Array, num_steps: int, 
 
     start = (
         reset_batch(environment, jax.random.split(key_reset, num_envs)),
-        begin(policy, (num_envs, environment.num_particles)),
+        initial_carry(policy, (num_envs, environment.num_particles)),
     )
     choose = at_random if policy is None else actor("rollout", policy, environment)
     keys = jax.random.split(key_steps, num_steps)
-    trajectory: Trajectory
-    _, trajectory = unroll(environment, choose, start, keys, record, partial(restart, policy))
-    return trajectory
+    return unroll(environment, choose, start, keys, record, partial(reset_carry, policy))[1]
 
 
 @jax.tree_util.register_dataclass
@@ -239,17 +241,19 @@ def _rollout(environment: Environment, policy: Any, key: Array, num_steps: int, 
 class Episode:
     """One episode of one environment, with every state."""
 
-    states: Any
+    states: PyTree
     """Of the environment, leaves ``(T + 1, ...)``, the first one included."""
     action: Array
     """``(T, N, D)``."""
-    value: Array
+    value: Array | np.ndarray
     """The policy's value before each decision, ``(T, N)``; NaN of one that knows none."""
     timestep: Timestep
     """Timestep of each decision, leaves ``(T, ...)``."""
 
 
-def play_episode(environment: Environment, policy: Any, key: Array, num_steps: int, sample: bool = False) -> Episode:
+def play_episode(
+    environment: Environment, policy: Model | PolicyFn, key: Array, num_steps: int, sample: bool = False
+) -> Episode:
     """Play one environment from its reset, past the end of its episode too, and keep everything.
 
     Parameters
@@ -279,35 +283,32 @@ def play_episode(environment: Environment, policy: Any, key: Array, num_steps: i
     check_key("record", key)
     sample = check_flag("record", "sample", sample)
     check_count("record", "num_steps", num_steps)
-    policy = acting("record", policy, environment)
-
-    def overflow(played: Episode) -> Any:
-        return jnp.max(played.timestep.info.get("overflow", jnp.zeros(())))
+    policy = as_policy("record", policy, environment)
 
     def play(environment: Environment) -> Episode:
         return _play_episode(environment, policy, key, num_steps, sample)
 
-    played = play_with_room(environment, play, overflow)[1]
+    played = play_with_room(environment, play, lambda played: _overflow(played.timestep.info))[1]
     # Not a number in a compiled program would stop it under JAX_DEBUG_NANS.
-    unknown: Any = np.full(played.value.shape, np.nan, played.value.dtype)
+    unknown = np.full(played.value.shape, np.nan, played.value.dtype)
     return played if hasattr(policy, "value") else replace(played, value=unknown)
 
 
 @partial(jax.jit, static_argnames=("environment", "num_steps", "sample"))
-def _play_episode(environment: Environment, policy: Any, key: Array, num_steps: int, sample: bool) -> Episode:
+def _play_episode(environment: Environment, policy: PolicyFn, key: Array, num_steps: int, sample: bool) -> Episode:
     key_reset, key_play = jax.random.split(key)
     choose = actor("record", policy, environment)
 
-    def act_and_value(observation: Array, carry: Any, key: Array | None) -> tuple[Array, Any, Array]:
+    def act_and_value(observation: Array, carry: PyTree, key: Array | None) -> tuple[Array, PyTree, Array]:
         value = policy.value(observation, carry) if hasattr(policy, "value") else jnp.zeros(observation.shape[:-1])
         action, carry, _ = choose(observation, carry, key if sample else None)
         return action, carry, value
 
-    def record(decision: Decision) -> tuple[Any, Array, Array, Timestep]:
+    def record(decision: Decision) -> tuple[PyTree, Array, Array, Timestep]:
         return decision.state, decision.action, decision.answer, decision.timestep
 
     first = environment.reset(key_reset)
-    start, keys = (first, begin(policy, (environment.num_particles,))), jax.random.split(key_play, num_steps)
+    start, keys = (first, initial_carry(policy, (environment.num_particles,))), jax.random.split(key_play, num_steps)
     _, (states, action, value, timestep) = unroll(environment, act_and_value, start, keys, record)
     states = jax.tree.map(lambda first, rest: jnp.concatenate([first[None], rest]), first, states)
     return Episode(states, action, value, timestep)

@@ -6,7 +6,9 @@ from typing import Any, Self
 
 import jax
 import numpy as np
+from numpy.typing import ArrayLike
 
+from jaxdem_ac._types import PyTree
 from jaxdem_ac.dem.particles import Particles
 from jaxdem_ac.dem.world import World
 from jaxdem_ac.environments.base import Environment
@@ -22,7 +24,7 @@ FIXED, PASSIVE = -1, -2
 class Episode:
     """T + 1 frames of B particles, and M targets."""
 
-    particles: Any
+    particles: PyTree
     """Particles whose leaves are NumPy's, ``(T + 1, B, ...)``."""
     box_low: np.ndarray
     """``(2,)`` or ``(3,)``, length; particles in space may stand on a floor of two dimensions."""
@@ -55,7 +57,11 @@ class Episode:
 
     @classmethod
     def of_states(
-        cls, environment: Environment, states: Any, success: Any = None, species: Sequence[int] | None = None
+        cls,
+        environment: Environment,
+        states: PyTree,
+        success: ArrayLike | None = None,
+        species: Sequence[int] | None = None,
     ) -> Self:
         """Return the episode of an environment's states.
 
@@ -137,7 +143,7 @@ class Episode:
             Between two frames.
         """
         alone = np.ndim(particles.position) == 2
-        frames: Any = jax.tree.map(lambda leaf: np.asarray(leaf)[None] if alone else np.asarray(leaf), particles)
+        frames: PyTree = jax.tree.map(lambda leaf: np.asarray(leaf)[None] if alone else np.asarray(leaf), particles)
         return cls(
             particles=frames,
             box_low=np.asarray(world.box_low),
@@ -157,7 +163,7 @@ class Episode:
         """Whether particles have three coordinates."""
         return self.particles.position.shape[-1] == 3
 
-    def frame(self, index: int) -> Any:
+    def frame(self, index: int) -> PyTree:
         """Return the particles of one frame, leaves ``(B, ...)``."""
         return jax.tree.map(lambda leaf: leaf[index], self.particles)
 
@@ -207,7 +213,7 @@ def kinds_of(environment: Environment, fixed: np.ndarray, species: Sequence[int]
     return np.where(fixed, FIXED, kinds)
 
 
-def _constants(environment: Environment, first: Any) -> dict[str, Any]:
+def _constants(environment: Environment, first: PyTree) -> dict[str, Any]:
     """Return what stays as it is over an episode, from its first state."""
     radius = _optional(first, "target_radius")
     return {
@@ -221,12 +227,12 @@ def _constants(environment: Environment, first: Any) -> dict[str, Any]:
     }
 
 
-def _optional(state: Any, name: str) -> np.ndarray | None:
+def _optional(state: object, name: str) -> np.ndarray | None:
     value = getattr(state, name, None)
     return None if value is None else np.asarray(value)
 
 
-def _check_drawable(states: Any) -> None:
+def _check_drawable(states: object) -> None:
     for name in ("particles", "box_low", "box_high"):
         if not hasattr(states, name):
             raise TypeError(

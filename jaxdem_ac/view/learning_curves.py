@@ -1,28 +1,30 @@
 """Learning curves: of one run, of many seeds with their band, of several runs side by side."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Literal, TypedDict
 
 import numpy as np
 
 from jaxdem_ac._files import as_path
-from jaxdem_ac.runs.run_dir import METRICS, read_metrics
+from jaxdem_ac._types import Json
+from jaxdem_ac.runs.run_dir import METRICS, Metrics, read_metrics
 from jaxdem_ac.trainers.evaluate import student_t
 from jaxdem_ac.view.figures.style import LINES, color_of, new_figure, save_figure
+from jaxdem_ac.view.report.curves import TITLES
 
-PANELS = {
-    "success": ("final_success", "success at the end of an episode"),
-    "reward": ("reward", "mean reward of a decision"),
-    "entropy": ("entropy", "entropy of the policy, nats"),
-}
-"""Panels by name: the figure of a report, and the title above it."""
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+PANELS = {"success": "final_success", "reward": "reward", "entropy": "entropy"}
+"""The figures of a report that have a panel, by its name."""
 
 AXES = {"steps": (1e6, "agent-steps, millions"), "seconds": (1.0, "wall-clock time, seconds")}
 """Against what: in which unit, and what is written below it."""
 
-Reports = Sequence[Mapping[str, Any]]
+Reports = Sequence[Metrics]
 
 
 @dataclass(frozen=True)
@@ -70,7 +72,7 @@ def _runs_in(name: str, folder: Path) -> list[Run]:
     members = sorted(path.parent for path in folder.glob(f"seed-*/{METRICS}"))
     if not members and not (folder / METRICS).is_file():
         raise FileNotFoundError(
-            f"plot: a run folder holds {METRICS}; got {str(folder)!r}, which does not. Give the --out of a training."
+            f"plot: a run folder holds {METRICS}; got {str(folder)!r}, which does not. Give the out of a training."
         )
     points: dict[str, list[Reports]] = {}
     for member in members or [folder]:
@@ -144,7 +146,7 @@ def plot_runs(runs: Sequence[Run], path: Path, *, x: str = "steps", title: str |
     if x not in AXES:
         raise ValueError(f"plot: x is one of {', '.join(AXES)}; got x={x!r}. Choose one.")
     unit, label = AXES[x]
-    curves = {panel: [curve_of(run, name, x) for run in runs] for panel, (name, _) in PANELS.items()}
+    curves = {panel: [curve_of(run, name, x) for run in runs] for panel, name in PANELS.items()}
     curves = {panel: found for panel, found in curves.items() if any(found)}
     if not curves:
         raise ValueError(f"plot: a learning curve needs at least one report; got none for {path}. Train longer.")
@@ -155,7 +157,7 @@ def plot_runs(runs: Sequence[Run], path: Path, *, x: str = "steps", title: str |
             if curve is not None:
                 _draw_curve(axis, curve, unit, number)
         axis.set_xlabel(label)
-        axis.set_title(PANELS[panel][1], fontsize=9)
+        axis.set_title(TITLES[PANELS[panel]], fontsize=9)
         axis.grid(alpha=0.25)
         axis.spines[["top", "right"]].set_visible(False)
         if panel == "success":
@@ -172,10 +174,10 @@ def plot_learning_curve(metrics: Reports, path: Path, title: str) -> None:
     plot_runs([Run("", (metrics,))], path, title=title)
 
 
-def last_figures(run: Run) -> dict[str, Any]:
+def last_figures(run: Run) -> dict[str, Json]:
     """Return a run's name, how many seeds it has, and its last figures, each with the ends of its band."""
-    found: dict[str, Any] = {"name": run.name, "seeds": len(run.seeds)}
-    for panel, (name, _) in PANELS.items():
+    found: dict[str, Json] = {"name": run.name, "seeds": len(run.seeds)}
+    for panel, name in PANELS.items():
         curve = curve_of(run, name)
         if curve is not None:
             last = {key: float(getattr(curve, key)[-1]) for key in ("mean", "low", "high")}
@@ -183,23 +185,28 @@ def last_figures(run: Run) -> dict[str, Any]:
     return found
 
 
-def _draw_curve(axis: Any, curve: Curve, unit: float, number: int) -> None:
+def _draw_curve(axis: "Axes", curve: Curve, unit: float, number: int) -> None:
     style = _style(number)
     axis.plot(curve.x / unit, curve.mean, linewidth=1.6, marker="o" if len(curve.x) < 3 else None, **style)
     if (curve.low < curve.high).any():
         axis.fill_between(curve.x / unit, curve.low, curve.high, color=style["color"], alpha=0.2, linewidth=0)
 
 
-def _style(number: int) -> dict[str, Any]:
+class _Style(TypedDict):
+    color: str
+    linestyle: Literal["-", "--", "-.", ":"]
+
+
+def _style(number: int) -> _Style:
     """Return colour and dashes of a run: each alone tells it from its neighbours."""
     return {"color": color_of(number), "linestyle": LINES[number % len(LINES)]}
 
 
-def _add_legend(figure: Any, runs: Sequence[Run]) -> None:
+def _add_legend(figure: "Figure", runs: Sequence[Run]) -> None:
     """Name the runs below the panels, and say what their bands are."""
     from matplotlib.lines import Line2D
 
-    handles: list[Any] = [
+    handles = [
         Line2D([], [], linewidth=1.6, label=run.name + _band(run), **_style(number)) for number, run in enumerate(runs)
     ]
     figure.legend(handles=handles, loc="outside lower center", ncols=min(3, len(runs)), frameon=False, fontsize=8)

@@ -5,11 +5,10 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, Unpack
 
 import jax
 import numpy as np
-from flax import nnx
 from jax import Array
 
 from jaxdem_ac._checks import as_real, check_count, check_flag, check_key, check_seed
@@ -17,17 +16,20 @@ from jaxdem_ac._files import as_path, make_folder
 from jaxdem_ac.dem.particles import Particles
 from jaxdem_ac.dem.world import World
 from jaxdem_ac.environments.base import Environment, check_is_environment
+from jaxdem_ac.models.structure import Model
 from jaxdem_ac.runs.build import build_environment
 from jaxdem_ac.runs.checkpoint import load_policy
-from jaxdem_ac.runs.recording import Recording, record_run
+from jaxdem_ac.runs.recording import Played, Recording, record_run
 from jaxdem_ac.runs.run_dir import read_metrics, single
-from jaxdem_ac.trainers.policy import Policy, acting
+from jaxdem_ac.trainers.policy import PolicyFn, as_policy
 from jaxdem_ac.trainers.rollout import play_episode, random_action
 from jaxdem_ac.view.episode import Episode
 from jaxdem_ac.view.figures.animation import require_ffmpeg, write_films, write_strip
 from jaxdem_ac.view.figures.options import Look
 from jaxdem_ac.view.figures.style import require_matplotlib
 from jaxdem_ac.view.learning_curves import plot_learning_curve
+
+"""A policy, or a function ``(observation, key)``."""
 
 FORMATS = {"gif": "episode.gif", "mp4": "episode.mp4", "png": "episode.png", "curve": "learning_curve.png"}
 """Formats of pictures, and the names of their files."""
@@ -55,13 +57,13 @@ class Picture:
 
 def render(
     environment: Environment,
-    policy: Any | Literal["random"] = "random",
+    policy: Model | PolicyFn | Literal["random"] = "random",
     path: str | Path = "episode.gif",
     *,
     key: Array | None = None,
     decisions: int | None = None,
     sample: bool = False,
-    **look: Any,
+    **look: object,
 ) -> Picture:
     """Play an episode and draw it; no run is needed. In a notebook what is returned shows itself.
 
@@ -106,7 +108,7 @@ def render(
     return _draw(episode, target, options)
 
 
-def render_recording(recording: Recording, path: str | Path, **look: Any) -> Picture:
+def render_recording(recording: Recording, path: str | Path, **look: object) -> Picture:
     """Draw what has been recorded; as :func:`render`."""
     _check_kind("recording", recording, Recording)
     options, target = Look.of(**look), _checked_path(path)
@@ -114,7 +116,7 @@ def render_recording(recording: Recording, path: str | Path, **look: Any) -> Pic
 
 
 def render_particles(
-    world: World, particles: Particles, path: str | Path, *, time_step: float = 0.0, **look: Any
+    world: World, particles: Particles, path: str | Path, *, time_step: float = 0.0, **look: object
 ) -> Picture:
     """Draw particles of the engine alone: one frame, or some, leaves ``(T + 1, B, ...)``; as :func:`render`.
 
@@ -147,7 +149,7 @@ def render_run(
     seed: int = 1_000,
     decisions: int | None = None,
     sample: bool = False,
-    **look: Any,
+    **look: object,
 ) -> list[Path]:
     """Draw an episode of a run's policy, and its learning curve, into a folder.
 
@@ -192,8 +194,7 @@ def render_run(
     episode = None
     if files.keys() - {"curve"}:
         environment, policy = build_environment(config), load_policy(run_dir, checkpoint)
-        species = config.model_kw.get("species")
-        species = getattr(environment, "species", None) or species
+        species: Any = getattr(environment, "species", None) or config.model_kw.get("species")
         key = jax.random.key(seed)
         episode = played_episode(environment, policy, key, decisions, sample=sample, species=species)
     make_folder(folder)
@@ -205,7 +206,7 @@ def render_run(
 
 
 def render_recorded(
-    recording: Recording, folder: str | Path, formats: Sequence[str] = ("gif", "png"), **look: Any
+    recording: Recording, folder: str | Path, formats: Sequence[str] = ("gif", "png"), **look: object
 ) -> list[Path]:
     """Draw what has been recorded into a folder; as :func:`render_run`."""
     _check_kind("recording", recording, Recording)
@@ -229,7 +230,7 @@ def draw_all(episode: Episode, folder: Path, files: dict[str, str], look: Look) 
 
 def played_episode(
     environment: Environment,
-    policy: Any,
+    policy: Model | PolicyFn | str,
     key: Array,
     decisions: int | None,
     *,
@@ -255,22 +256,21 @@ def played_episode(
     return Episode.of_states(environment, states, None if success is None else success[:length], species)
 
 
-def _acting(policy: Any, environment: Environment) -> Any:
+def _acting(policy: Model | PolicyFn | str, environment: Environment) -> PolicyFn:
     """Return `policy` as something that acts."""
-    if isinstance(policy, nnx.Module):
-        return Policy.of(policy, environment)
     if not isinstance(policy, str):
-        return acting("render", policy, environment)
+        return as_policy("render", policy, environment)
     if policy != "random":
         raise ValueError(f"render: policy acts or is 'random'; got {policy!r}. Build one with make_model.")
 
-    def anything(observation: Array, key: Array) -> Array:
+    def anything(observation: Array, key: Array | None) -> Array:
+        assert key is not None, "random actions are sampled"
         return random_action(key, environment, 1)[0]
 
     return anything
 
 
-def _check_kind(name: str, value: Any, kind: type) -> None:
+def _check_kind(name: str, value: object, kind: type) -> None:
     if not isinstance(value, kind):
         raise TypeError(
             f"render: {name} is a {kind.__name__}; got {name}={value!r:.60}. Pass one, and render(environment) to play."
@@ -309,13 +309,17 @@ def _draw(episode: Episode, path: Path, look: Look) -> Picture:
     return Picture(path)
 
 
-def render_vtk(run_dir: str | Path, directory: str | Path, **options: Any) -> Path:
+def render_vtk(
+    run_dir: str | Path, directory: str | Path, checkpoint: str | int = "last", **options: Unpack[Played]
+) -> Path:
     """Record an episode of a run's policy, write its frames for ParaView by JaxDEM's writer, and return the folder.
 
     Parameters
     ----------
     run_dir, directory : path
-    options
+    checkpoint : "last", "best" or int
+        As for :func:`~jaxdem_ac.runs.checkpoint.load_policy`.
+    **options
         As for :func:`~jaxdem_ac.runs.recording.record_episode`.
 
     Raises
@@ -330,4 +334,4 @@ def render_vtk(run_dir: str | Path, directory: str | Path, **options: Any) -> Pa
 
     check_empty(as_path("render", "directory", directory))
     import_host("render")
-    return write_vtk(record_run(run_dir, **options), directory)
+    return write_vtk(record_run(run_dir, checkpoint, **options), directory)

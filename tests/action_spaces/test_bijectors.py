@@ -17,7 +17,7 @@ from jax import Array
 
 import jaxdem_ac as ac
 from jaxdem_ac.action_spaces.base import ActionSpace, arctanh, largest_below_one
-from jaxdem_ac.action_spaces.squashed import lift
+from jaxdem_ac.action_spaces.distributions import as_vector_bijector
 
 NUM_POINTS = 8
 DIMS = (1, 2, 3, 6)
@@ -85,7 +85,7 @@ def points(dim: int, limit: float) -> st.SearchStrategy[np.ndarray]:
 @jax.jit
 def there_and_back(space: ActionSpace, x: Array) -> tuple[Array, ...]:
     """Return y, its log-determinant, its Jacobian, the x of y, and the log-determinants there and back."""
-    vector = lift(space)
+    vector = as_vector_bijector(space)
     y, log_det = vector.forward_and_log_det(x)
     jacobian = jax.vmap(jax.jacfwd(vector.forward))(x)
     back, inverse_log_det = vector.inverse_and_log_det(y)
@@ -129,7 +129,7 @@ def test_arctanh_has_every_digit(dtype: Any) -> None:
 
 @jax.jit
 def values_and_derivatives(space: ActionSpace, x: Array) -> dict[str, Array]:
-    vector = lift(space)
+    vector = as_vector_bijector(space)
 
     def total(x: Array) -> Array:
         y, log_det = vector.forward_and_log_det(x)
@@ -167,7 +167,7 @@ def test_everything_is_finite_from_0_to_10000(name: str, keywords: dict[str, Any
 def test_log_determinant_keeps_falling_however_saturated(name: str, keywords: dict[str, Any]) -> None:
     space = ac.make_action_space(name, **keywords)
     x = jnp.asarray([1.0, 9.0, 20.0, 100.0, 1e3, 1e4])[:, None] * jnp.asarray([1.0, 1.0, 1.0])
-    log_det = np.asarray(lift(space).forward_log_det_jacobian(x))
+    log_det = np.asarray(as_vector_bijector(space).forward_log_det_jacobian(x))
     if name == "Free":
         assert (log_det == 0).all()
     else:
@@ -185,7 +185,7 @@ def assert_inside(space: ActionSpace, y: Array) -> None:
         assert (np.asarray(y) <= np.asarray(space.x_max, y.dtype)).all()
 
 
-forward = jax.jit(lambda space, x: lift(space).forward(x))
+forward = jax.jit(lambda space, x: as_vector_bijector(space).forward(x))
 
 
 @both_precisions
@@ -256,7 +256,7 @@ def test_a_copy_is_the_same_map(name: str, keywords: dict[str, Any], duplicate: 
     other = duplicate(space)
     assert other.same_as(space)
     x = jnp.asarray([[0.3, -0.2, 1.1]])
-    np.testing.assert_array_equal(lift(other).forward(x), lift(space).forward(x))
+    np.testing.assert_array_equal(as_vector_bijector(other).forward(x), as_vector_bijector(space).forward(x))
 
 
 @every_example
@@ -268,7 +268,7 @@ def test_survives_being_a_pytree(name: str, keywords: dict[str, Any]) -> None:
     returned = jax.jit(lambda space: space)(space)
     assert type(returned) is type(space)
     x = jnp.asarray([[0.3, -0.2, 1.1]])
-    np.testing.assert_allclose(lift(returned).forward(x), lift(space).forward(x), rtol=1e-6)
+    np.testing.assert_allclose(as_vector_bijector(returned).forward(x), as_vector_bijector(space).forward(x), rtol=1e-6)
 
 
 @every_example
@@ -278,7 +278,7 @@ def test_equal_parameters_do_not_compile_again(name: str, keywords: dict[str, An
     @jax.jit
     def apply(space: ActionSpace, x: Array) -> Array:
         traces.append(None)
-        return lift(space).forward(x)
+        return as_vector_bijector(space).forward(x)
 
     for _ in range(3):
         apply(ac.make_action_space(name, **keywords), jnp.ones((2, 3)))
@@ -287,7 +287,7 @@ def test_equal_parameters_do_not_compile_again(name: str, keywords: dict[str, An
 
 @every_example
 def test_compiled_equals_eager(name: str, keywords: dict[str, Any]) -> None:
-    space = lift(ac.make_action_space(name, **keywords))
+    space = as_vector_bijector(ac.make_action_space(name, **keywords))
     x = jnp.asarray(np.random.default_rng(2).normal(size=(5, 3)) * 4, jnp.float32)
     for method in (space.forward_and_log_det, space.inverse_and_log_det):
         argument = x if method == space.forward_and_log_det else space.forward(x / 4)
@@ -297,7 +297,7 @@ def test_compiled_equals_eager(name: str, keywords: dict[str, Any]) -> None:
 
 @every_example
 def test_vmap_equals_a_loop(name: str, keywords: dict[str, Any]) -> None:
-    space = lift(ac.make_action_space(name, **keywords))
+    space = as_vector_bijector(ac.make_action_space(name, **keywords))
     x = jnp.asarray(np.random.default_rng(3).normal(size=(5, 2, 3)), jnp.float32)
     for method in (space.forward_and_log_det, space.inverse_and_log_det):
         argument = x if method == space.forward_and_log_det else space.forward(x)

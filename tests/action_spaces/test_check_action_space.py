@@ -1,5 +1,6 @@
 """Every point of the contract that an action space breaks is named, and what to do."""
 
+from collections.abc import Callable
 from typing import Any
 
 import distrax
@@ -11,7 +12,7 @@ from jax import Array
 
 import jaxdem_ac as ac
 from jaxdem_ac.action_spaces.base import ActionSpace
-from jaxdem_ac.action_spaces.testing import check_action_space
+from jaxdem_ac.action_spaces.testing import action_space_checks, check_action_space, parametrize_with_checks
 
 
 class Stretch(ActionSpace):
@@ -35,22 +36,25 @@ class Stretch(ActionSpace):
         return self.forward_and_log_det(mean + 0 * std)[1]
 
 
-@pytest.mark.parametrize(
-    ("name", "keywords", "size"),
-    [
-        ("Free", {}, 3),
-        ("Box", {"x_min": -1.0, "x_max": 2.0}, 1),
-        ("Box", {"x_min": [-1.0, 0.0], "x_max": 3.0, "width": 0.7}, 2),
-        ("MaxNorm", {"max_norm": 2.5}, 2),
-        ("MaxNorm", {}, 6),
-    ],
+@parametrize_with_checks(
+    ac.make_action_space("Free"),
+    ac.make_action_space("Box", x_min=[-1.0, 0.0], x_max=3.0, width=0.7),
+    ac.make_action_space("MaxNorm", max_norm=2.5),
+    Stretch(),
+    size=2,
 )
-def test_ours_keep_to_it(name: str, keywords: dict[str, Any], size: int) -> None:
+def test_of_two_numbers_they_keep_to_the_contract(check: Callable[[], None]) -> None:
+    check()
+
+
+@pytest.mark.parametrize(
+    ("name", "keywords", "size"), [("Free", {}, 3), ("Box", {"x_min": -1.0, "x_max": 2.0}, 1), ("MaxNorm", {}, 6)]
+)
+def test_of_other_sizes_they_keep_to_the_contract(name: str, keywords: dict[str, Any], size: int) -> None:
     check_action_space(ac.make_action_space(name, **keywords), size)
 
 
-def test_another_keeps_to_it() -> None:
-    check_action_space(Stretch(), 2)
+def test_metadata_of_anothers_tells_it_from_others() -> None:
     assert Stretch([3.0, 4.0]).metadata == {"scale": [3.0, 4.0]}
     assert Stretch([3.0, 4.0]).same_as(Stretch([3.0, 4.0]))
     assert not Stretch([3.0, 4.0]).same_as(Stretch([3.0, 5.0]))
@@ -162,6 +166,23 @@ def test_what_breaks_it_is_named(space: Any, error: type[Exception], words: str)
     with pytest.raises(error, match=words) as raised:
         check_action_space(space, 2)
     assert str(raised.value).endswith(".")
+
+
+def test_every_point_has_a_name_and_is_called_alone() -> None:
+    checks = dict(action_space_checks(WrongInverse(), 2))
+    assert list(checks) == ["map", "log_det", "inverse", "far_out", "expectation", "metadata"]
+    for name, check in checks.items():
+        if name == "inverse":
+            with pytest.raises(ValueError, match="is what it came from"):
+                check()
+        else:
+            check()
+    # Where the shapes are wrong, every point says so.
+    for _, check in action_space_checks(WrongInverse(), 3):
+        with pytest.raises(ValueError, match="for actions of 2 numbers"):
+            check()
+    with pytest.raises(ValueError, match="size is a whole number from 1; got size=0"):
+        action_space_checks(Stretch(), 0)
 
 
 @pytest.mark.parametrize("model", ["SharedActorCritic", "ActorCritic", "PerParticle"])

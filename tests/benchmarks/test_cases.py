@@ -104,7 +104,7 @@ def test_what_is_no_grid(axes: dict[str, list[str]], words: str) -> None:
 def test_mistakes_are_found_before_anything_is_measured() -> None:
     with pytest.raises(ValueError, match="num_epochs=0"):
         check(grid(Axes()), {"ppo.num_epochs": 0}, models=False)
-    with pytest.raises(ValueError, match="Use --num-envs"):
+    with pytest.raises(ValueError, match="Use the axis num_envs"):
         check(grid(Axes()), {"ppo.num_envs": 3}, models=False)
     with pytest.raises(TypeError, match="Did you mean 'architecture'"):
         check(grid(Axes(num_envs=[2])), {"model_kw.architectur": [3]}, models=True)

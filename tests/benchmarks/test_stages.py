@@ -11,8 +11,8 @@ from support.bench_fixtures import SMALL
 
 from jaxdem_ac.bench import stages
 from jaxdem_ac.bench.cases import STAGES, Case
-from jaxdem_ac.bench.noise import Noise
 from jaxdem_ac.bench.stages import build, wrong_with
+from jaxdem_ac.environments.testing.toys import RandomEnvironment
 
 CASE = Case(stage="update", num_particles=3, num_envs=2)
 
@@ -49,8 +49,8 @@ def test_sensing_is_not_optimised_away() -> None:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Crowded(Noise):
-    """Noise whose lists are too short until they are four times as long."""
+class Crowded(RandomEnvironment):
+    """A random environment whose lists are too short until they are four times as long."""
 
     room: float = 1.0
 
@@ -58,14 +58,14 @@ class Crowded(Noise):
     def overflow(self) -> float:
         return 0.0 if self.room >= 4 else 4 / self.room
 
-    def grown(self, overflow: float) -> "Crowded":
+    def with_capacity(self, overflow: float) -> "Crowded":
         return replace(self, room=min(overflow, 2.0) * self.room)
 
 
 def test_lists_that_are_too_short_are_made_longer(quick: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(stages, "build_environment", lambda config: Crowded())
     assert wrong_with(built("rollout", quick).side.call(jax.random.key(1))) is None
-    monkeypatch.setattr(stages, "_MOST_TRIES", 2)
+    monkeypatch.setattr(stages, "MOST_TRIES", 2)
     with pytest.raises(OverflowError, match="long enough after 2 tries"):
         built("rollout", quick)
 

@@ -48,9 +48,9 @@ def test_rows_figures_and_ratios(quick: str, tmp_path: Path) -> None:
 
 
 def test_training_counts_the_work_of_its_parts(quick: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    program = stages._PROGRAMS["training"]
+    program = stages.PROGRAMS["training"]
     monkeypatch.setitem(
-        stages._PROGRAMS, "training", lambda *given: replace(program(*given), parts=("rollout", "update"))
+        stages.PROGRAMS, "training", lambda *given: replace(program(*given), parts=("rollout", "update"))
     )
     rows = run(grid(axes(quick, stages=["rollout", "update", "training"])), settings=SMALL, repeats=3)["rows"]
     one, other, both = (row["flops_per_agent_step"] for row in rows)
@@ -63,7 +63,7 @@ def test_a_row_that_fails_stays(quick: str, monkeypatch: pytest.MonkeyPatch) -> 
     def broken(environment: Any, config: Any) -> Any:
         raise MemoryError("no room")
 
-    monkeypatch.setitem(stages._PROGRAMS, "update", broken)
+    monkeypatch.setitem(stages.PROGRAMS, "update", broken)
     report = run(grid(axes(quick, stages=["policy", "update"])), settings=SMALL, repeats=3)
     assert [row["status"] for row in report["rows"]] == ["ok", "failed"]
     assert [row["error"] for row in failed(report["rows"])] == ["MemoryError: no room"]

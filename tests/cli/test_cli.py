@@ -9,14 +9,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from click.testing import CliRunner, Result
+from click.testing import Result
+from support.command_line import assert_one_line, call
 from support.event_files import curve
 
 import jaxdem_ac as ac
 from jaxdem_ac import doctor, registry
-from jaxdem_ac.cli import main
 from jaxdem_ac.plugin import jaxdem, names
-from jaxdem_ac.registry import Entry
 
 ROOT = Path(__file__).parents[2]
 COMMANDS = ("train", "eval", "render", "report", "bench", "list", "doctor", "autoload", "completion")
@@ -31,22 +30,6 @@ SETTINGS = {
     "ppo.num_minibatches": 2,
 }
 TINY = [part for name, value in SETTINGS.items() for part in ("--set", f"{name}={value}")]
-
-
-def call(*arguments: str) -> Result:
-    return CliRunner().invoke(main, list(arguments), prog_name="jaxdem-ac")
-
-
-def assert_one_line(result: Result, *words: str) -> None:
-    """Assert that a mistake is told in one line on stderr, with exit code 2."""
-    assert result.exit_code == 2, result.output
-    assert result.stdout == ""
-    lines = result.stderr.splitlines()
-    assert len(lines) == 1, result.stderr
-    assert lines[0].startswith("error: ")
-    assert "Traceback" not in result.stderr
-    for word in words:
-        assert word in lines[0]
 
 
 @pytest.fixture(scope="module")
@@ -188,6 +171,10 @@ def test_train_in_plain_lines(tmp_path: Path) -> None:
         (["--set", "env_kw.num_particle=3"], ["num_particle", "Did you mean 'num_particles'"]),
         (["--set", "model_kw.architectur=[3]"], ["architectur", "Did you mean 'architecture'"]),
         (["--set", "action_space_kw.max_norm=-1"], ["max_norm=-1"]),
+        (
+            ["--env", "evacuation", "--action-space", "Box"],
+            ["Pass x_min=..., on the command line --set action_space_kw.x_min=..."],
+        ),
         (["--steps", "0"], ["steps", "steps=0"]),
         (["--steps", "many"], ["many"]),
         (["--seed", "-1"], ["seed=-1"]),
@@ -261,11 +248,12 @@ def test_list_names_everything() -> None:
     assert "MaxNorm" in words.stdout
 
 
-def test_list_is_one_line_each_whatever_stands_in_it(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_list_is_one_line_each_whatever_stands_in_it() -> None:
     name = "a_name_that_is_longer_than_" + 4 * "any_other_"
-    monkeypatch.setitem(registry.models._entries, name, Entry(name, type("Long", (), {"__doc__": "Long."}), "a-plugin"))
-    lines = call("list").stdout.splitlines()
-    assert len(lines) == len(json.loads(call("list", "--json").stdout))
+    cls = type("Long", (), {"__doc__": "Long.", "__module__": "a-plugin"})
+    with registry.models.temporarily(name, cls):
+        lines = call("list").stdout.splitlines()
+        assert len(lines) == len(json.loads(call("list", "--json").stdout))
     (long,) = [line for line in lines if name in line]
     # Aligned: what a thing is begins in one column.
     assert {line.find("jaxdem-ac") for line in lines if line != long} == {long.find("a-plugin")}

@@ -5,11 +5,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from click.testing import CliRunner, Result
+from click.testing import Result
+from support import command_line
 from support.bench_fixtures import noise, quick
 
 from jaxdem_ac.bench import stages
-from jaxdem_ac.cli import main
 
 __all__ = ["noise", "quick"]
 
@@ -18,7 +18,7 @@ SMALL = ["--num-particles", "3", "--num-envs", "2", "--repeats", "3", "--set", "
 
 
 def call(*arguments: str) -> Result:
-    return CliRunner().invoke(main, ["bench", *arguments], prog_name="jaxdem-ac")
+    return command_line.call("bench", *arguments)
 
 
 @pytest.fixture(autouse=True)
@@ -58,7 +58,7 @@ def test_a_row_that_fails_is_a_row_and_an_exit_code(monkeypatch: pytest.MonkeyPa
     def broken(environment: Any, config: Any) -> Any:
         raise MemoryError("no room")
 
-    monkeypatch.setitem(stages._PROGRAMS, "policy", broken)
+    monkeypatch.setitem(stages.PROGRAMS, "policy", broken)
     result = call("--env", "noise", "--stages", "environment,policy", *SMALL)
     assert result.exit_code == 1
     assert "no room" in result.stdout

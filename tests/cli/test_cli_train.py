@@ -16,8 +16,8 @@ from typing import Any
 
 import pytest
 from click.shell_completion import ShellComplete
-from click.testing import CliRunner, Result
 from rich.console import Console
+from support.command_line import assert_one_line, call
 
 import jaxdem_ac as ac
 from jaxdem_ac.cli import main, train
@@ -39,10 +39,6 @@ FULL = (
     "1,310,720 of 4,063,232 steps  571,234 agent-steps/s  0:05 left  reward +0.0123  success 0.751  kl 0.0123  "
     "entropy -1.23"
 )
-
-
-def call(*arguments: str) -> Result:
-    return CliRunner().invoke(main, list(arguments), prog_name="jaxdem-ac")
 
 
 @pytest.fixture
@@ -146,14 +142,6 @@ def test_a_file_that_is_not_there_is_one_line(tmp_path: Path) -> None:
     assert_one_line(call("train", "--config", str(tmp_path)), "Is a directory")
     (tmp_path / "binary.yaml").write_bytes(b"\xff\xfe\x00")
     assert_one_line(call("train", "--config", str(tmp_path / "binary.yaml")), "UTF-8")
-
-
-def assert_one_line(result: Result, *words: str) -> None:
-    assert result.exit_code == 2, result.output
-    assert result.stdout == ""
-    (line,) = result.stderr.splitlines()
-    for word in words:
-        assert word in line
 
 
 @pytest.mark.parametrize("text", ["1.5", "many", "nan", "inf"])

@@ -13,7 +13,7 @@ from jaxdem_ac.dem import Particles, World
 from jaxdem_ac.dem import step as step_module
 from jaxdem_ac.dem.columns import Columns, stacked
 from jaxdem_ac.dem.forces import contact_force
-from jaxdem_ac.dem.neighbor_list import NeighborSpec, grown, make_spec, no_neighbors, refresh
+from jaxdem_ac.dem.neighbor_list import NeighborSpec, allocate, make_spec, refresh, with_capacity
 from jaxdem_ac.dem.step import advance, contact_spec
 
 REFRESH = jax.jit(refresh, static_argnums=0)
@@ -34,7 +34,7 @@ def assert_lists_who_is_near(spec: NeighborSpec, neighbors: Any, position: Any, 
     near = distance <= spec.cutoff * (1 - 1e-5)
     found = np.zeros_like(near, int)
     np.add.at(found, (left[:count], right[:count]), 1)
-    if spec.among_themselves:
+    if spec.self_pairs:
         np.fill_diagonal(near, val=False)
         assert not np.diag(found).any(), "a particle is its own neighbour"
         found = found + found.T
@@ -54,10 +54,10 @@ def box(batch: Any, number: int) -> Any:
 def built(spec: NeighborSpec, position: Any, low: Any, high: Any, sources: Any = None) -> Any:
     """Return the list, with a specification that has room for it."""
     while True:
-        fresh = REFRESH(spec, no_neighbors(spec, position), position, low, high, sources)
-        if not bool(fresh.shortage(spec)):
+        fresh = REFRESH(spec, allocate(spec, position), position, low, high, sources)
+        if not bool(fresh.overflow_ratio(spec)):
             return spec, fresh
-        spec = grown(spec, fresh.needed)
+        spec = with_capacity(spec, fresh.needed)
 
 
 class TestList:
@@ -76,7 +76,7 @@ class TestList:
         spread = random.uniform(0, 1, (12, 60, dim)) * (1 + 2 * outside) - outside
         position = jnp.asarray(low[:, None] + spread * size, jnp.float32)
         corners = jnp.asarray(low, jnp.float32), jnp.asarray(low + size, jnp.float32)
-        stale = jax.vmap(lambda x: no_neighbors(spec, x))(position)
+        stale = jax.vmap(lambda x: allocate(spec, x))(position)
         batch = jax.jit(jax.vmap(lambda *each: refresh(spec, *each)))(stale, position, *corners)
         # Nothing beyond the reach, but for what single precision makes of a place far from the origin.
         for number, each in enumerate(position):
@@ -158,7 +158,7 @@ class TestList:
         position, low, high = (jnp.asarray(x, jnp.float32) for x in (position, low, low + size))
         # Periodic cells tile their box: the grid is the smallest one's.
         spec = make_spec(30, size.min(axis=0), 0.7, 0.3, periodic=periodic, room=100)
-        stale = jax.vmap(lambda x: no_neighbors(spec, x))(position)
+        stale = jax.vmap(lambda x: allocate(spec, x))(position)
         batch = jax.jit(jax.vmap(lambda *each: refresh(spec, *each)))(stale, position, low, high)
         twice = jax.jit(jax.vmap(jax.vmap(lambda *each: refresh(spec, *each))))(
             *jax.tree.map(lambda x: x[None], (stale, position, low, high))
@@ -169,7 +169,7 @@ class TestList:
                 np.testing.assert_array_equal(one, here)
                 np.testing.assert_array_equal(other, here)
             assert_lists_who_is_near(spec, box(batch, n), position[n], position[n], size[n])
-        assert not np.asarray(jax.vmap(lambda each: each.shortage(spec))(batch)).any()
+        assert not np.asarray(jax.vmap(lambda each: each.overflow_ratio(spec))(batch)).any()
 
     def test_batch_of_sensors_shares_its_sources(self) -> None:
         random = np.random.default_rng(3)
@@ -178,7 +178,7 @@ class TestList:
         spec = make_spec(20, np.full(2, 5.0), 0.7, 0.3, num_sources=30, room=100)
 
         def look(position: jax.Array) -> Any:
-            return refresh(spec, no_neighbors(spec, position), position, jnp.zeros(2), jnp.full(2, 5.0), sources)
+            return refresh(spec, allocate(spec, position), position, jnp.zeros(2), jnp.full(2, 5.0), sources)
 
         batch = jax.jit(jax.vmap(look))(position)
         for n in range(4):
@@ -210,7 +210,7 @@ class TestLifetime:
     def test_not_a_number_is_built_again_and_fills_no_list(self) -> None:
         position = jnp.full((50, 2), jnp.nan)
         spec = make_spec(50, np.full(2, 5.0), 1.0, 0.2)
-        stale = no_neighbors(spec, position)
+        stale = allocate(spec, position)
         later = REFRESH(spec, stale, position, *self.box)
         assert int(later.count) == 0
         assert not bool(later.valid.any())
@@ -293,9 +293,9 @@ class TestRun:
             missed = stacked(contact_force(world, columns, later)[0]) - stacked(contact_force(world, columns)[0])
             force = jnp.max(jnp.abs(particles.force))
             rebuilt = jnp.any(later.reference != neighbors.reference)
-            return (particles, later), (jnp.max(jnp.abs(missed)) / (1 + force), rebuilt, later.shortage(spec))
+            return (particles, later), (jnp.max(jnp.abs(missed)) / (1 + force), rebuilt, later.overflow_ratio(spec))
 
-        first = particles, no_neighbors(spec, particles.position)
+        first = particles, allocate(spec, particles.position)
         missed, rebuilt, overflow = jax.jit(lambda first: jax.lax.scan(body, first, None, 500)[1])(first)
         assert not overflow.any()
         assert float(missed.max()) < 1e-5
@@ -312,7 +312,7 @@ class TestRun:
             return (later, neighbors), jnp.any(neighbors.reference != carry[1].reference)
 
         apart = replace(particles, radius=0.5 * particles.radius)
-        first = apart, no_neighbors(spec, particles.position)
+        first = apart, allocate(spec, particles.position)
         (last, _), rebuilt = jax.jit(lambda first: jax.lax.scan(body, first, None, 400))(first)
         fastest = float(jnp.max(jnp.linalg.norm(last.velocity, axis=-1)))
         # A skin of 0.4 radii lasts half a skin's way of the fastest.
@@ -327,11 +327,11 @@ class TestRun:
             spec = make_spec(40, np.asarray(worlds[0].box_high - worlds[0].box_low), 1.0, 0.2, room=100)
 
             def run(world: World, particles: Particles) -> Any:
-                none = no_neighbors(spec, particles.position)
+                none = allocate(spec, particles.position)
                 return advance(world, particles, jnp.zeros_like(particles.force), 300, None, spec, none)
 
             batch, lists = jax.jit(jax.vmap(run))(world, particles)
-            assert not np.asarray(jax.vmap(lambda each: each.shortage(spec))(lists)).any()
+            assert not np.asarray(jax.vmap(lambda each: each.overflow_ratio(spec))(lists)).any()
             for n, (alone_world, (_, alone)) in enumerate(zip(worlds, swarms, strict=True)):
                 expected = dem.simulate(alone_world, alone, 300)
                 assert_same(jax.tree.map(lambda x, n=n: x[n], batch), expected, 1e-8)
@@ -342,17 +342,17 @@ class TestRun:
         clump = jnp.asarray(world.box_low + 5.0 + 0.4 * random.uniform(-1, 1, (200, 2)), jnp.float32)
         spec = contact_spec(world, Particles.create(clump, radius=0.5))
         assert spec is not None
-        fresh = REFRESH(spec, no_neighbors(spec, clump), clump, world.box_low, world.box_high)
-        assert bool(fresh.shortage(spec))
+        fresh = REFRESH(spec, allocate(spec, clump), clump, world.box_low, world.box_high)
+        assert bool(fresh.overflow_ratio(spec))
         longer, whole = built(spec, clump, world.box_low, world.box_high)
         assert int(whole.needed[0]) == ((distances(spec, clump, clump, 1.0) <= spec.reach).sum() - 200) // 2
         assert longer.capacity >= int(whole.needed[0])
         assert longer.candidates >= int(whole.needed[1])
         # What has not been looked at cannot be counted: the first answer may be too low.
-        assert 1 < float(fresh.shortage(spec)) <= int(whole.needed[0]) / spec.capacity
+        assert 1 < float(fresh.overflow_ratio(spec)) <= int(whole.needed[0]) / spec.capacity
         # Once too short, always so: what happened in between can't be trusted.
         spread = clump + 10.0 * jnp.arange(200.0)[:, None]
-        assert bool(REFRESH(spec, fresh, spread, world.box_low, world.box_high).shortage(spec))
+        assert bool(REFRESH(spec, fresh, spread, world.box_low, world.box_high).overflow_ratio(spec))
 
     @pytest.mark.parametrize("start", ["clump", pytest.param("gathering", marks=pytest.mark.slow)])
     def test_simulate_makes_the_list_longer_and_starts_over(self, start: str, monkeypatch) -> None:
@@ -372,9 +372,9 @@ class TestRun:
 
             def record(spec: NeighborSpec, needed: Any) -> NeighborSpec:
                 lengths.append(spec.capacity)
-                return grown(spec, needed)
+                return with_capacity(spec, needed)
 
-            monkeypatch.setattr(step_module, "grown", record)
+            monkeypatch.setattr(step_module, "with_capacity", record)
             force = 40.0 * (20.0 - position) / 20.0 if start == "gathering" else 0.0
             steps = 300
             if start == "gathering":
@@ -397,7 +397,7 @@ class TestRun:
 
             def end(velocity: jax.Array, push: jax.Array, with_list: bool) -> jax.Array:
                 first = replace(particles, velocity=velocity)
-                none = no_neighbors(spec, particles.position) if with_list else None
+                none = allocate(spec, particles.position) if with_list else None
                 force = jnp.zeros_like(velocity) + push
                 after, _ = advance(world, first, force, 60, None, spec if with_list else None, none)
                 return jnp.sum(after.position**2)

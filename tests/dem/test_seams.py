@@ -99,7 +99,7 @@ def test_a_round_wall(friction: float) -> None:
         assert momentum == pytest.approx(-12.0, rel=1e-6)
 
 
-def test_who_leaves_it_is_told() -> None:
+def test_a_particle_outside_its_boundary_is_reported() -> None:
     world = dem.World.create([0.0, 0.0], [20.0, 20.0], Circle(8.0), stiffness=10.0, dt=1e-3)
     with pytest.raises(FloatingPointError, match="got particle 0 after step"):
         dem.simulate(world, dem.Particles.create([[10.0, 13.0]], [[400.0, 0.0]]), 100)

@@ -10,6 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from jax import Array
+from support.sums import momentum
 
 from jaxdem_ac import dem
 
@@ -39,10 +40,6 @@ def potential_energy(world: dem.World, particles: dem.Particles) -> float:
             separation = np.asarray(world.displacement(jnp.asarray(x[j]), jnp.asarray(x[i])))
             total += 0.5 * float(world.stiffness) * max(0.0, radius[i] + radius[j] - np.linalg.norm(separation)) ** 2
     return total
-
-
-def momentum(particles: dem.Particles) -> np.ndarray:
-    return np.sum(np.asarray(particles.mass)[:, None] * np.asarray(particles.velocity), axis=0)
 
 
 @pytest.mark.parametrize(

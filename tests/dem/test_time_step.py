@@ -11,7 +11,7 @@ import pytest
 
 import jaxdem_ac as ac
 from jaxdem_ac import dem
-from jaxdem_ac.dem.neighbor_list import NeighborSpec, grown, make_spec, no_neighbors
+from jaxdem_ac.dem.neighbor_list import NeighborSpec, allocate, make_spec, with_capacity
 from jaxdem_ac.dem.time_step import MOST_SPEED, critical_time_step, restitution_range
 
 BOX = [-50.0, -50.0], [50.0, 50.0]
@@ -125,7 +125,7 @@ def test_critical_time_step() -> None:
 
 @pytest.mark.parametrize("name", ac.list_environments())
 class TestTasks:
-    def test_are_silent_with_their_own_numbers_and_warn_with_coarser_ones(self, name: str) -> None:
+    def test_tasks_warn_of_a_coarse_time_step_and_not_of_their_own(self, name: str) -> None:
         if name.startswith("jaxdem:"):
             pytest.skip("JaxDEM's own")
         with warnings.catch_warnings():
@@ -224,23 +224,23 @@ class TestCounting:
     @pytest.mark.parametrize("missing", [(1, 0), (0, 1), (1, 1)])
     def test_one_pair_too_many_of_twenty_million(self, missing: tuple[int, int]) -> None:
         needed = jnp.asarray(missing, jnp.int32) + 20_000_000
-        nobody = no_neighbors(NeighborSpec(1.0, 0.5, 4, 4, (1, 1), (1.0, 1.0)), jnp.zeros((3, 2)))
+        nobody = allocate(NeighborSpec(1.0, 0.5, 4, 4, (1, 1), (1.0, 1.0)), jnp.zeros((3, 2)))
         listed = jax.tree.map(lambda leaf: leaf, nobody)
         short = type(listed)(listed.left, listed.right, listed.count, listed.reference, needed)
-        assert float(short.shortage(self.SPEC)) > 1
+        assert float(short.overflow_ratio(self.SPEC)) > 1
         assert (
             float(
                 type(listed)(
                     *(getattr(listed, n) for n in ("left", "right", "count", "reference")), jnp.full(2, 20_000_000)
-                ).shortage(self.SPEC)
+                ).overflow_ratio(self.SPEC)
             )
             == 0
         )
-        assert grown(self.SPEC, needed).capacity >= needed[0]
+        assert with_capacity(self.SPEC, needed).capacity >= needed[0]
 
     def test_more_than_can_be_counted(self) -> None:
         with pytest.raises(OverflowError, match=r"fewer than 2\*\*31 pairs"):
-            grown(self.SPEC, np.array([2**31 - 2, 5]))
+            with_capacity(self.SPEC, np.array([2**31 - 2, 5]))
 
 
 def test_the_refusal_is_where_its_name_says() -> None:

@@ -1,7 +1,11 @@
 """Every point of the contract that an environment breaks is named, and what to do."""
 
+import os
+import subprocess
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any, ClassVar
 
 import jax
@@ -12,8 +16,10 @@ from jax import Array
 
 import jaxdem_ac as ac
 from jaxdem_ac.environments.base import Environment, Timestep
-from jaxdem_ac.environments.testing import check_environment, check_shapes
+from jaxdem_ac.environments.testing import check_environment, check_shapes, environment_checks
 from jaxdem_ac.registry import environments
+
+ROOT = Path(__file__).parents[2]
 
 
 @jax.tree_util.register_dataclass
@@ -226,16 +232,65 @@ def test_what_shows_only_in_play_is_named(environment: Any, error: type[Exceptio
     assert str(raised.value).endswith(".")
 
 
-def test_a_training_begins_with_it(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("several", [{}, {"num_seeds": 2}], ids=["one", "two"])
+def test_a_training_begins_with_it(several: dict[str, Any]) -> None:
     environment = bent(lambda s, t: (s, replace(t, reward=jnp.sum(t.reward))))
-    monkeypatch.setattr(environments, "_entries", dict(environments._entries))
-    environments.add("bent", type(environment))
-    for several in ({}, {"num_seeds": 2}):
-        with pytest.raises(ValueError, match=r"Bent\.step: reward has shape \(3,\); got shape \(\)"):
-            ac.train(ac.TrainConfig(env="bent", steps=1, **several))
+    words = r"Bent\.step: reward has shape \(3,\); got shape \(\)"
+    with environments.temporarily("bent", type(environment)), pytest.raises(ValueError, match=words):
+        ac.train(ac.TrainConfig(env="bent", steps=1, **several))
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("name", [entry.name for entry in environments.entries() if entry.origin == "jaxdem-ac"])
-def test_all_of_ours_keep_to_it(name: str) -> None:
-    check_environment(ac.make_environment(name, num_particles=6, max_steps=9, physics_steps=2), num_decisions=4)
+def test_every_point_has_a_name_and_is_called_alone() -> None:
+    environment = bent(lambda s, t: (s, replace(t, info={"success": 1.0 * s.count})))
+    checks = dict(environment_checks(environment))
+    assert " ".join(checks) == (
+        "shapes finite success observation time_limit eager_reset key eager_step batch action_shape advice"
+    )
+    for name, check in checks.items():
+        if name == "success":
+            with pytest.raises(ValueError, match="between 0 and 1"):
+                check()
+        else:
+            check()
+    # Where the shapes are wrong, every point says so.
+    for _, check in environment_checks(Walk(observation_size=3)):
+        with pytest.raises(ValueError, match=r"has shape \(3, 3\)"):
+            check()
+    with pytest.raises(ValueError, match="num_decisions is a whole number from 1; got num_decisions=0"):
+        environment_checks(environment, num_decisions=0)
+
+
+OURS = """
+import sys
+import jaxdem_ac.action_spaces.testing, jaxdem_ac.environments.testing, jaxdem_ac.models.testing
+assert "pytest" not in sys.modules
+"""
+
+
+def test_pytest_is_imported_by_tests_only() -> None:
+    subprocess.run([sys.executable, "-c", OURS], check=True)
+
+
+THREE_LINES = """
+from jaxdem_ac.environments.testing import Counting, Discounting, Toy, parametrize_with_checks
+
+class Broken(Toy):
+    def next_observation(self, state, time):
+        return state.observation / 0
+
+@parametrize_with_checks(Counting(), Broken(length=2))
+def test_contract(check):
+    check()
+"""
+
+
+def test_an_author_sees_every_point_as_a_test(tmp_path: Path) -> None:
+    (tmp_path / "test_mine.py").write_text(THREE_LINES)
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")])}
+    command = [sys.executable, "-m", "pytest", "-v", "-p", "no:cacheprovider", "test_mine.py"]
+    done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True)
+    assert done.returncode == 1
+    told = dict(line.split()[:2] for line in done.stdout.splitlines() if line.startswith("test_mine.py::"))
+    assert len(told) == 22
+    assert {name for name, how in told.items() if how == "FAILED"} == {"test_mine.py::test_contract[Broken-finite]"}
+    assert "every number is finite; got NaN" in done.stdout

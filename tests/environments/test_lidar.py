@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from jax import Array
 
-from jaxdem_ac.dem.neighbor_list import Neighbors, make_spec, no_neighbors, refresh
+from jaxdem_ac.dem.neighbor_list import Neighbors, allocate, make_spec, refresh
 from jaxdem_ac.environments.sensing.lidar import azimuth_bin, lidar, look, reached_sources, spherical_bin, wall_lidar
 
 RANGE = 6.0
@@ -25,13 +25,11 @@ def sector(x: float, y: float, num_bins: int) -> int:
     return math.floor((math.atan2(y, x) + math.pi) / (2 * math.pi) * num_bins) % num_bins
 
 
-def readings_by_loop(
-    sensors: np.ndarray, sources: np.ndarray, num_bins: int, among_themselves: bool = False
-) -> np.ndarray:
+def readings_by_loop(sensors: np.ndarray, sources: np.ndarray, num_bins: int, self_pairs: bool = False) -> np.ndarray:
     readings = np.zeros((len(sensors), num_bins))
     for i, (x, y) in enumerate(sensors):
         for j, (source_x, source_y) in enumerate(sources):
-            if among_themselves and i == j:
+            if self_pairs and i == j:
                 continue
             bin_ = sector(source_x - x, source_y - y, num_bins)
             proximity = RANGE - math.hypot(source_x - x, source_y - y)
@@ -80,7 +78,7 @@ def test_sources_are_sensed_as_in_a_loop(num_bins: int, seed: int) -> None:
 @pytest.mark.parametrize("num_bins", [1, 24])
 def test_a_swarm_senses_its_others_but_no_one_itself(num_bins: int) -> None:
     position = np.random.default_rng(3).uniform(0, 12, (12, 2))
-    expected = readings_by_loop(position, position, num_bins, among_themselves=True)
+    expected = readings_by_loop(position, position, num_bins, self_pairs=True)
     found = readings(jnp.asarray(position), None, num_bins)
     np.testing.assert_allclose(found, expected, atol=1e-5)
     alone = readings(jnp.asarray(position[:1]), None, num_bins)
@@ -119,10 +117,8 @@ def test_readings_are_between_0_and_the_range() -> None:
 
 @pytest.mark.parametrize("double", [False, True])
 @pytest.mark.parametrize("bins", [24, 7, (8, 3)])
-@pytest.mark.parametrize("among_themselves", [False, True])
-def test_pairs_of_a_list_read_as_all_pairs_do(
-    among_themselves: bool, bins: int | tuple[int, int], double: bool
-) -> None:
+@pytest.mark.parametrize("self_pairs", [False, True])
+def test_pairs_of_a_list_read_as_all_pairs_do(self_pairs: bool, bins: int | tuple[int, int], double: bool) -> None:
     """To the last digit; among themselves a pair that stands once is seen from both sides."""
     with jax.enable_x64(double):
         random, dim = np.random.default_rng(5), 2 if isinstance(bins, int) else 3
@@ -130,10 +126,10 @@ def test_pairs_of_a_list_read_as_all_pairs_do(
         # On a lattice too: many directions are edges of sectors.
         lattice = random.integers(0, 8, (30, dim)) * 3.0
         sensors = jnp.asarray(np.concatenate([random.uniform(0, 25, (30, dim)), lattice]), float)
-        sources = None if among_themselves else jnp.asarray(np.concatenate([lattice, random.uniform(0, 25, (20, dim))]))
+        sources = None if self_pairs else jnp.asarray(np.concatenate([lattice, random.uniform(0, 25, (20, dim))]))
         spec = make_spec(60, size, RANGE, 0.5, num_sources=None if sources is None else 50, room=100)
-        listed = refresh(spec, no_neighbors(spec, sensors), sensors, jnp.zeros(dim), jnp.asarray(size), sources)
-        assert not listed.shortage(spec)
+        listed = refresh(spec, allocate(spec, sensors), sensors, jnp.zeros(dim), jnp.asarray(size), sources)
+        assert not listed.overflow_ratio(spec)
         found = readings(sensors, sources, bins, listed)
         assert (found > 0).any()
         np.testing.assert_array_equal(found, readings(sensors, sources, bins))

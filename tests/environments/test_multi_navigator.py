@@ -142,7 +142,7 @@ def test_training_makes_lists_longer_and_repeats_what_was_lost() -> None:
 
 def test_an_environment_without_longer_lists_says_so() -> None:
     with pytest.raises(OverflowError, match=r"3\.5 times as long"):
-        Environment.grown(ac.make_environment("swarm_navigator"), 3.5)
+        Environment.with_capacity(ac.make_environment("swarm_navigator"), 3.5)
 
 
 @pytest.mark.parametrize("name", ["swarm_navigator", "multi_navigator"])

@@ -2,24 +2,28 @@
 
 import sys
 import warnings
+from dataclasses import replace
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from support.wrapper_tasks import TINY, Walk, steps
+from support.wrapper_tasks import TINY, TracedWalk, steps
 
 import jaxdem_ac as ac
 from jaxdem_ac.action_spaces.base import ActionBounds
 from jaxdem_ac.action_spaces.free import Free
+from jaxdem_ac.environments.testing import Walk
 from jaxdem_ac.environments.wrappers.pettingzoo_env import ParallelSwarm
 
 pettingzoo_test = pytest.importorskip("pettingzoo.test")
 
+BOX: dict[str, Any] = {"action_space": "Box", "action_space_kw": {"x_min": -2.0, "x_max": 2.0}}
+
 
 def walk(**keywords: Any) -> ParallelSwarm:
-    return ac.make_parallel_env(Walk(**keywords), action_space="Box", action_space_kw={"x_min": -2.0, "x_max": 2.0})
+    return ac.make_parallel_env(Walk(**keywords), **BOX)
 
 
 def moves(*sizes: float) -> dict[str, np.ndarray]:
@@ -65,7 +69,7 @@ def test_a_step_is_the_environments_own(swarm: ParallelSwarm) -> None:
 
 
 def test_a_time_limit_truncates_everybody_and_no_agent_is_left() -> None:
-    env = walk(limit=2)
+    env = walk(length=2)
     assert (env.agents, env.max_num_agents) == ([], 2)
     env.reset(seed=0)
     _, _, terminated, truncated, _ = env.step(moves(1, 1))
@@ -94,7 +98,7 @@ def test_the_end_of_the_task_terminates_everybody() -> None:
     assert env.agents == []
 
 
-def test_a_seed_says_everything_and_nothing_else_does() -> None:
+def test_episodes_depend_on_the_seed_alone() -> None:
     def beginnings(env: ParallelSwarm, *seeds: int | None) -> list[float]:
         return [float(env.reset(seed=seed)[0]["particle_0"][0]) for seed in seeds]
 
@@ -159,8 +163,8 @@ def test_what_the_environment_advises_is_taken_unless_told() -> None:
 
 
 def test_bad_keywords_are_refused() -> None:
-    with pytest.raises(TypeError, match=r"make_parallel_env: keywords go with the name.*got limit with a Walk"):
-        ac.make_parallel_env(Walk(), limit=3)
+    with pytest.raises(TypeError, match=r"make_parallel_env: keywords go with the name.*got length with a Walk"):
+        ac.make_parallel_env(Walk(), length=3)
     with pytest.raises(TypeError, match=r"environment multi_navigator: no such keyword; got 'num_particle'"):
         ac.make_parallel_env("multi_navigator", num_particle=3)
     with pytest.raises(TypeError, match=r"an environment is a name or a .*; got a int"):
@@ -203,16 +207,17 @@ def test_lists_that_are_too_short_grow_and_nothing_is_lost() -> None:
 
 
 def test_nothing_is_compiled_twice() -> None:
-    env = walk(limit=1_000, num_particles=3)
-    Walk.traced.clear()
+    task = TracedWalk(length=1_000, num_particles=3)
+    env = ac.make_parallel_env(task, **BOX)
+    task.traced.clear()
     for seed in range(3):
         env.reset(seed=seed)
         for _ in range(5):
             env.step(moves(1, 1, 1))
-    again = walk(limit=1_000, num_particles=3)
+    again = ac.make_parallel_env(replace(task), **BOX)
     again.reset()
     again.step(moves(0, 0, 0))
-    assert Walk.traced == [64]
+    assert task.traced == [64]
 
 
 def test_what_is_returned_is_the_callers_own() -> None:

@@ -6,9 +6,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from support.wrapper_tasks import Walk, steps
+from support.wrapper_tasks import TracedWalk, steps
 
 import jaxdem_ac as ac
+from jaxdem_ac.environments.testing import Walk
 
 gymnasium = pytest.importorskip("gymnasium")
 BOX: dict[str, Any] = {"action_space": "Box", "action_space_kw": {"x_min": -2.0, "x_max": 2.0}}
@@ -30,7 +31,7 @@ def assert_same(mine: dict[str, Any], theirs: dict[str, Any]) -> None:
 
 @pytest.mark.parametrize("mode", ["SameStep", "NextStep"])
 def test_swarms_are_stepped_as_gymnasium_steps_copies(mode: str) -> None:
-    task = Walk(goal=4.0, limit=3)
+    task = Walk(goal=4.0, length=3)
     swarms = ac.make_vector_env(task, 3, view="swarm", autoreset_mode=mode, **BOX)
     copies = gymnasium.vector.SyncVectorEnv([lambda: ac.make_gym_env(task, **BOX)] * 3, autoreset_mode=mode)
     for space in ("observation_space", "action_space", "single_observation_space", "single_action_space"):
@@ -52,7 +53,7 @@ def test_swarms_are_stepped_as_gymnasium_steps_copies(mode: str) -> None:
 
 
 def test_every_particle_is_a_sub_environment() -> None:
-    task = Walk(num_particles=2, limit=2, random=True)
+    task = Walk(num_particles=2, length=2, random=True)
     particles, swarms = (ac.make_vector_env(task, 3, view=view, **BOX) for view in ("particle", "swarm"))
     assert (particles.num_envs, swarms.num_envs) == (6, 3)
     assert particles.single_observation_space.shape == (3,)
@@ -81,9 +82,9 @@ def test_every_particle_is_a_sub_environment() -> None:
             np.testing.assert_array_equal(infos["_success"], np.ones(6, bool))
 
 
-def test_a_seed_says_all_that_comes() -> None:
+def test_a_seed_determines_all_episodes_that_follow() -> None:
     def play(seed: int | None) -> np.ndarray:
-        env = ac.make_vector_env(Walk(limit=2, random=True), 3, **BOX)
+        env = ac.make_vector_env(Walk(length=2, random=True), 3, **BOX)
         seen = [env.reset(seed=seed)[0]]
         seen += [env.step(np.zeros((6, 1)))[0] for _ in range(5)]
         return np.stack(seen)
@@ -99,7 +100,7 @@ def test_a_seed_says_all_that_comes() -> None:
 @pytest.mark.parametrize("mode", ["SameStep", pytest.param("NextStep", marks=pytest.mark.slow)])
 def test_fresh_episodes_with_lists_that_are_too_short(mode: str) -> None:
     short, ample = (
-        ac.make_vector_env(Walk(limit=2, random=True, room=room), 3, autoreset_mode=mode, **BOX) for room in (3, 64)
+        ac.make_vector_env(Walk(length=2, random=True, room=room), 3, autoreset_mode=mode, **BOX) for room in (3, 64)
     )
     np.testing.assert_array_equal(short.reset(seed=1)[0], ample.reset(seed=1)[0])
     for _ in range(12):
@@ -124,7 +125,7 @@ def test_a_swarm_as_one_agent_passes_gymnasiums_checker() -> None:
 
 
 def test_an_episode_of_one_agent() -> None:
-    env = ac.make_gym_env(Walk(limit=2), **BOX)
+    env = ac.make_gym_env(Walk(length=2), **BOX)
     with pytest.raises(RuntimeError, match=r"SwarmEnv\.step: an episode is under way; got none"):
         env.step(np.zeros(2, np.float32))
     env.reset(seed=0)
@@ -139,7 +140,7 @@ def test_an_episode_of_one_agent() -> None:
 @pytest.mark.parametrize("mode", ["SameStep", "NextStep"])
 def test_gymnasiums_wrappers_count_episodes_right(mode: str) -> None:
     wrappers = gymnasium.wrappers.vector
-    inner = ac.make_vector_env(Walk(limit=3), 2, autoreset_mode=mode, **BOX)
+    inner = ac.make_vector_env(Walk(length=3), 2, autoreset_mode=mode, **BOX)
     env = wrappers.RescaleAction(wrappers.RecordEpisodeStatistics(inner), np.float32(-1), np.float32(1))
     env.reset(seed=0)
     episodes = []
@@ -178,11 +179,11 @@ def test_what_is_not_allowed_is_refused() -> None:
 
 
 def test_nothing_is_compiled_twice_and_all_is_the_callers_own() -> None:
-    Walk.traced.clear()
-    env = ac.make_vector_env(Walk(limit=4), 5, **BOX)
+    TracedWalk.traced.clear()
+    env = ac.make_vector_env(TracedWalk(length=4), 5, **BOX)
     first = env.reset(seed=0)[0]
     returned = [env.step(np.full((10, 1), 0.5, np.float32)) for _ in range(9)]
-    assert Walk.traced == [64]
+    assert TracedWalk.traced == [64]
     np.testing.assert_array_equal(first[:, 0], 0)
     assert [float(seen[0, 0]) for seen, *_ in returned] == [0.5, 1, 1.5, 0, 0.5, 1, 1.5, 0, 0.5]
     assert returned[3][4]["final_obs"][0][0] == 2.0
@@ -192,7 +193,7 @@ def test_nothing_is_compiled_twice_and_all_is_the_callers_own() -> None:
 
 @pytest.mark.parametrize("mode", ["SameStep", "NextStep"])
 def test_what_is_written_into_a_result_changes_nothing_that_comes(mode: str) -> None:
-    one, other = (ac.make_vector_env(Walk(limit=2), 2, autoreset_mode=mode, **BOX) for _ in range(2))
+    one, other = (ac.make_vector_env(Walk(length=2), 2, autoreset_mode=mode, **BOX) for _ in range(2))
     for env in (one, other):
         env.reset(seed=0)[0][:] = 99 if env is one else 0
     for _ in range(5):

@@ -1,6 +1,7 @@
 """JaxDEM's recurrent models in our trainer."""
 
 import json
+from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 from types import ModuleType
@@ -13,12 +14,12 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 from flax import nnx
-from support.probe_environments import Recalling, registered
 
 import jaxdem_ac as ac
 from jaxdem_ac import registry
 from jaxdem_ac.cli import main
 from jaxdem_ac.environments.base import Environment
+from jaxdem_ac.environments.testing import Recalling
 from jaxdem_ac.trainers.ppo import loss, ppo
 from jaxdem_ac.trainers.ppo.collect import collect
 
@@ -59,8 +60,8 @@ def test_a_replay_is_what_was_played(name: str, space: str) -> None:
     _, batch, _ = play(state)
     assert batch.done is not None
     assert 0 < batch.done[:-1].sum() < batch.done[:-1].size
-    sequences = jax.tree.map(lambda leaf: leaf.reshape(-1, *leaf.shape[2:]), loss.rows_of(batch))
-    (log_prob, _), value = loss.answers(learner, state.params, state.constants, sequences)
+    sequences = jax.tree.map(lambda leaf: leaf.reshape(-1, *leaf.shape[2:]), loss.flatten_batch(batch))
+    (log_prob, _), value = loss.evaluate_actions(learner, state.params, state.constants, sequences)
     np.testing.assert_allclose(log_prob, sequences.raw_log_prob, atol=1e-5)
     np.testing.assert_allclose(value, sequences.value, atol=1e-5)
     # Almost all actions are saturated: kept before the bijector, they are as exact as others.
@@ -70,10 +71,16 @@ def test_a_replay_is_what_was_played(name: str, space: str) -> None:
     np.testing.assert_array_equal(metrics["clip_fraction"], 0.0)
 
 
-def test_what_only_memory_solves(name: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    task = registered(registry.environments, Recalling, monkeypatch)
+@pytest.fixture
+def recalling() -> Iterator[str]:
+    """Register the task that needs a memory, and give its name."""
+    with registry.environments.temporarily("probe", Recalling):
+        yield "probe"
+
+
+def test_what_only_memory_solves(name: str, recalling: str, tmp_path: Path) -> None:
     config = ac.TrainConfig(
-        env=task,
+        env=recalling,
         model=f"jaxdem:{name}",
         model_kw=SMALL[name],
         action_space="Box",

@@ -15,7 +15,7 @@ from flax import nnx
 from jax import Array
 
 import jaxdem_ac as ac
-from jaxdem_ac.action_spaces.squashed import Categorical, Squashed
+from jaxdem_ac.action_spaces.distributions import Categorical, SquashedGaussian
 
 OBSERVATION_SIZE, ACTION_SIZE = 7, 3
 SIZES = {"observation_space_size": OBSERVATION_SIZE, "action_space_size": ACTION_SIZE}
@@ -64,7 +64,7 @@ def assert_equal_parameters(one: Any, other: Any) -> None:
 @pytest.mark.parametrize("batch", [(), (3,), (2, 3), (2, 3, 4)])
 def test_leading_axes_broadcast(name: str, sigma_head: bool, batch: tuple[int, ...]) -> None:
     distribution, value = make(name, actor_sigma_head=sigma_head, action_space="MaxNorm")(observations(*batch))
-    assert isinstance(distribution, Squashed)
+    assert isinstance(distribution, SquashedGaussian)
     assert distribution.distribution.loc.shape == (*batch, ACTION_SIZE)
     assert distribution.distribution.scale_diag.shape == (*batch, ACTION_SIZE)
     assert distribution.batch_shape == batch

@@ -1,5 +1,6 @@
 """The conformance checks of models: ours pass, and each broken one is told by what is broken."""
 
+from collections.abc import Callable
 from functools import partial
 from typing import Any
 
@@ -10,24 +11,49 @@ from support.recurrent_models import Remembering
 
 import jaxdem_ac as ac
 from jaxdem_ac.models.actor_critic import SharedActorCritic
-from jaxdem_ac.models.testing import check_model
+from jaxdem_ac.models.testing import check_model, model_checks, parametrize_with_checks
+from jaxdem_ac.registry import models
 
 SMALL = partial(SharedActorCritic, architecture=(8,))
 
 
-@pytest.mark.parametrize("name", [name for name in ac.list_models() if name != "PerParticle"])
-def test_every_registered_model_keeps_to_it(name: str) -> None:
-    check_model(partial(ac.make_model, name), feed_forward=True)
+OPTIONS: tuple[dict[str, Any], ...] = ({"discrete": True}, {"actor_sigma_head": True}, {"initial_std": 0.3})
+REGISTERED = [entry.name for entry in models.entries() if entry.origin == "jaxdem-ac" and entry.name != "PerParticle"]
 
 
-@pytest.mark.parametrize("options", [{"discrete": True}, {"actor_sigma_head": True}, {"initial_std": 0.3}], ids=str)
-def test_options_keep_to_it(options: dict[str, Any]) -> None:
-    check_model(partial(ac.make_model, "SharedActorCritic", **options))
+@parametrize_with_checks(
+    *(partial(ac.make_model, name) for name in REGISTERED),
+    *(partial(ac.make_model, "SharedActorCritic", **options) for options in OPTIONS),
+    partial(ac.make_model, "PerParticle", num_particles=4, sharing="independent"),
+    feed_forward=True,
+)
+def test_ours_keep_to_the_contract(check: Callable[[], None]) -> None:
+    check()
 
 
-def test_a_model_with_a_memory_keeps_to_it() -> None:
-    with pytest.raises(ValueError, match="it is to be feed-forward; got one that keeps a carry"):
-        check_model(Remembering, feed_forward=True)
+@pytest.mark.parametrize(("build", "feed_forward"), [(Remembering, True), (SMALL, False)])
+def test_a_memory_is_asked_for_or_not(build: Any, feed_forward: bool) -> None:
+    words = "feed-forward; got one that keeps a carry" if feed_forward else "recurrent; got one that has no carry"
+    with pytest.raises(ValueError, match=words):
+        check_model(build, feed_forward=feed_forward)
+
+
+def test_every_point_has_a_name_and_is_called_alone() -> None:
+    checks = dict(model_checks(Forgetful, feed_forward=True))
+    assert list(checks) == ["memory", "shapes", "compiled", "alone", "gradients", "width", "metadata"]
+    for name, check in checks.items():
+        if name == "metadata":
+            with pytest.raises(ValueError, match="builds the same parameters"):
+                check()
+        else:
+            check()
+    assert "memory" not in dict(model_checks(Forgetful))
+    with pytest.raises(TypeError, match="build is a class or a function; got build=3"):
+        model_checks(3)  # type: ignore[arg-type]
+    mark = parametrize_with_checks(Small, partial(ac.make_model, "X", depth=1), partial(Small, key=1))
+    ids = [case.id for case in mark.args[1]]
+    assert ids[0] == "Small-shapes"
+    assert {"X-depth-width", "Small-key-metadata"} < set(ids)
 
 
 class Small(SharedActorCritic):

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from jaxdem_ac.action_spaces import make_action_space
-from jaxdem_ac.action_spaces.squashed import Squashed, lift
+from jaxdem_ac.action_spaces.distributions import SquashedGaussian, as_vector_bijector
 from jaxdem_ac.models.policy import raw_log_prob, sample_raw, to_action, with_raw_actions
 
 LOC = jnp.asarray([[0.0, 0.5], [9.0, -9.0], [-2.0, 1.0]])
@@ -17,9 +17,9 @@ LOC = jnp.asarray([[0.0, 0.5], [9.0, -9.0], [-2.0, 1.0]])
 def test_a_gaussian_through_an_action_space_knows_raw_actions_and_a_mode(space: str) -> None:
     action_space = make_action_space(space, **({"x_min": -1.0, "x_max": 2.0} if space == "Box" else {}))
     scale = jnp.asarray([[0.3, 0.7]])
-    theirs = distrax.Transformed(distrax.MultivariateNormalDiag(LOC, scale), lift(action_space))
+    theirs = distrax.Transformed(distrax.MultivariateNormalDiag(LOC, scale), as_vector_bijector(action_space))
     ours = with_raw_actions(theirs)
-    expected = Squashed(LOC, scale, action_space)
+    expected = SquashedGaussian(LOC, scale, action_space)
     raw, log_prob = sample_raw(ours, jax.random.key(0))
     np.testing.assert_allclose(to_action(ours, raw), theirs.sample(seed=jax.random.key(0)), rtol=1e-6)
     np.testing.assert_allclose(log_prob, expected.raw_log_prob(raw), rtol=1e-5)

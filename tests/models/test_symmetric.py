@@ -93,7 +93,7 @@ def test_directions_are_those_of_the_lidar() -> None:
 
     radial, across = directions(N)
     np.testing.assert_array_equal(azimuth_bin(*jnp.asarray(radial).T, N), np.arange(N))
-    np.testing.assert_allclose(np.cross(radial, across), 1.0)
+    np.testing.assert_allclose(radial[:, 0] * across[:, 1] - radial[:, 1] * across[:, 0], 1.0)
 
 
 @pytest.mark.parametrize("name", [name for name in ac.list_environments() if ":" not in name])
@@ -151,7 +151,7 @@ def test_a_policy_of_a_task_turns_with_the_box(name: str, mirrored: bool) -> Non
         {"group": "cyclic"},
         {"actor_sigma_head": True, "initial_std": 0.2},
         {"architecture": (4,), "critic_architecture": ()},
-        {"compute_dtype": "bfloat16", "action_kind": "axial"},
+        {"action_kind": "axial"},
     ],
     ids=str,
 )
@@ -163,7 +163,15 @@ def test_options_keep_to_the_contract(options: dict[str, Any]) -> None:
             **{"observation_layout": layout, "observation_space_size": observation_space_size, **options, **keywords}
         )
 
-    check_model(create, feed_forward=True)
+    check_model(create, feed_forward=True, action_space_size=2)
+
+
+def test_layers_may_multiply_in_half_precision() -> None:
+    x = jax.random.normal(jax.random.key(1), (5, SIZE))
+    exact, rounded = (model_of(compute_dtype=name)(x) for name in (None, "bfloat16"))
+    assert rounded[0].mode().dtype == rounded[1].dtype == jnp.float32
+    np.testing.assert_allclose(rounded[0].mode(), exact[0].mode(), atol=0.05)
+    assert np.abs(rounded[0].mode() - exact[0].mode()).max() > 1e-4
 
 
 def test_it_can_be_one_of_each_particle() -> None:
@@ -179,7 +187,8 @@ def test_it_can_be_one_of_each_particle() -> None:
         observation_layout=[[b.name, b.kind, b.size] for b in environment.observation_layout],
     )
     policy, value = model(environment.reset(jax.random.key(0)).observation)
-    assert policy.mode().shape == (3, 2) and value.shape == (3, 1)
+    assert policy.mode().shape == (3, 2)
+    assert value.shape == (3, 1)
 
 
 create = partial(model_of, seed=0)
@@ -234,8 +243,9 @@ def test_a_training_takes_the_layout_from_the_environment(tmp_path: Any) -> None
         model_kw={"architecture": [4]},
         steps=64,
         ppo=ac.PPOConfig(num_envs=4, num_steps=4, num_minibatches=1),
+        directory=str(tmp_path / "run"),
     )
-    result = ac.train(config, out=tmp_path / "run")
+    result = ac.train(config)
     kept = ac.load_policy(tmp_path / "run")
     x = ac.make_environment("swarm_roller", num_particles=2).reset(jax.random.key(0)).observation
     np.testing.assert_array_equal(kept(x, jax.random.key(0)), result.policy(x, jax.random.key(0)))

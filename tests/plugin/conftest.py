@@ -78,13 +78,15 @@ def stand_in():
     from jaxdem_ac import registry
 
     for one in (registry.models, registry.action_spaces):
-        for entry in one._entries.values():
-            if isinstance(entry.target, str):
-                module, _, attribute = entry.target.partition(":")
+        for name in one.held():
+            target = one.find(name).target
+            if isinstance(target, str):
+                module, _, attribute = target.partition(":")
                 made = sys.modules.setdefault(module, types.ModuleType(module))
                 setattr(made, attribute, type(attribute, (), {"__module__": module}))
     # An adapter around ours needs all of an environment.
-    registry.environments._entries.clear()
+    for name in registry.environments.held():
+        registry.environments.forget(name)
 
 
 def held(root):
@@ -96,9 +98,9 @@ def hooks():
 
 
 stand_in()
-from jaxdem_ac.plugin.registration import _remove_hook, install_hook, register
+from jaxdem_ac.plugin.registration import remove_hook, install_hook, register
 
-_remove_hook()
+remove_hook()
 """
 
 Host = Callable[..., Path]

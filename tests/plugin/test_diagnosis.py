@@ -133,9 +133,14 @@ def test_extras_come_from_the_package_itself(monkeypatch: pytest.MonkeyPatch) ->
         "jax>=0.8", 'pytest; extra == "dev"', 'jax[cuda13]; extra == "cuda13"', "matplotlib>=3 ; extra == 'view'",
         'pillow>=10; extra == "view"', 'wandb>=0.17; extra == "wandb"', 'JaxDEM @ git+https://x ; extra == "jaxdem"',
     ]  # fmt: skip
+
+    def version(name: str) -> str:
+        if name in ("pillow", "wandb", "JaxDEM"):
+            raise importlib.metadata.PackageNotFoundError(name)
+        return "1.0"
+
     monkeypatch.setattr(importlib.metadata, "requires", lambda _: requirements)
-    missing = ("pillow", "wandb", "JaxDEM")
-    monkeypatch.setattr(doctor, "_version", lambda name: "not installed" if name in missing else "1.0")
+    monkeypatch.setattr(importlib.metadata, "version", version)
     assert doctor._extras() == {
         "jaxdem": f"JaxDEM not installed. To get it: {doctor.HOW_TO_GET}",
         "view": 'pillow not installed. To get it: pip install "jaxdem-ac[view]"',
@@ -143,7 +148,7 @@ def test_extras_come_from_the_package_itself(monkeypatch: pytest.MonkeyPatch) ->
     }
 
 
-def test_two_broken_plugins_that_are_called_alike_are_both_told_and_write_nothing_to_a_terminal(
+def test_two_broken_plugins_of_one_name_are_both_reported_without_control_characters(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     broken = registry.Registry("model", "jaxdem.models")
@@ -159,7 +164,7 @@ def test_two_broken_plugins_that_are_called_alike_are_both_told_and_write_nothin
     )
 
 
-def test_a_list_of_which_jax_dies_is_a_fault_with_its_distribution(
+def test_an_entry_point_list_that_breaks_jax_is_reported_with_its_distribution(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     information = tmp_path / "bad-1.0.dist-info"

@@ -199,7 +199,7 @@ def test_a_docstring_that_is_none(text: str) -> None:
     assert summary(eval(f"type('C', (), {{'__doc__': {text}}})")) == ""
 
 
-def test_what_others_wrote_is_shown_without_what_a_terminal_acts_on() -> None:
+def test_foreign_text_is_shown_without_control_characters() -> None:
     class Plugin:
         __doc__ = "  First \x1b]0;title\x07\u202eline.\r\nSecond."
 
@@ -308,7 +308,7 @@ def test_a_plugin_that_is_being_imported_is_asked_again(
     names: list[list[str]] = []
     monkeypatch.setattr(registries, "ask", lambda: names.append(registry.names()), raising=False)
     waiting: set[str] = set()
-    monkeypatch.setattr(discovery, "WAITING", waiting)
+    monkeypatch.setattr(discovery, "PENDING_MODULES", waiting)
     install("plugin", "Late = plugin:Late", "from jaxdem_ac import registry; registry.ask()\nclass Late: pass")
     with warnings.catch_warnings():
         warnings.simplefilter("error")

@@ -324,8 +324,8 @@ discovery.install()
 install_hook()
 import jaxdem
 {arrival}
-from jaxdem_ac.plugin.registration import WAITING
-assert not WAITING
+from jaxdem_ac.plugin.registration import PENDING_MODULES
+assert not PENDING_MODULES
 """
     done = run(program + LOOK, host(), tmp_path / "plugins")
     models, spaces = done["result"]

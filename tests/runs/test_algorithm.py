@@ -13,9 +13,9 @@ import jax
 import numpy as np
 import pytest
 from support.a2c import A2C, A2CConfig
-from support.probe_environments import Tracking
 
 import jaxdem_ac as ac
+from jaxdem_ac.environments.testing import Tracking
 from jaxdem_ac.registry import algorithms, environments
 
 SUPPORT = Path(__file__).parents[1]
@@ -51,7 +51,7 @@ def test_it_learns() -> None:
     assert {"loss", "reward", "steps"} <= reports[-1].keys()
 
 
-def test_resumed_it_is_the_run_never_stopped(tmp_path: Path) -> None:
+def test_a_resumed_run_ends_as_an_uninterrupted_one(tmp_path: Path) -> None:
     whole = ac.train(config(80, out=str(tmp_path / "whole")))
 
     def stop(metrics: dict[str, Any]) -> None:
@@ -113,7 +113,7 @@ def test_what_does_not_fit_is_one_error(changes: dict[str, Any], error: type[Exc
         config(1, **changes)
 
 
-def test_a_field_that_it_has_not_gets_the_nearest() -> None:
+def test_an_unknown_field_gets_the_nearest_name() -> None:
     with pytest.raises(ValueError, match=r"A2CConfig: no such field; got 'gama'. Did you mean 'gamma'"):
         config(1).with_values({"A2C.gama": 0.9})
     with pytest.raises(ValueError, match=r"no such field; got 'ppo.gamma'. Did you mean 'A2C.gamma'"):

@@ -13,8 +13,9 @@ from typing import Any
 import pytest
 
 import jaxdem_ac as ac
+from jaxdem_ac._files import write_text
 from jaxdem_ac.runs import claim
-from jaxdem_ac.runs.run_dir import REPLACED, config_text, holds_run, read_config
+from jaxdem_ac.runs.run_dir import CONFIG, REPLACED, config_text, holds_run, read_config
 
 STEPS = ("rename", "replace", "mkdir", "rmdir", "unlink")
 ONE, MANY = ac.TrainConfig(seed=1), ac.TrainConfig(seed=2, num_seeds=2)
@@ -116,13 +117,21 @@ def test_a_recovery_that_is_killed_at_any_step(tmp_path: Path, monkeypatch: pyte
             assert contents(folder) in (before, {"config.json": config_text(ONE), **MINE})
 
 
-def test_what_fails_leaves_the_old_run_as_it_was(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.fixture
+def full(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have no room for another configuration."""
+
+    def write(path: Path, text: str) -> None:
+        if path.name == CONFIG:
+            raise OSError(28, "No space left on device")
+        write_text(path, text)
+
+    monkeypatch.setattr(claim, "write_text", write)
+
+
+@pytest.mark.usefixtures("full")
+def test_what_fails_leaves_the_old_run_as_it_was(tmp_path: Path) -> None:
     before = lay(tmp_path, ONE)
-
-    def full(*_: Any) -> None:
-        raise OSError(28, "No space left on device")
-
-    monkeypatch.setattr(claim, "_write", full)
     with pytest.raises(OSError, match="No space"), claim.claimed(tmp_path, True, texts(ONE)):
         pass
     assert contents(tmp_path) == before
@@ -130,19 +139,16 @@ def test_what_fails_leaves_the_old_run_as_it_was(tmp_path: Path, monkeypatch: py
 
 def test_a_folder_that_waits_for_its_old_run_says_so(tmp_path: Path) -> None:
     (tmp_path / REPLACED).mkdir()
-    with pytest.raises(FileNotFoundError, match=r"--resume .* brings the old run back"):
+    with pytest.raises(FileNotFoundError, match=r"resume\('.*'\) brings the old run back"):
         read_config(tmp_path)
     with pytest.raises(FileExistsError, match="holds a run"):
         claim.check(tmp_path, False)
     claim.check(tmp_path, True)
 
 
-def test_a_new_folder_goes_again_where_nothing_is_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def fail(*_: Any) -> None:
-        raise OSError("full")
-
-    monkeypatch.setattr(claim, "_write", fail)
-    with pytest.raises(OSError, match="full"), claim.claimed(tmp_path / "new", False, texts(ONE)):
+@pytest.mark.usefixtures("full")
+def test_a_new_folder_goes_again_where_nothing_is_written(tmp_path: Path) -> None:
+    with pytest.raises(OSError, match="No space"), claim.claimed(tmp_path / "new", False, texts(ONE)):
         pass
     assert not list(tmp_path.iterdir())
 
@@ -150,6 +156,7 @@ def test_a_new_folder_goes_again_where_nothing_is_written(tmp_path: Path, monkey
 OVERWRITE = """
 import sys, time
 from pathlib import Path
+from jaxdem_ac._files import write_text
 from jaxdem_ac.runs import claim
 import os
 rename = os.rename

@@ -119,7 +119,7 @@ def test_a_field_out_of_range_is_named(field: str, value: Any, error: type[Excep
         lambda: ac.TrainConfig().with_values({"env_kw": 3, "env_kw.a": 1}),
     ],
 )
-def test_a_number_that_is_none_or_too_large_is_one_short_line_at_once(make: Any) -> None:
+def test_a_bad_or_huge_number_gets_one_short_line_at_once(make: Any) -> None:
     began = time.monotonic()
     with pytest.raises(ValueError, match=r"; got ") as raised:
         make()
@@ -175,6 +175,6 @@ def test_a_file_that_is_nested_too_deep_is_one_line(name: str, depth: int, tmp_p
     "text", ["ppo.gamma=[0.9", "a={x: 1}", 'a="b', "a=" + "[" * 9_000, "a=" + "[" * 200 + "]" * 200, "a=" + "9" * 5_000]
 )
 def test_malformed_json_is_told_as_that(text: str) -> None:
-    with pytest.raises(ValueError, match=r"^--set: .* is JSON; got .*, which is malformed: .*\. Mend it"):
+    with pytest.raises(ValueError, match=r"^parse_assignments: .* is JSON; got .*, which is malformed: .*\. Mend it"):
         parse_assignments([text])
     assert parse_assignments(["a=x [y]", "b=0.9.", "c=[1]"]) == {"a": "x [y]", "b": "0.9.", "c": [1]}

@@ -10,7 +10,7 @@ import jax
 import pytest
 
 import jaxdem_ac as ac
-from jaxdem_ac.runs.devices import choose_devices
+from jaxdem_ac.runs.distributed import choose_devices
 
 PROGRAM = """
 import json, sys
@@ -52,7 +52,7 @@ RELATIVE = ("reward", "value_loss", "grad_norm", "entropy", "kl")
         pytest.param(60, "SharedActorCritic", marks=pytest.mark.slow),
     ],
 )
-def test_eight_devices_learn_what_one_does(num_particles: int, model: str, tmp_path: Path) -> None:
+def test_eight_devices_learn_the_same_as_one(num_particles: int, model: str, tmp_path: Path) -> None:
     """Eight virtual ones, in a process of their own; a swarm of 60 has lists, which have to grow."""
     flags = os.environ.get("XLA_FLAGS", "") + " --xla_force_host_platform_device_count=8"
     path = os.pathsep.join([str(Path(__file__).parents[1]), *filter(None, [os.environ.get("PYTHONPATH")])])

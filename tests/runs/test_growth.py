@@ -6,10 +6,10 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from support.compared import assert_equal, untimed
 
 import jaxdem_ac as ac
 from jaxdem_ac.environments.base import worst_overflow
@@ -49,26 +49,17 @@ def config(name: str, room: float, seed: int, **keywords: Any) -> ac.TrainConfig
     )
 
 
-def assert_same(ours: Any, expected: Any) -> None:
-    jax.tree.map(np.testing.assert_array_equal, ours, expected)
-
-
-def figures(result: ac.TrainResult) -> list[dict[str, Any]]:
-    timed = ("seconds", "agent_steps_per_second")
-    return [{name: value for name, value in line.items() if name not in timed} for line in result.metrics]
-
-
 def check_training(name: str, room: float, seed: int, **keywords: Any) -> None:
     short = ac.train(config(name, room, seed, **keywords))
     long = ac.train(config(name, 10.0, seed, **keywords))
     assert short.environment.neighbor_room > room
-    assert figures(short) == figures(long)
-    assert_same(short.policy.model_state, long.policy.model_state)
+    assert untimed(short.metrics) == untimed(long.metrics)
+    assert_equal(short.policy.model_state, long.policy.model_state)
 
 
 def check_rollout(name: str, room: float, seed: int) -> None:
     short, long = (ac.rollout(task(name, each), "random", jax.random.key(seed), 9, 2) for each in (room, 10.0))
-    assert_same(short, long)
+    assert_equal(short, long)
     assert float(jnp.max(short.info["overflow"])) == 0
 
 
@@ -125,10 +116,10 @@ def test_a_training_that_is_stopped_while_its_lists_grow(tmp_path: Path, monkeyp
         # No more than the episodes to begin with need: later ones need more.
         return replace(self, neighbor_room=1.0001 * overflow * self.neighbor_room)
 
-    monkeypatch.setattr(SwarmEnvironment, "grown", stopped)
+    monkeypatch.setattr(SwarmEnvironment, "with_capacity", stopped)
     with pytest.raises(KeyboardInterrupt):
         ac.train(config("multi_navigator", 0.3, 1, out=str(tmp_path / "run")))
     monkeypatch.undo()
     resumed = ac.resume(tmp_path / "run")
-    assert figures(resumed) == figures(whole)
-    assert_same(resumed.policy.model_state, whole.policy.model_state)
+    assert untimed(resumed.metrics) == untimed(whole.metrics)
+    assert_equal(resumed.policy.model_state, whole.policy.model_state)

@@ -70,9 +70,7 @@ def test_another_hosts_lock_counts_while_it_is_fresh(
     take(tmp_path)
 
 
-def test_without_locks_a_number_that_is_another_process_now_is_nobodys(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_without_locks_a_process_id_in_use_again_locks_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(lock, "fcntl", None)
     here = {"host": platform.node(), "pid": os.getpid()}
     leave_note(tmp_path, **here, started=lock._started(os.getpid()))

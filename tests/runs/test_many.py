@@ -3,6 +3,7 @@
 import itertools
 import json
 import math
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -11,11 +12,11 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from support.event_files import curve
-from support.probe_environments import Breaking, Tracking, registered
 
 import jaxdem_ac as ac
 from jaxdem_ac import registry
 from jaxdem_ac.environments.base import when_any
+from jaxdem_ac.environments.testing import Breaking, Tracking
 
 SMALL: dict[str, Any] = {
     "env": "multi_navigator",
@@ -33,10 +34,10 @@ def config(**keywords: Any) -> ac.TrainConfig:
 
 
 @pytest.fixture
-def probe(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
+def probe() -> Iterator[dict[str, Any]]:
     """Return fields of a run in a task that compiles quickly."""
-    name = registered(registry.environments, Tracking, monkeypatch)
-    return {"env": name, "env_kw": {"length": 3}, "steps": 2 * 4 * 8 * 4}
+    with registry.environments.temporarily("probe", Tracking):
+        yield {"env": "probe", "env_kw": {"length": 3}, "steps": 2 * 4 * 8 * 4}
 
 
 def assert_same_run(one: ac.TrainResult, other: ac.TrainResult, rtol: float = 1e-3) -> None:
@@ -55,7 +56,7 @@ def seeds(tmp_path_factory: pytest.TempPathFactory) -> ac.TrainResult:
     return ac.train(config(num_seeds=3, seed=5, out=out, log=["tensorboard"]))
 
 
-def test_each_seed_learns_what_a_run_of_its_own_does(seeds: ac.TrainResult) -> None:
+def test_a_seed_among_many_learns_exactly_as_a_single_run(seeds: ac.TrainResult) -> None:
     assert list(seeds.members) == ["seed-5", "seed-6", "seed-7"]
     for name, seed in (("seed-5", 5), ("seed-7", 7)):
         assert_same_run(seeds.members[name], ac.train(config(seed=seed)))
@@ -101,7 +102,7 @@ def test_each_run_has_a_folder_that_is_a_run(seeds: ac.TrainResult) -> None:
 
 
 @pytest.mark.slow
-def test_a_grid_is_every_combination_each_as_it_would_be_alone(probe: dict[str, Any]) -> None:
+def test_a_grid_trains_every_combination_as_a_single_run(probe: dict[str, Any]) -> None:
     grid = {"learning_rate": [1e-3, 1e-2], "entropy_coef": [0.0, 0.1]}
     result = ac.train(config(grid=grid, **probe))
     assert list(result.members) == [
@@ -151,14 +152,16 @@ def test_a_run_that_diverges_does_not_stop_the_others(probe: dict[str, Any], tmp
     np.testing.assert_array_equal(result.policy(observation), good.policy(observation))
 
 
-def test_a_run_in_which_all_diverge_says_what_of(monkeypatch: pytest.MonkeyPatch) -> None:
-    name = registered(registry.environments, Breaking, monkeypatch)
-    broken = {"env": name, "env_kw": {"bad_reward_at": 20}, "model_kw": {"architecture": [8]}, "steps": 2 * 4 * 8 * 6}
-    with pytest.raises(FloatingPointError, match="first in 'reward'"):
-        ac.train(config(num_seeds=2, **broken))
+def test_a_run_in_which_all_diverge_says_what_of() -> None:
+    broken = {"env": "probe", "env_kw": {"bad_reward_at": 20}, "model_kw": {"architecture": [8]}}
+    with (
+        registry.environments.temporarily("probe", Breaking),
+        pytest.raises(FloatingPointError, match="first in 'reward'"),
+    ):
+        ac.train(config(num_seeds=2, **broken, steps=2 * 4 * 8 * 6))
 
 
-def test_stopped_and_resumed_it_is_the_run_never_stopped(seeds: ac.TrainResult, tmp_path: Path) -> None:
+def test_seeds_that_are_stopped_and_resumed_end_as_uninterrupted_ones(seeds: ac.TrainResult, tmp_path: Path) -> None:
     whole = seeds
 
     def stop(_: dict[str, Any]) -> None:
@@ -187,7 +190,7 @@ def test_an_old_run_is_overwritten_with_its_members_only_if_asked(probe: dict[st
     assert (out / "seed-1").is_dir()
     (out / "notes.txt").write_text("mine")
     (out / "seed-1" / "notes.txt").write_text("mine too")
-    with pytest.raises(FileExistsError, match="--overwrite"):
+    with pytest.raises(FileExistsError, match="overwrite=True"):
         ac.train(config(out=str(out), **probe))
     ac.train(config(out=str(out), **probe), overwrite=True)
     left = ["checkpoints", "config.json", "metrics.jsonl", "notes.txt", "seed-1"]

@@ -16,7 +16,7 @@ import pytest
 
 import jaxdem_ac as ac
 from jaxdem_ac.runs import distributed
-from jaxdem_ac.runs.devices import choose_devices
+from jaxdem_ac.runs.distributed import choose_devices
 from jaxdem_ac.runs.run_dir import read_config, read_metrics
 
 UPDATES = 6
@@ -176,7 +176,7 @@ def compare_with_one(config: ac.TrainConfig, one: ac.TrainResult, environ: dict[
     return found
 
 
-def test_two_processes_learn_what_one_does(whole: ac.TrainResult, environ: dict[str, str], tmp_path: Path) -> None:
+def test_two_processes_learn_the_same_as_one(whole: ac.TrainResult, environ: dict[str, str], tmp_path: Path) -> None:
     run = tmp_path / "run"
     config = configured(out=str(run), log=["tensorboard"])
     found = compare_with_one(config, whole, environ)
@@ -259,18 +259,18 @@ def test_lists_grow_in_all_processes_together(environ: dict[str, str]) -> None:
 
 
 def test_options_of_one_process_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    with pytest.raises(ValueError, match=r"got no --num-processes, --process-id\. Give all three"):
+    with pytest.raises(ValueError, match=r"got no num_processes, process_id\. Give all three"):
         distributed.connect("127.0.0.1:1")
 
     def find_nothing(*_: Any) -> None:
         raise ValueError("coordinator_address should be defined.")
 
     monkeypatch.setattr(jax.distributed, "initialize", find_nothing)
-    with pytest.raises(ValueError, match=r"from a scheduler or from its options; got: .* Give --coordinator HOST:PORT"):
+    with pytest.raises(ValueError, match=r"from a scheduler or from its arguments; got: .* Give coordinator="):
         distributed.connect()
     monkeypatch.setattr(jax, "devices", lambda: [object(), object()])
     monkeypatch.setattr(jax, "process_count", lambda: 2)
-    with pytest.raises(ValueError, match=r"got devices=1 for 2 processes with 2\. Pass --devices all"):
+    with pytest.raises(ValueError, match=r"got devices=1 for 2 processes with 2\. Pass devices='all'"):
         choose_devices(1, 4)
     assert len(choose_devices("all", 4)) == 2
 

@@ -15,6 +15,7 @@ import jax
 import numpy as np
 import pytest
 from click.testing import CliRunner
+from support.compared import assert_equal, untimed
 
 import jaxdem_ac as ac
 from jaxdem_ac.cli import main
@@ -62,16 +63,7 @@ def stopped(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return out
 
 
-def assert_equal(here: Any, there: Any) -> None:
-    for one, other in zip(jax.tree.leaves(here), jax.tree.leaves(there), strict=True):
-        np.testing.assert_array_equal(one, other)
-
-
-def figures(metrics: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    return [{k: v for k, v in line.items() if k not in ("seconds", "agent_steps_per_second")} for line in metrics]
-
-
-def test_an_interrupted_run_ends_as_one_that_was_not(whole: ac.TrainResult, stopped: Path, tmp_path: Path) -> None:
+def test_an_interrupted_run_ends_as_an_uninterrupted_one(whole: ac.TrainResult, stopped: Path, tmp_path: Path) -> None:
     """To the last bit; also where the folder has been moved."""
     moved = tmp_path / "elsewhere"
     shutil.copytree(stopped, moved)
@@ -79,8 +71,8 @@ def test_an_interrupted_run_ends_as_one_that_was_not(whole: ac.TrainResult, stop
     result = ac.resume(moved, seen.append)
     assert [line["update"] for line in seen] == [8, 10, 12]
     assert_equal(result.policy, whole.policy)
-    assert figures(result.metrics) == figures(whole.metrics)
-    assert figures(read_metrics(moved)) == figures(whole.metrics)
+    assert untimed(result.metrics) == untimed(whole.metrics)
+    assert untimed(read_metrics(moved)) == untimed(whole.metrics)
     seconds = [line["seconds"] for line in result.metrics]
     assert seconds == sorted(seconds)
     assert_equal(ac.load_policy(moved), whole.policy)
@@ -93,7 +85,7 @@ def test_reports_that_no_checkpoint_has_are_made_again(whole: ac.TrainResult, st
     with (killed / "metrics.jsonl").open("a") as file:
         file.write(json.dumps({"update": 8, "steps": 1, "seconds": 9.0, "reward": 123.0}) + "\n" + '{"update": 10, "st')
     result = ac.resume(killed)
-    assert figures(result.metrics) == figures(whole.metrics)
+    assert untimed(result.metrics) == untimed(whole.metrics)
     assert_equal(result.policy, whole.policy)
 
 
@@ -110,7 +102,7 @@ def test_a_run_that_has_ended_is_left_as_it_is(whole: ac.TrainResult) -> None:
     before = sorted(path.name for path in (whole.run_dir / "checkpoints").iterdir())
     result = ac.resume(whole.run_dir)
     assert_equal(result.policy, whole.policy)
-    assert figures(result.metrics) == figures(whole.metrics)
+    assert untimed(result.metrics) == untimed(whole.metrics)
     assert sorted(path.name for path in (whole.run_dir / "checkpoints").iterdir()) == before
 
 

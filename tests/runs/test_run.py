@@ -10,10 +10,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from support.probe_environments import Breaking, registered
 
 import jaxdem_ac as ac
 from jaxdem_ac import registry
+from jaxdem_ac.environments.testing import Breaking
 from jaxdem_ac.runs.build import initial_policy, with_training_defaults
 from jaxdem_ac.runs.recording import record_episode
 from jaxdem_ac.runs.run_dir import read_config, read_metrics
@@ -267,15 +267,15 @@ def test_a_last_line_that_a_crash_cut_short_is_left_out(copied: Path) -> None:
 
 @pytest.mark.parametrize(("term", "field"), [("reward", "bad_reward_at"), ("observation", "bad_observation_at")])
 def test_a_number_that_is_not_finite_stops_a_run_and_keeps_what_was_learnt(
-    term: str, field: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    term: str, field: str, tmp_path: Path
 ) -> None:
-    name = registered(registry.environments, Breaking, monkeypatch)
-    settings: dict[str, Any] = {"env": name, "action_space": "Free", "steps": 4 * 2 * 4 * 2}
-    # Decision 9 is in the third update.
-    with pytest.raises(FloatingPointError, match=rf"first in '{term}', between updates 2 and 3\.") as raised:
-        ac.train(tiny(**settings, env_kw={field: 9}, out=str(tmp_path / "run")))
+    settings: dict[str, Any] = {"env": "probe", "action_space": "Free", "steps": 4 * 2 * 4 * 2}
+    with registry.environments.temporarily("probe", Breaking):
+        # Decision 9 is in the third update.
+        with pytest.raises(FloatingPointError, match=rf"first in '{term}', between updates 2 and 3\.") as raised:
+            ac.train(tiny(**settings, env_kw={field: 9}, out=str(tmp_path / "run")))
+        kept = ac.load_policy(tmp_path / "run")
     assert str(tmp_path / "run") in str(raised.value)
-    kept = ac.load_policy(tmp_path / "run")
     for leaf in jax.tree.leaves(kept.model_state):
         assert np.isfinite(leaf).all()
     assert np.isfinite(kept(jnp.ones((2, 1)))).all()
@@ -350,7 +350,7 @@ def test_nothing_is_divided_by_nothing(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("keywords", "word"), [({"num_envs": 2**15, "num_steps": 2**15}, "rollout"), ({}, "optimizer")]
 )
-def test_what_32_bits_do_not_count_is_refused_before_anything_is_made(keywords: dict[str, int], word: str) -> None:
+def test_counts_beyond_32_bits_are_refused_before_anything_is_made(keywords: dict[str, int], word: str) -> None:
     ppo = replace(PPO, **keywords)
     with pytest.raises(ValueError, match=rf"train: .*{word} are fewer than 2\*\*31; got [\d,]+\. Lower"):
         ac.train(tiny(steps=2**45, ppo=ppo))

@@ -1,5 +1,6 @@
 """What the tests of the bench share: an environment of random numbers, and limits that nobody waits for."""
 
+from collections.abc import Iterator
 from typing import Any
 
 import jax
@@ -9,7 +10,7 @@ import pytest
 from jaxdem_ac.bench import stages, suite
 from jaxdem_ac.bench.cases import STAGES
 from jaxdem_ac.bench.machine import Limits
-from jaxdem_ac.bench.noise import Noise
+from jaxdem_ac.environments.testing.toys import RandomEnvironment
 from jaxdem_ac.registry import environments
 
 SMALL = {"model_kw.architecture": [8], "ppo.num_steps": 8, "ppo.num_epochs": 1, "ppo.num_minibatches": 2}
@@ -17,12 +18,11 @@ LIMITS = Limits({"float32": 1e11, "bfloat16": 1e11}, 1e10)
 
 
 @pytest.fixture
-def noise(monkeypatch: pytest.MonkeyPatch) -> str:
+def noise(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     """Register noise as an environment, and give its name."""
-    monkeypatch.setattr(environments, "_entries", dict(environments._entries))
-    environments.register("noise")(Noise)
     monkeypatch.setattr(suite, "measure_limits", lambda dtypes: LIMITS)
-    return "noise"
+    with environments.temporarily("noise", RandomEnvironment):
+        yield "noise"
 
 
 @pytest.fixture
@@ -38,5 +38,5 @@ def quick(noise: str, monkeypatch: pytest.MonkeyPatch) -> str:
         return stages.Program(function, jnp.ones((4, 4)), jnp.ones((4, 4)))
 
     for name in STAGES:
-        monkeypatch.setitem(stages._PROGRAMS, name, program)
+        monkeypatch.setitem(stages.PROGRAMS, name, program)
     return noise

@@ -11,7 +11,7 @@ from jaxdem_ac import dem
 from jaxdem_ac.environments.checks import Count, NonNegative, Positive
 from jaxdem_ac.environments.placement import jittered_grid
 from jaxdem_ac.environments.sensing.lidar import lidar, look
-from jaxdem_ac.environments.sensing.neighbor_lists import Surroundings, Vicinity
+from jaxdem_ac.environments.sensing.neighbor_lists import NeighborLists, NeighborListSpecs
 from jaxdem_ac.environments.sizes import Sizes
 from jaxdem_ac.environments.swarm import Drive, Score, SwarmEnvironment, shorten
 
@@ -24,7 +24,7 @@ class GatheringState:
     box_high: Array
     observation: Array
     step_count: Array
-    vicinity: Vicinity
+    vicinity: NeighborLists
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,8 +52,8 @@ class Gathering(SwarmEnvironment):
         )
 
     @cached_property
-    def _surroundings(self) -> Surroundings:
-        return Surroundings.create(
+    def _surroundings(self) -> NeighborListSpecs:
+        return NeighborListSpecs.create(
             num_particles=self.num_particles, extent=(self.side,) * 2, sensing_range=4.0, contact_range=1.0, skin=0.25
         )
 
@@ -61,19 +61,19 @@ class Gathering(SwarmEnvironment):
     def reset(self, key: Array) -> GatheringState:
         self.check_key(key)
         position = jittered_grid(key, self.num_particles, jnp.full(2, self.side), 0.5)
-        return self._state(dem.Particles.create(position, radius=0.5), self._surroundings.begin(position))
+        return self._state(dem.Particles.create(position, radius=0.5), self._surroundings.allocate(position))
 
     def apply(self, state: GatheringState, action: Array) -> Drive:
         return Drive(self.max_force * shorten(action, 1.0))
 
-    def sense(self, particles: dem.Particles, before: GatheringState, vicinity: Vicinity) -> GatheringState:
+    def sense(self, particles: dem.Particles, before: GatheringState, vicinity: NeighborLists) -> GatheringState:
         return self._state(particles, vicinity)
 
     def score(self, before: GatheringState, after: GatheringState) -> Score:
         near = (jnp.linalg.norm(after.particles.position - self.side / 2, axis=-1) < self.side / 4).astype(float)
         return Score(near, jnp.mean(near))
 
-    def _state(self, particles: dem.Particles, vicinity: Vicinity) -> GatheringState:
+    def _state(self, particles: dem.Particles, vicinity: NeighborLists) -> GatheringState:
         place, low, high = particles.position, jnp.zeros(2), jnp.full(2, self.side)
         vicinity = self._surroundings.refresh(vicinity, place, low, high)
         parts = [particles.velocity, place / self.side - 0.5, lidar(look(place, neighbors=vicinity.swarm), 4.0, 8) / 4]

@@ -9,7 +9,7 @@ from flax import nnx
 from jax import Array
 
 from jaxdem_ac.action_spaces import make_action_space
-from jaxdem_ac.action_spaces.squashed import lift
+from jaxdem_ac.action_spaces.distributions import as_vector_bijector
 
 FEATURES = 16
 
@@ -33,7 +33,7 @@ class StepByStep(nnx.Module):
 
     def answer(self, features: Array) -> tuple[Any, Array]:
         base = distrax.MultivariateNormalDiag(self.actor(features), jnp.exp(self.log_std[...])[None])
-        return distrax.Transformed(base, lift(self.action_space)), self.critic(features)
+        return distrax.Transformed(base, as_vector_bijector(self.action_space)), self.critic(features)
 
     def __call__(self, x: Array) -> tuple[Any, Array]:
         memory, features = self.cell(self.memory[...], x)

@@ -5,9 +5,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from jax import Array
-from support.probe_environments import ActionMatters, ConstantReward, Discounting
 
 import jaxdem_ac as ac
+from jaxdem_ac.environments.testing import ActionMatters, ConstantReward, Discounting
 from jaxdem_ac.trainers.evaluate import estimate, student_t
 from jaxdem_ac.trainers.rollout import play_episode
 

@@ -11,19 +11,19 @@ import optax
 import pytest
 from flax import nnx
 from jax import Array
-from support.probe_environments import (
+
+import jaxdem_ac as ac
+from jaxdem_ac.environments.base import Environment
+from jaxdem_ac.environments.testing import (
     ActionMatters,
     Breaking,
     ConstantReward,
     Discounting,
-    Probe,
     RewardIsObservation,
     TeamReward,
+    Toy,
     Tracking,
 )
-
-import jaxdem_ac as ac
-from jaxdem_ac.environments.base import Environment
 from jaxdem_ac.trainers.ppo import loss, ppo
 from jaxdem_ac.trainers.ppo.state import apply_model
 
@@ -219,16 +219,16 @@ def test_a_gradient_in_chunks_is_that_of_the_whole(normalize: bool, monkeypatch:
 
 def test_pieces_of_a_gradient_are_as_large_as_a_cache_likes() -> None:
     for rows, per_row in ((16_384, 1), (256, 64), (8_192, 1), (1, 65_536), (30_000, 1), (4_096, 1)):
-        number = loss.chunks_of(rows, per_row, feed_forward=True, backend="cpu")
+        number = loss.num_microbatches(rows, per_row, feed_forward=True, backend="cpu")
         size = rows // number * per_row
         assert rows % number == 0
         assert number == rows or size <= loss.CHUNK_CPU
         assert number == 1 or size >= loss.CHUNK_CPU // 2
     # A prime number of rows has no pieces, one row would be none, and sequences are wanted side by side.
-    assert loss.chunks_of(16_411, 1, feed_forward=True, backend="cpu") == 1
-    assert loss.chunks_of(512, 64, feed_forward=False, backend="cpu") == 1
-    assert loss.chunks_of(16_384, 1, feed_forward=True, backend="gpu") == 1
-    assert loss.chunks_of(16, 65_536, feed_forward=True, backend="gpu") == 4
+    assert loss.num_microbatches(16_411, 1, feed_forward=True, backend="cpu") == 1
+    assert loss.num_microbatches(512, 64, feed_forward=False, backend="cpu") == 1
+    assert loss.num_microbatches(16_384, 1, feed_forward=True, backend="gpu") == 1
+    assert loss.num_microbatches(16, 65_536, feed_forward=True, backend="gpu") == 4
 
 
 def test_an_update_that_has_gone_too_far_stops() -> None:
@@ -335,7 +335,7 @@ def test_many_updates_are_one_after_another() -> None:
     [(Breaking(bad_reward_at=20), "reward"), (Breaking(bad_observation_at=20), "observation")],
     ids=["reward", "observation"],
 )
-def test_nothing_is_learnt_from_a_number_that_is_not_finite(environment: Probe, term: str) -> None:
+def test_nothing_is_learnt_from_a_number_that_is_not_finite(environment: Toy, term: str) -> None:
     learner, state = make(environment, 10)
     good, _ = ppo.update_many(learner, state, 2)
     assert int(good.bad_term) == 0
@@ -345,7 +345,7 @@ def test_nothing_is_learnt_from_a_number_that_is_not_finite(environment: Probe, 
     jax.tree.map(np.testing.assert_array_equal, bad.params, before)
 
 
-def test_a_rate_that_breaks_the_parameters_is_found_in_what_they_give() -> None:
+def test_parameters_that_a_huge_rate_breaks_are_found_in_the_next_losses() -> None:
     learner, state = make(Tracking(), 20, learning_rate=1e38, max_grad_norm=1e30)
     state, _ = ppo.update_many(learner, state, 10)
     assert int(state.bad_term) > 0

@@ -12,12 +12,13 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from flax import nnx
-from support.probe_environments import Counting, Recalling, Tracking, registered
+from support.compared import assert_equal
 from support.recurrent_models import FEATURES, Remembering, StepByStep
 
 import jaxdem_ac as ac
 from jaxdem_ac import registry
 from jaxdem_ac.environments.base import Environment
+from jaxdem_ac.environments.testing import Counting, Recalling, Tracking
 from jaxdem_ac.models import recurrent
 from jaxdem_ac.runs.export import export_policy
 from jaxdem_ac.trainers.gae import compute_gae
@@ -36,10 +37,6 @@ def make(environment: Environment, kind: Any = Remembering, **config: Any) -> tu
     graphdef, state = nnx.split(kind(*sizes, nnx.Rngs(0), ac.make_action_space("Box", x_min=-1.0, x_max=1.0)))
     learner = ppo.Problem(environment, graphdef, ac.PPOConfig(**{**SETTINGS, **config}), 10)
     return learner, ppo.init(learner, state, jax.random.key(0))
-
-
-def assert_equal(here: Any, there: Any) -> None:
-    jax.tree.map(np.testing.assert_array_equal, here, there)
 
 
 def test_the_carry_is_what_grows_with_the_observations() -> None:
@@ -91,8 +88,8 @@ def test_sets_of_models_that_remember_are_refused(names: dict[str, str]) -> None
 @partial(jax.jit, static_argnames="learner")
 def drift(learner: ppo.Problem, state: ppo.PPOState, batch: loss.Batch) -> jax.Array:
     """Return how far replayed log-probabilities and values are from those of the rollout."""
-    sequences = jax.tree.map(lambda leaf: leaf.reshape(-1, *leaf.shape[2:]), loss.rows_of(batch))
-    (log_prob, _), value = loss.answers(learner, state.params, state.constants, sequences)
+    sequences = jax.tree.map(lambda leaf: leaf.reshape(-1, *leaf.shape[2:]), loss.flatten_batch(batch))
+    (log_prob, _), value = loss.evaluate_actions(learner, state.params, state.constants, sequences)
     return jnp.maximum(jnp.abs(log_prob - sequences.raw_log_prob), jnp.abs(value - sequences.value)).max()
 
 
@@ -157,7 +154,7 @@ def test_a_gradient_in_pieces_is_the_gradient(monkeypatch: pytest.MonkeyPatch) -
         monkeypatch.setattr(loss, "CHUNK", chunk)
         # What is compiled once does not look again.
         differentiate = jax.jit(lambda *arguments: loss.differentiate(learner, *arguments))
-        found.append(differentiate(state.params, state.constants, loss.rows_of(batch)))
+        found.append(differentiate(state.params, state.constants, loss.flatten_batch(batch)))
     for pieces in found[1:]:
         jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-6), pieces, found[0])
     assert max(float(jnp.abs(leaf).max()) for leaf in jax.tree.leaves(found[0][0])) > 1e-3
@@ -166,11 +163,8 @@ def test_a_gradient_in_pieces_is_the_gradient(monkeypatch: pytest.MonkeyPatch) -
 @pytest.fixture(scope="module")
 def names() -> Iterator[dict[str, str]]:
     """Names of the task and of a model that remembers."""
-    with pytest.MonkeyPatch.context() as patch:
-        yield {
-            "env": registered(registry.environments, Recalling, patch),
-            "model": registered(registry.models, Remembering, patch, "memory"),
-        }
+    with registry.environments.temporarily("probe", Recalling), registry.models.temporarily("memory", Remembering):
+        yield {"env": "probe", "model": "memory"}
 
 
 def config(names: dict[str, str], updates: int, **fields: Any) -> ac.TrainConfig:

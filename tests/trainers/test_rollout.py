@@ -6,10 +6,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from support.probe_environments import Counting, Tracking
 
 import jaxdem_ac as ac
 from jaxdem_ac.environments.base import Environment
+from jaxdem_ac.environments.testing import Counting, Tracking
 
 NUM_STEPS, NUM_ENVS = 7, 3
 

@@ -34,7 +34,7 @@ def test_what_is_fixed_on_both_sides_does_not_count() -> None:
     assert not len(contacts_of(world, wall).force)
 
 
-def test_together_they_are_the_force_on_each_particle() -> None:
+def test_contact_forces_add_up_to_the_force_on_each_particle() -> None:
     rng = np.random.default_rng(3)
     world = dem.World.create([0.0] * 3, [6.0] * 3, boundary="soft", stiffness=STIFFNESS)
     particles = dem.Particles.create(

@@ -6,10 +6,10 @@ from typing import Any
 
 import numpy as np
 import pytest
-from click.testing import CliRunner, Result
+from click.testing import Result
 from scipy import stats
+from support import command_line
 
-from jaxdem_ac.cli import main
 from jaxdem_ac.view.learning_curves import Run, curve_of, read_runs
 
 
@@ -27,7 +27,7 @@ def write(folder: Path, lines: list[dict[str, Any]]) -> Path:
 
 
 def call(*arguments: Any) -> Result:
-    return CliRunner().invoke(main, ["plot", *map(str, arguments)], prog_name="jaxdem-ac")
+    return command_line.call("plot", *arguments)
 
 
 def test_the_band_of_three_seeds_is_students_interval() -> None:
@@ -131,6 +131,6 @@ def test_what_cannot_be_drawn_is_one_line(tmp_path: Path) -> None:
 )
 def test_a_mistake_in_render_is_one_line(arguments: list[str], words: str, tmp_path: Path) -> None:
     pytest.importorskip("matplotlib")
-    result = CliRunner().invoke(main, ["render", *arguments], prog_name="jaxdem-ac")
+    result = command_line.call("render", *arguments)
     assert (result.exit_code, result.stdout) == (2, "")
     assert words in result.stderr

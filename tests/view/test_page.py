@@ -185,8 +185,8 @@ def test_all_or_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None
 @pytest.mark.parametrize(
     ("keywords", "words"),
     [
-        ({"run_dir": None}, "got neither. Give RUN, or --recording FILE"),
-        ({"run_dir": None, "recordings": ["a.npz"]}, "got no out. Give --out FILE"),
+        ({"run_dir": None}, "got neither. Give run_dir, or recordings"),
+        ({"run_dir": None, "recordings": ["a.npz"]}, "got no out. Give one"),
         ({"run_dir": "run", "episodes": -1}, "episodes is a whole number from 0; got episodes=-1"),
         ({"run_dir": "run", "out": "."}, "out is a file in a folder that is there"),
         ({"run_dir": "run", "out": "not/there.html"}, "out is a file in a folder that is there"),

@@ -1,6 +1,7 @@
 """The plugin's own tests, with what jaxdem-ac has for them."""
 
 import math
+from collections.abc import Callable
 from typing import Any
 
 import jax
@@ -9,8 +10,8 @@ import numpy as np
 import pytest
 
 import jaxdem_ac as ac
-from jaxdem_ac.action_spaces.testing import check_action_space
-from jaxdem_ac.environments.testing import check_environment
+from jaxdem_ac.action_spaces import testing as action_spaces_testing
+from jaxdem_ac.environments import testing as environments_testing
 from jaxdem_ac.registry import action_spaces, environments
 
 NAMES = {"phototaxis": environments, "PolarThrust": action_spaces}
@@ -23,13 +24,18 @@ def test_it_is_found_by_name(name: str) -> None:
     assert NAMES[name].problems == []
 
 
-def test_the_environment_keeps_to_the_contract() -> None:
-    check_environment(ac.make_environment("phototaxis", num_particles=3, max_steps=9, physics_steps=2))
+@environments_testing.parametrize_with_checks(
+    ac.make_environment("phototaxis", num_particles=3, max_steps=9, physics_steps=2)
+)
+def test_the_environment_keeps_to_the_contract(check: Callable[[], None]) -> None:
+    check()
 
 
-@pytest.mark.parametrize("max_speed", [1.0, 0.3, 40.0])
-def test_the_action_space_keeps_to_the_contract(max_speed: float) -> None:
-    check_action_space(ac.make_action_space("PolarThrust", max_speed=max_speed), size=2)
+@action_spaces_testing.parametrize_with_checks(
+    *(ac.make_action_space("PolarThrust", max_speed=max_speed) for max_speed in (1.0, 0.3, 40.0)), size=2
+)
+def test_the_action_space_keeps_to_the_contract(check: Callable[[], None]) -> None:
+    check()
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])

@@ -41,7 +41,7 @@ class Channel:
 
 
 @dataclass(frozen=True)
-class Sight:
+class PairDisplacements:
     """Pairs of a sensor and a source that it may sense, ``(N, M)`` of all, or ``(P,)`` of a list."""
 
     vector: tuple[Array, ...]
@@ -58,8 +58,10 @@ class Sight:
     """Whether each pair stands once, and its source senses its sensor too."""
 
 
-def look(sensors: Array, sources: Array | None = None, neighbors: Neighbors | None = None) -> Sight:
-    """Return what each sensor may sense.
+def displacements(
+    sensors: Array, sources: Array | None = None, neighbors: Neighbors | None = None
+) -> PairDisplacements:
+    """Return the way from each sensor to all that it may sense.
 
     Parameters
     ----------
@@ -86,21 +88,25 @@ def look(sensors: Array, sources: Array | None = None, neighbors: Neighbors | No
     distance = jnp.sqrt(square)
     if counts is not None:
         distance = jnp.where(counts, distance, jnp.inf)
-    return Sight(tuple(pairs), distance, sensor, source, num, alone and neighbors is not None)
+    return PairDisplacements(tuple(pairs), distance, sensor, source, num, alone and neighbors is not None)
+
+
+look = displacements
+"""Name of before, for one version."""
 
 
 def _read(values: Array, index: Array) -> Array:
     return values.at[index].get(mode="promise_in_bounds")
 
 
-def lidar(sight: Sight, lidar_range: float, bins: Bins) -> Array:
+def lidar(sight: PairDisplacements, lidar_range: float, bins: Bins) -> Array:
     """Return the proximity of the nearest source in each sector, 0 where none is in range.
 
     ``proximity_b = max(0, lidar_range - min distance)`` over the sources in sector b.
 
     Parameters
     ----------
-    sight : Sight
+    sight : PairDisplacements
         Of N sensors.
     lidar_range : float, length
     bins : int or (int, int)
@@ -128,12 +134,12 @@ def lidar(sight: Sight, lidar_range: float, bins: Bins) -> Array:
     return readings.reshape(sight.num_sensors, num_bins)
 
 
-def reached_sources(sight: Sight, reach: Array, num_sources: int) -> Array:
+def reached_sources(sight: PairDisplacements, reach: Array, num_sources: int) -> Array:
     """Return which sources have a sensor within its reach, ``(M,)`` of bool.
 
     Parameters
     ----------
-    sight : Sight
+    sight : PairDisplacements
         Of N sensors.
     reach : Array, (N,), length
     num_sources : int
@@ -172,15 +178,7 @@ def wall_lidar(position: Array, box_low: Array, box_high: Array, lidar_range: fl
 
 
 def azimuth_bin(x: Array, y: Array, num_bins: int) -> Array:
-    """Return the sector that a vector points into, ``(...)`` of int, in [0, num_bins).
-
-    Parameters
-    ----------
-    x, y : Array, (...)
-        Components of the vector.
-    num_bins : int
-        Equal sectors of [-pi, pi), the first beginning at -pi.
-    """
+    """Return which of equal sectors of [-pi, pi) a vector points into, ``(...)`` of int in [0, num_bins)."""
     return _sectors((x, y), num_bins, False)[0]
 
 

@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 from jax import Array
 
-from jaxdem_ac.dem.neighbor_list import Neighbors, NeighborSpec, make_spec, no_neighbors, refresh
+from jaxdem_ac.dem.neighbor_list import Neighbors, NeighborSpec, allocate, make_spec, refresh
 
 # From this many particles on lists sense faster than all pairs, on two CPU cores.
 LIST_FROM = 48
@@ -15,7 +15,7 @@ LIST_FROM = 48
 
 @jax.tree_util.register_dataclass
 @dataclass(frozen=True)
-class Vicinity:
+class NeighborLists:
     """The lists themselves; None where a swarm is so small that all pairs are faster."""
 
     contacts: Neighbors | None
@@ -27,7 +27,7 @@ class Vicinity:
 
 
 @dataclass(frozen=True)
-class Surroundings:
+class NeighborListSpecs:
     """Specifications of the neighbour lists; hashable, static under `jax.jit`."""
 
     contacts: NeighborSpec | None
@@ -84,7 +84,7 @@ class Surroundings:
             targets=make_spec(*sight, room=room, num_sources=num_targets) if num_targets else None,
         )
 
-    def begin(self, position: Array, bodies: Array | None = None) -> Vicinity:
+    def allocate(self, position: Array, bodies: Array | None = None) -> NeighborLists:
         """Return lists that are built when they are first looked at.
 
         Parameters
@@ -94,20 +94,23 @@ class Surroundings:
             All that touch; the same if left out.
         """
         bodies = position if bodies is None else bodies
-        return Vicinity(
-            contacts=None if self.contacts is None else no_neighbors(self.contacts, bodies),
-            swarm=None if self.swarm is None else no_neighbors(self.swarm, position),
-            targets=None if self.targets is None else no_neighbors(self.targets, position),
+        return NeighborLists(
+            contacts=None if self.contacts is None else allocate(self.contacts, bodies),
+            swarm=None if self.swarm is None else allocate(self.swarm, position),
+            targets=None if self.targets is None else allocate(self.targets, position),
         )
 
+    begin = allocate
+    """Name of before, for one version."""
+
     def refresh(
-        self, vicinity: Vicinity, position: Array, box_low: Array, box_high: Array, targets: Array | None = None
-    ) -> Vicinity:
+        self, vicinity: NeighborLists, position: Array, box_low: Array, box_high: Array, targets: Array | None = None
+    ) -> NeighborLists:
         """Return the lists of sensing, built again where they have grown stale; those of contacts are the engine's.
 
         Parameters
         ----------
-        vicinity : Vicinity
+        vicinity : NeighborLists
         position : Array, (N, 2), length
         box_low, box_high : Array, (2,), length
         targets : Array, (M, 2), length, optional
@@ -118,9 +121,9 @@ class Surroundings:
             swarm = refresh(self.swarm, swarm, position, box_low, box_high)
         if self.targets is not None and seen is not None and targets is not None:
             seen = refresh(self.targets, seen, position, box_low, box_high, targets)
-        return Vicinity(vicinity.contacts, swarm, seen)
+        return NeighborLists(vicinity.contacts, swarm, seen)
 
-    def overflow(self, vicinity: Vicinity) -> Array:
+    def overflow(self, vicinity: NeighborLists) -> Array:
         """Return how many times longer a list would have had to be, ``()``; 0 if all had room."""
         worst = jnp.zeros(())
         lists = zip(
@@ -130,5 +133,9 @@ class Surroundings:
         )
         for spec, neighbors in lists:
             if spec is not None and neighbors is not None:
-                worst = jnp.maximum(worst, neighbors.shortage(spec))
+                worst = jnp.maximum(worst, neighbors.overflow_ratio(spec))
         return worst
+
+
+Surroundings, Vicinity = NeighborListSpecs, NeighborLists
+"""Names of before, for one version."""

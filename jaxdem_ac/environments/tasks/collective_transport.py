@@ -1,7 +1,7 @@
 """A swarm that pushes together what none of it can push alone."""
 
 from dataclasses import dataclass, replace
-from functools import cached_property, partial
+from functools import cached_property
 from typing import ClassVar
 
 import jax
@@ -11,10 +11,11 @@ from jax.typing import ArrayLike
 
 from jaxdem_ac import dem
 from jaxdem_ac.environments import sizes, swarm
+from jaxdem_ac.environments.base import compiled
 from jaxdem_ac.environments.checks import Count, Fraction, NonNegative, Positive, Real, check_count
 from jaxdem_ac.environments.placement import ring
-from jaxdem_ac.environments.sensing.lidar import lidar, look, wall_lidar
-from jaxdem_ac.environments.sensing.neighbor_lists import Surroundings, Vicinity
+from jaxdem_ac.environments.sensing.lidar import displacements, lidar, wall_lidar
+from jaxdem_ac.environments.sensing.neighbor_lists import NeighborLists, NeighborListSpecs
 from jaxdem_ac.observation_layout import Block
 
 # A goal is the first of so many draws that is far enough, or else the farthest.
@@ -42,7 +43,7 @@ class CollectiveTransportState:
     """Goals that have been reached, ``()``; the next one is pursued."""
     step_count: Array
     """Physics steps since the reset, ``()``."""
-    vicinity: Vicinity
+    vicinity: NeighborLists
     """Lists of neighbours, where the swarm is large enough for them."""
 
     @property
@@ -52,7 +53,7 @@ class CollectiveTransportState:
 
 
 @dataclass(frozen=True, kw_only=True)
-class CollectiveTransport(swarm.SwarmEnvironment):
+class CollectiveTransport(swarm.SwarmEnvironment[CollectiveTransportState]):
     r"""N discs, each too weak alone, push a heavy disc, the load, to a goal.
 
     An action ``(N, 2)`` is a force in units of `max_force`, cut to length 1 and held for `physics_steps` steps of the
@@ -171,15 +172,9 @@ class CollectiveTransport(swarm.SwarmEnvironment):
         """12 + n_lidar_rays, and 2 more with `observe_sizes`."""
         return 12 + self.n_lidar_rays + self.sizes_observed
 
-    @partial(jax.jit, static_argnums=0)
+    @compiled
     def reset(self, key: Array) -> CollectiveTransportState:
-        """Return a new episode: load and goals anywhere in the arena, the swarm in the ring around it.
-
-        Parameters
-        ----------
-        key : Array
-            Random key.
-        """
+        """Return a new episode: load and goals anywhere in the arena, the swarm in the ring around it."""
         self.check_key(key)
         key_size, key_load, key_goals, key_ring, key_order, key_radius, key_mass = jax.random.split(key, 7)
         shortest, longest = sizes.ends(self.arena_size)
@@ -289,7 +284,7 @@ class CollectiveTransport(swarm.SwarmEnvironment):
         return swarm.Drive(with_ground)
 
     def sense(
-        self, particles: dem.Particles, before: CollectiveTransportState, vicinity: Vicinity
+        self, particles: dem.Particles, before: CollectiveTransportState, vicinity: NeighborLists
     ) -> CollectiveTransportState:
         """Return the state after a decision; the next goal is pursued where one has been reached."""
         distance, _ = self._distances(particles, self._goal(before))
@@ -311,11 +306,11 @@ class CollectiveTransport(swarm.SwarmEnvironment):
         return swarm.Score(reward, success, after.num_reached >= self.num_goals)
 
     @cached_property
-    def _surroundings(self) -> Surroundings:
+    def _surroundings(self) -> NeighborListSpecs:
         """Specifications of the neighbour lists."""
         side = sizes.largest(self.arena_size) + 2 * self.box_padding
         large = sizes.largest(self.radius)
-        return Surroundings.create(
+        return NeighborListSpecs.create(
             num_particles=self.num_particles,
             extent=(side, side),
             sensing_range=self.lidar_range,
@@ -357,7 +352,7 @@ class CollectiveTransport(swarm.SwarmEnvironment):
         apart = position - (load - behind)
         return jnp.sqrt(jnp.sum((goal - load) ** 2)), jnp.sqrt(jnp.sum(apart**2, axis=-1))
 
-    @partial(jax.jit, static_argnums=0)
+    @compiled
     def _state(
         self,
         particles: dem.Particles,
@@ -365,16 +360,17 @@ class CollectiveTransport(swarm.SwarmEnvironment):
         box_low: Array,
         box_high: Array,
         num_reached: Array,
-        vicinity: Vicinity | None,
+        vicinity: NeighborLists | None,
     ) -> CollectiveTransportState:
         """Sense, and return the state at step 0."""
         position, load = particles.position[:-1], particles.position[-1]
         around = self._surroundings
         with jax.named_scope("lidar"):
-            vicinity = around.begin(position, particles.position) if vicinity is None else vicinity
-            vicinity = around.refresh(vicinity, position, box_low, box_high)
+            vicinity = around.refresh(
+                vicinity or around.allocate(position, particles.position), position, box_low, box_high
+            )
             reading = jnp.maximum(
-                lidar(look(position, neighbors=vicinity.swarm), self.lidar_range, self.n_lidar_rays),
+                lidar(displacements(position, neighbors=vicinity.swarm), self.lidar_range, self.n_lidar_rays),
                 wall_lidar(position, box_low, box_high, self.lidar_range, self.n_lidar_rays),
             )
         state = CollectiveTransportState(

@@ -2,7 +2,7 @@
 
 import math
 from dataclasses import dataclass, replace
-from functools import cached_property, partial
+from functools import cached_property
 from typing import ClassVar
 
 import jax
@@ -12,10 +12,11 @@ from jax.typing import ArrayLike
 
 from jaxdem_ac import dem
 from jaxdem_ac.environments import sizes, swarm
+from jaxdem_ac.environments.base import compiled
 from jaxdem_ac.environments.checks import AtLeastOne, Count, Fraction, NonNegative, Positive, Real, check_count
 from jaxdem_ac.environments.placement import jittered_grid
-from jaxdem_ac.environments.sensing.lidar import lidar, look, wall_lidar
-from jaxdem_ac.environments.sensing.neighbor_lists import Surroundings, Vicinity
+from jaxdem_ac.environments.sensing.lidar import displacements, lidar, wall_lidar
+from jaxdem_ac.environments.sensing.neighbor_lists import NeighborLists, NeighborListSpecs
 from jaxdem_ac.observation_layout import Block
 
 
@@ -38,12 +39,12 @@ class EvacuationState:
     """``(N, O)``."""
     step_count: Array
     """Physics steps since the reset, ``()``."""
-    vicinity: Vicinity
+    vicinity: NeighborLists
     """Lists of neighbours, where the swarm is large enough for them."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class Evacuation(swarm.SwarmEnvironment):
+class Evacuation(swarm.SwarmEnvironment[EvacuationState]):
     r"""N discs leave a room through a gap a few of them wide, and clear the space before it.
 
     The box is cut by a wall, a row of fixed discs along y at ``x = room_size``: left of it the room, in which the crowd
@@ -171,15 +172,9 @@ class Evacuation(swarm.SwarmEnvironment):
         """Where the crowd starts: the room, without the wall."""
         return self.room_size - self.wall_radius, self.room_size
 
-    @partial(jax.jit, static_argnums=0)
+    @compiled
     def reset(self, key: Array) -> EvacuationState:
-        """Return a new episode: the crowd on a jittered grid in the room, the gap anywhere along the wall.
-
-        Parameters
-        ----------
-        key : Array
-            Random key.
-        """
+        """Return a new episode: the crowd on a jittered grid in the room, the gap anywhere along the wall."""
         self.check_key(key)
         key_crowd, key_gap, key_order, key_radius, key_mass = jax.random.split(key, 5)
         num = self.num_particles
@@ -272,7 +267,7 @@ class Evacuation(swarm.SwarmEnvironment):
         force = self.max_force * swarm.shorten(action, 1.0)
         return swarm.Drive(jnp.concatenate([force, jnp.zeros((self.num_wall, 2), force.dtype)]))
 
-    def sense(self, particles: dem.Particles, before: EvacuationState, vicinity: Vicinity) -> EvacuationState:
+    def sense(self, particles: dem.Particles, before: EvacuationState, vicinity: NeighborLists) -> EvacuationState:
         """Return the state after a decision; the gap stays."""
         return self._state(particles, before.targets, vicinity)
 
@@ -289,10 +284,10 @@ class Evacuation(swarm.SwarmEnvironment):
         return swarm.Score(reward, jnp.mean(outside.astype(way.dtype)), jnp.all(outside))
 
     @cached_property
-    def _surroundings(self) -> Surroundings:
+    def _surroundings(self) -> NeighborListSpecs:
         """Specifications of the neighbour lists."""
         large = sizes.largest(self.radius)
-        return Surroundings.create(
+        return NeighborListSpecs.create(
             num_particles=self.num_particles,
             extent=(self.room_size + self.forecourt, self.room_size),
             sensing_range=self.lidar_range,
@@ -318,19 +313,20 @@ class Evacuation(swarm.SwarmEnvironment):
         distance = jnp.sqrt(jnp.sum(to_opening**2, axis=-1))
         return jnp.where(depth > 0, jnp.minimum(depth, self.clearing), -distance), depth > 0
 
-    @partial(jax.jit, static_argnums=0)
-    def _state(self, particles: dem.Particles, targets: Array, vicinity: Vicinity | None) -> EvacuationState:
+    @compiled
+    def _state(self, particles: dem.Particles, targets: Array, vicinity: NeighborLists | None) -> EvacuationState:
         """Sense, and return the state at step 0."""
         around, num = self._surroundings, self.num_particles
         position, bodies, velocity = particles.position[:num], particles.position[num:], particles.velocity[:num]
         low = jnp.zeros((2,))
         high = jnp.asarray([self.room_size + self.forecourt, self.room_size], float)
         with jax.named_scope("lidar"):
-            vicinity = around.begin(position, particles.position) if vicinity is None else vicinity
-            vicinity = around.refresh(vicinity, position, low, high, bodies)
-            of_crowd = lidar(look(position, neighbors=vicinity.swarm), self.lidar_range, self.n_lidar_rays)
+            vicinity = around.refresh(
+                vicinity or around.allocate(position, particles.position), position, low, high, bodies
+            )
+            of_crowd = lidar(displacements(position, neighbors=vicinity.swarm), self.lidar_range, self.n_lidar_rays)
             of_walls = jnp.maximum(
-                lidar(look(position, bodies, vicinity.targets), self.lidar_range, self.n_lidar_rays),
+                lidar(displacements(position, bodies, vicinity.targets), self.lidar_range, self.n_lidar_rays),
                 wall_lidar(position, low, high, self.lidar_range, self.n_lidar_rays),
             )
         to_opening = self._opening(particles, targets[0])

@@ -1,7 +1,6 @@
 """A swarm in which every particle has a target of its own."""
 
 from dataclasses import dataclass
-from functools import partial
 from typing import ClassVar
 
 import jax
@@ -10,10 +9,11 @@ from jax import Array
 
 from jaxdem_ac import dem
 from jaxdem_ac.environments import sizes
+from jaxdem_ac.environments.base import compiled
 from jaxdem_ac.environments.checks import Count, NonNegative, Positive
 from jaxdem_ac.environments.placement import jittered_grid
-from jaxdem_ac.environments.sensing.lidar import lidar, look, wall_lidar
-from jaxdem_ac.environments.sensing.neighbor_lists import Vicinity
+from jaxdem_ac.environments.sensing.lidar import displacements, lidar, wall_lidar
+from jaxdem_ac.environments.sensing.neighbor_lists import NeighborLists
 from jaxdem_ac.environments.tasks.navigator import Navigator, NavigatorState
 from jaxdem_ac.observation_layout import Block
 
@@ -66,15 +66,9 @@ class MultiNavigator(Navigator):
         """6 + n_lidar_rays, and 2 more with `observe_sizes`."""
         return 6 + self.n_lidar_rays + self.sizes_observed
 
-    @partial(jax.jit, static_argnums=0)
+    @compiled
     def reset(self, key: Array) -> NavigatorState:
-        """Return a new episode: particles and targets on jittered grids, targets assigned at random.
-
-        Parameters
-        ----------
-        key : Array
-            Random key.
-        """
+        """Return a new episode: particles and targets on jittered grids, targets assigned at random."""
         self.check_key(key)
         key_box, key_position, key_targets, key_assignment, key_sizes = jax.random.split(key, 5)
         size = jax.random.uniform(key_box, (2,), float, minval=self.min_box_size, maxval=self.max_box_size)
@@ -85,17 +79,16 @@ class MultiNavigator(Navigator):
         targets = jax.random.permutation(key_assignment, targets)
         return self._begin(key_sizes, position, targets, jnp.full((2,), -margin), size + margin)
 
-    @partial(jax.jit, static_argnums=0)
+    @compiled
     def _sense(
-        self, particles: dem.Particles, targets: Array, box_low: Array, box_high: Array, vicinity: Vicinity | None
+        self, particles: dem.Particles, targets: Array, box_low: Array, box_high: Array, vicinity: NeighborLists | None
     ) -> NavigatorState:
         """Return the state at step 0; without `vicinity` at the beginning of an episode."""
         position, around = particles.position, self._surroundings
         with jax.named_scope("lidar"):
-            vicinity = around.begin(position) if vicinity is None else vicinity
-            vicinity = around.refresh(vicinity, position, box_low, box_high)
+            vicinity = around.refresh(vicinity or around.allocate(position), position, box_low, box_high)
             reading = jnp.maximum(
-                lidar(look(position, neighbors=vicinity.swarm), self.lidar_range, self.n_lidar_rays),
+                lidar(displacements(position, neighbors=vicinity.swarm), self.lidar_range, self.n_lidar_rays),
                 wall_lidar(position, box_low, box_high, self.lidar_range, self.n_lidar_rays),
             )
         offset = position - targets

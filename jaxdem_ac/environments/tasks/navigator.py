@@ -1,9 +1,10 @@
 """The base of the navigators: discs in a reflecting box, moved by force, on their way to targets."""
 
 import abc
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import jax
 import jax.numpy as jnp
@@ -14,7 +15,7 @@ from jaxdem_ac import dem
 from jaxdem_ac.dem.time_step import check_box
 from jaxdem_ac.environments import sizes, swarm
 from jaxdem_ac.environments.checks import Count, NonNegative, Positive, Real, check_count
-from jaxdem_ac.environments.sensing.neighbor_lists import Surroundings, Vicinity
+from jaxdem_ac.environments.sensing.neighbor_lists import NeighborLists, NeighborListSpecs
 
 
 @jax.tree_util.register_dataclass
@@ -42,12 +43,12 @@ class NavigatorState:
     """``(N,)``, energy."""
     step_count: Array
     """Physics steps since the reset, ``()``."""
-    vicinity: Vicinity
+    vicinity: NeighborLists
     """Lists of neighbours, where the swarm is large enough for them."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class Navigator(swarm.SwarmEnvironment):
+class Navigator(swarm.SwarmEnvironment[NavigatorState]):
     """Fields and physics of the navigators; names and defaults are JaxDEM's."""
 
     num_particles: Count = 64
@@ -83,8 +84,8 @@ class Navigator(swarm.SwarmEnvironment):
     stiffness: Positive = 2e5
     """Of contacts, force / length."""
 
-    training_defaults: ClassVar[dict[str, Any]] = {"num_particles": 16, "physics_steps": 50, "max_steps": 5000}
-    action_space_defaults: ClassVar[dict[str, dict[str, Any]]] = {
+    training_defaults: ClassVar[Mapping[str, object]] = {"num_particles": 16, "physics_steps": 50, "max_steps": 5000}
+    action_space_defaults: ClassVar[Mapping[str, Mapping[str, object]]] = {
         "MaxNorm": {"max_norm": 10.0},
         "Box": {"x_min": -10.0, "x_max": 10.0},
     }
@@ -172,13 +173,18 @@ class Navigator(swarm.SwarmEnvironment):
             )
         return replace(state, kinetic_energy=jnp.broadcast_to(kinetic_energy, (num,)))
 
-    def sense(self, particles: dem.Particles, before: NavigatorState, vicinity: Vicinity) -> NavigatorState:
+    def sense(self, particles: dem.Particles, before: NavigatorState, vicinity: NeighborLists) -> NavigatorState:
         """Return the state after a decision; targets and box stay."""
         return self._sense(particles, before.targets, before.box_low, before.box_high, vicinity)
 
     def score(self, before: NavigatorState, after: NavigatorState) -> swarm.Score:
         """Return the reward of progress, and the share of targets reached."""
-        reward = swarm.progress_reward(self, before, after)
+        reward = swarm.progress_reward(
+            after.potential - before.potential,
+            after.kinetic_energy - before.kinetic_energy,
+            after.distance <= self.near * after.particles.radius,
+            (self.ke_weight, self.coop_weight, self.near_goal_bonus),
+        )
         return swarm.Score(reward, jnp.mean(after.reached.astype(reward.dtype)))
 
     def _begin(self, key: Array, position: Array, targets: Array, box_low: Array, box_high: Array) -> NavigatorState:
@@ -189,10 +195,10 @@ class Navigator(swarm.SwarmEnvironment):
         return self._sense(dem.Particles.create(position, 0.0, radius, mass), targets, box_low, box_high, None)
 
     @cached_property
-    def _surroundings(self) -> Surroundings:
+    def _surroundings(self) -> NeighborListSpecs:
         """Specifications of the neighbour lists."""
         size, largest = self.max_box_size + self.box_padding, sizes.largest(self.radius)
-        return Surroundings.create(
+        return NeighborListSpecs.create(
             num_particles=self.num_particles,
             extent=(size, size),
             sensing_range=self.lidar_range,
@@ -204,6 +210,6 @@ class Navigator(swarm.SwarmEnvironment):
 
     @abc.abstractmethod
     def _sense(
-        self, particles: dem.Particles, targets: Array, box_low: Array, box_high: Array, vicinity: Vicinity | None
+        self, particles: dem.Particles, targets: Array, box_low: Array, box_high: Array, vicinity: NeighborLists | None
     ) -> NavigatorState:
         """Return the state at step 0; without `vicinity` at the beginning of an episode."""

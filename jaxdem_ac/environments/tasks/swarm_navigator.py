@@ -1,7 +1,6 @@
 """A swarm that spreads over as many targets as it has particles, none of them assigned."""
 
 from dataclasses import dataclass
-from functools import partial
 from typing import ClassVar
 
 import jax
@@ -10,9 +9,10 @@ from jax import Array
 
 from jaxdem_ac import dem
 from jaxdem_ac.environments import sizes
+from jaxdem_ac.environments.base import compiled
 from jaxdem_ac.environments.placement import jittered_grid, ring
-from jaxdem_ac.environments.sensing.lidar import lidar, look, reached_sources, wall_lidar
-from jaxdem_ac.environments.sensing.neighbor_lists import Vicinity
+from jaxdem_ac.environments.sensing.lidar import displacements, lidar, reached_sources, wall_lidar
+from jaxdem_ac.environments.sensing.neighbor_lists import NeighborLists
 from jaxdem_ac.environments.tasks.navigator import Navigator, NavigatorState
 from jaxdem_ac.observation_layout import Block
 
@@ -54,15 +54,9 @@ class SwarmNavigator(Navigator):
         """2 + 2 * n_lidar_rays, and 2 more with `observe_sizes`."""
         return 2 + 2 * self.n_lidar_rays + self.sizes_observed
 
-    @partial(jax.jit, static_argnums=0)
+    @compiled
     def reset(self, key: Array) -> NavigatorState:
-        """Return a new episode: targets on a jittered grid, a sixth of the swarm among them, the rest in the ring.
-
-        Parameters
-        ----------
-        key : Array
-            Random key.
-        """
+        """Return a new episode: targets on a jittered grid, a sixth of the swarm among them, the rest in the ring."""
         self.check_key(key)
         key_box, key_inside, key_ring, key_targets, key_order, key_sizes = jax.random.split(key, 6)
         size = jax.random.uniform(key_box, (2,), float, minval=self.min_box_size, maxval=self.max_box_size)
@@ -82,17 +76,16 @@ class SwarmNavigator(Navigator):
             size + self.box_padding / 2,
         )
 
-    @partial(jax.jit, static_argnums=0)
+    @compiled
     def _sense(
-        self, particles: dem.Particles, targets: Array, box_low: Array, box_high: Array, vicinity: Vicinity | None
+        self, particles: dem.Particles, targets: Array, box_low: Array, box_high: Array, vicinity: NeighborLists | None
     ) -> NavigatorState:
         """Return the state at step 0; without `vicinity` at the beginning of an episode."""
         position, around = particles.position, self._surroundings
         with jax.named_scope("lidar"):
-            vicinity = around.begin(position) if vicinity is None else vicinity
-            vicinity = around.refresh(vicinity, position, box_low, box_high, targets)
-            to_targets = look(position, targets, vicinity.targets)
-            to_others = look(position, neighbors=vicinity.swarm)
+            vicinity = around.refresh(vicinity or around.allocate(position), position, box_low, box_high, targets)
+            to_targets = displacements(position, targets, vicinity.targets)
+            to_others = displacements(position, neighbors=vicinity.swarm)
             target_reading = lidar(to_targets, self.lidar_range, self.n_lidar_rays)
             swarm_reading = jnp.maximum(
                 lidar(to_others, self.lidar_range, self.n_lidar_rays),

@@ -1,7 +1,7 @@
 """A swarm of spheres that roll over a floor to shared targets, moved by nothing but friction."""
 
 from dataclasses import dataclass, replace
-from functools import cached_property, partial
+from functools import cached_property
 from typing import ClassVar
 
 import jax
@@ -11,10 +11,11 @@ from jax.typing import ArrayLike
 
 from jaxdem_ac import dem
 from jaxdem_ac.environments import sizes, swarm
+from jaxdem_ac.environments.base import compiled
 from jaxdem_ac.environments.checks import Count, Fraction, NonNegative, Positive, Real, check_count
 from jaxdem_ac.environments.placement import jittered_grid, ring
-from jaxdem_ac.environments.sensing.lidar import lidar, look, reached_sources, wall_lidar
-from jaxdem_ac.environments.sensing.neighbor_lists import Surroundings, Vicinity
+from jaxdem_ac.environments.sensing.lidar import displacements, lidar, reached_sources, wall_lidar
+from jaxdem_ac.environments.sensing.neighbor_lists import NeighborLists, NeighborListSpecs
 from jaxdem_ac.observation_layout import Block
 
 
@@ -43,12 +44,12 @@ class SwarmRollerState:
     """Along the floor to each particle's nearest target, ``(N,)``, length; `lidar_range` if none is in sight."""
     reached: Array
     """Mask of targets with a particle's centre above them within one radius, ``(N,)`` of bool."""
-    vicinity: Vicinity
+    vicinity: NeighborLists
     """Lists of neighbours, where the swarm is large enough for them."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class SwarmRoller(swarm.SwarmEnvironment):
+class SwarmRoller(swarm.SwarmEnvironment[SwarmRollerState]):
     r"""N spheres on a floor look for N shared targets, each turning itself and carried by friction alone.
 
     An action ``(N, 2)`` is a torque about the two axes of the floor in units of `max_torque`, cut to length 1 and held
@@ -163,15 +164,9 @@ class SwarmRoller(swarm.SwarmEnvironment):
         """Number of spheres that start among the targets."""
         return max(1, self.num_particles // 6)
 
-    @partial(jax.jit, static_argnums=0)
+    @compiled
     def reset(self, key: Array) -> SwarmRollerState:
-        """Return a new episode: targets on a jittered grid, a sixth of the swarm among them, the rest in the ring.
-
-        Parameters
-        ----------
-        key : Array
-            Random key.
-        """
+        """Return a new episode: targets on a jittered grid, a sixth of the swarm among them, the rest in the ring."""
         self.check_key(key)
         key_box, key_inside, key_ring, key_targets, key_order, key_radius, key_mass = jax.random.split(key, 7)
         size = jax.random.uniform(key_box, (2,), float, minval=self.min_box_size, maxval=self.max_box_size)
@@ -248,20 +243,25 @@ class SwarmRoller(swarm.SwarmEnvironment):
         torque = jnp.column_stack([turning, jnp.zeros_like(turning[:, 0])])
         return swarm.Drive(jnp.zeros_like(torque), torque)
 
-    def sense(self, particles: dem.Particles, before: SwarmRollerState, vicinity: Vicinity) -> SwarmRollerState:
+    def sense(self, particles: dem.Particles, before: SwarmRollerState, vicinity: NeighborLists) -> SwarmRollerState:
         """Return the state after a decision; targets and floor stay."""
         return self._state(particles, before.targets, before.box_low, before.box_high, vicinity)
 
     def score(self, before: SwarmRollerState, after: SwarmRollerState) -> swarm.Score:
         """Return the reward of progress, and the share of targets reached."""
-        reward = swarm.progress_reward(self, before, after)
+        reward = swarm.progress_reward(
+            after.potential - before.potential,
+            after.kinetic_energy - before.kinetic_energy,
+            after.distance <= self.near * after.particles.radius,
+            (self.ke_weight, self.coop_weight, self.near_goal_bonus),
+        )
         return swarm.Score(reward, jnp.mean(after.reached.astype(reward.dtype)))
 
     @cached_property
-    def _surroundings(self) -> Surroundings:
+    def _surroundings(self) -> NeighborListSpecs:
         """Specifications of the neighbour lists."""
         side, large = self.max_box_size + self.box_padding, sizes.largest(self.radius)
-        return Surroundings.create(
+        return NeighborListSpecs.create(
             num_particles=self.num_particles,
             extent=(side, side),
             sensing_range=self.lidar_range,
@@ -289,23 +289,24 @@ class SwarmRoller(swarm.SwarmEnvironment):
             tangential_damping=self.tangential_damping,
         )
 
-    @partial(jax.jit, static_argnums=0)
+    @compiled
     def _state(
         self,
         particles: dem.Particles,
         targets: Array,
         box_low: Array,
         box_high: Array,
-        vicinity: Vicinity | None,
+        vicinity: NeighborLists | None,
     ) -> SwarmRollerState:
         """Sense, and return the state at step 0."""
         place = particles.position[:, :2]
         around = self._surroundings
         with jax.named_scope("lidar"):
-            vicinity = around.begin(place, particles.position) if vicinity is None else vicinity
-            vicinity = around.refresh(vicinity, place, box_low, box_high, targets)
-            to_targets = look(place, targets, vicinity.targets)
-            to_others = look(place, neighbors=vicinity.swarm)
+            vicinity = around.refresh(
+                vicinity or around.allocate(place, particles.position), place, box_low, box_high, targets
+            )
+            to_targets = displacements(place, targets, vicinity.targets)
+            to_others = displacements(place, neighbors=vicinity.swarm)
             target_reading = lidar(to_targets, self.lidar_range, self.n_lidar_rays)
             swarm_reading = jnp.maximum(
                 lidar(to_others, self.lidar_range, self.n_lidar_rays),

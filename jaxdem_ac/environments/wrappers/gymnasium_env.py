@@ -1,8 +1,5 @@
 """One swarm as a ``gymnasium.Env``: one agent, who sees and moves all particles."""
 
-from collections.abc import Callable
-from typing import Any
-
 import gymnasium
 import numpy as np
 from gymnasium.spaces import Box
@@ -10,7 +7,7 @@ from gymnasium.spaces import Box
 from jaxdem_ac._checks import check_count
 from jaxdem_ac.action_spaces.base import ActionBounds
 from jaxdem_ac.environments.base import Environment
-from jaxdem_ac.environments.wrappers.host_vector_env import HostVectorEnv
+from jaxdem_ac.environments.wrappers.host_vector_env import Draw, HostVectorEnv
 from jaxdem_ac.registry import environments
 
 
@@ -27,7 +24,7 @@ class SwarmEnv(gymnasium.Env[np.ndarray, np.ndarray]):
         From an environment and a state to a picture.
     """
 
-    def __init__(self, swarms: HostVectorEnv, draw: Callable[..., Any] | None = None) -> None:
+    def __init__(self, swarms: HostVectorEnv, draw: Draw | None = None) -> None:
         environment = swarms.environment
         self.swarms = swarms
         self.draw = draw
@@ -41,8 +38,8 @@ class SwarmEnv(gymnasium.Env[np.ndarray, np.ndarray]):
         self._under_way = False
 
     def reset(
-        self, *, seed: int | None = None, options: dict[str, Any] | None = None
-    ) -> tuple[np.ndarray, dict[str, Any]]:
+        self, *, seed: int | None = None, options: dict[str, object] | None = None
+    ) -> tuple[np.ndarray, dict[str, object]]:
         """Begin an episode.
 
         Parameters
@@ -67,7 +64,7 @@ class SwarmEnv(gymnasium.Env[np.ndarray, np.ndarray]):
         self._under_way = True
         return self.swarms.reset(self.np_random).reshape(-1), {}
 
-    def step(self, action: np.ndarray) -> tuple[np.ndarray, float, bool, bool, dict[str, Any]]:
+    def step(self, action: np.ndarray) -> tuple[np.ndarray, float, bool, bool, dict[str, float]]:
         """Take one decision.
 
         Parameters
@@ -100,7 +97,7 @@ class SwarmEnv(gymnasium.Env[np.ndarray, np.ndarray]):
         reward = float(np.mean(played.reward))
         return played.observation.reshape(-1), reward, terminated, truncated, floats(played.info)
 
-    def render(self) -> Any:
+    def render(self) -> np.ndarray | None:
         """Return the picture that `draw` makes of the state, None without it."""
         return draw_with(self.draw, self.swarms, "SwarmEnv.render")
 
@@ -123,32 +120,25 @@ def floats(info: dict[str, np.ndarray]) -> dict[str, float]:
     return {name: float(figure[0]) for name, figure in info.items()}
 
 
-def checked(where: str, swarms: HostVectorEnv, action: Any, space: gymnasium.Space[Any]) -> np.ndarray:
-    """Return an action of a space's shape as ``(E, N, D)``, once it is known to be within the bounds.
-
-    Raises
-    ------
-    ValueError
-        If it is not.
-    """
+def checked(where: str, swarms: HostVectorEnv, action: object, space: gymnasium.Space[np.ndarray]) -> np.ndarray:
+    """Return an action of a space's shape as ``(E, N, D)``, or raise ValueError unless it is within the bounds."""
     numbers = as_numbers(action)
     if numbers is None:
         raise ValueError(f"{where}: actions are numbers, {space.shape}; got {action!r:.60}. Pass a numpy array.")
-    action = numbers
-    if action.shape != space.shape:
+    if numbers.shape != space.shape:
         raise ValueError(
-            f"{where}: actions are {space.shape}; got shape {action.shape}. Give what action_space.sample() has."
+            f"{where}: actions are {space.shape}; got shape {numbers.shape}. Give what action_space.sample() has."
         )
-    action = action.reshape(swarms.action_shape)
-    bad = swarms.bounds.find_bad(action)
+    numbers = numbers.reshape(swarms.action_shape)
+    bad = swarms.bounds.find_bad(numbers)
     if bad is not None:
         swarm, particle = map(int, bad)
         who = f"particle_{particle}" + (f" of swarm {swarm}" if swarms.num_envs > 1 else "")
-        raise ValueError(f"{where}: {out_of_bounds(swarms.bounds, who, action[swarm, particle])}")
-    return action
+        raise ValueError(f"{where}: {out_of_bounds(swarms.bounds, who, numbers[swarm, particle])}")
+    return numbers
 
 
-def as_numbers(action: Any) -> np.ndarray | None:
+def as_numbers(action: object) -> np.ndarray | None:
     """Return real numbers in float32, of an array of one's own; None of text, flags, complex numbers or nothing."""
     try:
         array = np.asarray(action)
@@ -159,7 +149,7 @@ def as_numbers(action: Any) -> np.ndarray | None:
         return None
 
 
-def checked_seed(where: str, seed: Any) -> int | None:
+def checked_seed(where: str, seed: object) -> int | None:
     """Return a seed as gymnasium takes it, or raise TypeError or ValueError."""
     return None if seed is None else check_count(where, "seed", seed, least=0)
 
@@ -172,14 +162,8 @@ def out_of_bounds(bounds: ActionBounds, who: str, action: np.ndarray) -> str:
     )
 
 
-def draw_with(draw: Callable[..., Any] | None, swarms: HostVectorEnv, where: str) -> np.ndarray | None:
-    """Return the picture of the first swarm; None if there is nothing to draw with.
-
-    Raises
-    ------
-    RuntimeError
-        Before the first reset.
-    """
+def draw_with(draw: Draw | None, swarms: HostVectorEnv, where: str) -> np.ndarray | None:
+    """Return the picture of the first swarm, None without `draw`; raise RuntimeError before the first reset."""
     if draw is None:
         return None
     if swarms.state is None:

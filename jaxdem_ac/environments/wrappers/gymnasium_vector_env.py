@@ -1,7 +1,5 @@
 """E swarms as a ``gymnasium.vector.VectorEnv``, for trainers that know one agent."""
 
-from typing import Any
-
 import numpy as np
 from gymnasium.spaces import Box
 from gymnasium.vector import AutoresetMode, VectorEnv
@@ -65,8 +63,8 @@ class VectorSwarm(VectorEnv[np.ndarray, np.ndarray, np.ndarray]):
         self.action_space = batch_space(self.single_action_space, self.num_envs)
 
     def reset(
-        self, *, seed: int | None = None, options: dict[str, Any] | None = None
-    ) -> tuple[np.ndarray, dict[str, Any]]:
+        self, *, seed: int | None = None, options: dict[str, object] | None = None
+    ) -> tuple[np.ndarray, dict[str, object]]:
         """Begin an episode in every swarm.
 
         Parameters
@@ -96,7 +94,7 @@ class VectorSwarm(VectorEnv[np.ndarray, np.ndarray, np.ndarray]):
         self._under_way = True
         return self._flat(self.swarms.reset(self.np_random)), {}
 
-    def step(self, actions: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, dict[str, Any]]:
+    def step(self, actions: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, dict[str, object]]:
         """Take one decision in every swarm.
 
         Parameters
@@ -135,7 +133,7 @@ class VectorSwarm(VectorEnv[np.ndarray, np.ndarray, np.ndarray]):
         """Return figures of swarms, ``(E,)``, as those of sub-environments."""
         return np.repeat(figure, self._each)
 
-    def _infos(self, played: HostStep) -> dict[str, Any]:
+    def _infos(self, played: HostStep) -> dict[str, object]:
         """Return the figures of a step, with masks of whom they are."""
         done = self._spread(played.terminated | played.truncated)
         info = {name: self._spread(figure) for name, figure in played.info.items()}
@@ -149,7 +147,7 @@ class VectorSwarm(VectorEnv[np.ndarray, np.ndarray, np.ndarray]):
         return {**final, **_masked(info, ~done)}
 
 
-def _masked(info: dict[str, np.ndarray], mask: np.ndarray) -> dict[str, np.ndarray]:
+def _masked(info: dict[str, np.ndarray], mask: np.ndarray) -> dict[str, object]:
     """Return the figures of some sub-environments, 0 for the others, each with the mask; nothing if it is empty."""
     if not mask.any():
         return {}

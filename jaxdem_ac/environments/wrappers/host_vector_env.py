@@ -1,22 +1,37 @@
 """A batch of environments stepped from NumPy, and bounds of actions, for the Gymnasium and PettingZoo wrappers."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from functools import partial
-from typing import Any, NamedTuple
+from typing import NamedTuple, cast
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import Array
+from jax.typing import ArrayLike
 
-from jaxdem_ac.action_spaces.base import ActionBounds
-from jaxdem_ac.environments.base import Environment, Timestep, reset_batch, reset_where, resized, step_batch
+from jaxdem_ac._types import PyTree
+from jaxdem_ac.action_spaces.base import ActionBounds, ActionSpace
+from jaxdem_ac.environments.base import (
+    Environment,
+    State,
+    StateT,
+    Timestep,
+    pad_state,
+    reset_batch,
+    reset_where,
+    step_batch,
+)
 from jaxdem_ac.environments.swarm import shorten
 from jaxdem_ac.registry import action_spaces
 
 NEVER, SAME_STEP, NEXT_STEP = "Never", "SameStep", "NextStep"
 """When a swarm begins its next episode by itself; the names are gymnasium's."""
+
+
+Draw = Callable[..., ArrayLike]
+"""From an environment and a state of one swarm to a picture, ``(height, width, 3)`` of uint8."""
 
 
 class HostStep(NamedTuple):
@@ -34,7 +49,7 @@ class HostStep(NamedTuple):
     """``(E,)`` each."""
     was_reset: np.ndarray
     """Swarms whose step was a reset, ``(E,)`` of bool: its reward is 0, and it has no info."""
-    final_observation: Any
+    final_observation: Array
     """Observation after the step itself, before any reset, ``(E, N, O)``; still on its device."""
 
 
@@ -61,7 +76,7 @@ class HostVectorEnv:
         self.environment = environment
         self.num_envs = num_envs
         self.bounds = bounds
-        self.state: Any = None
+        self.state: PyTree = None
         self._ended = np.zeros(num_envs, bool)
         self._seed = np.uint32(0)
         self._count = 0
@@ -71,7 +86,7 @@ class HostVectorEnv:
         """``(E, N, D)``."""
         return self.num_envs, self.environment.num_particles, self.environment.action_size
 
-    def first_state(self) -> Any:
+    def first_state(self) -> State:
         """Return the state of the first swarm, as `environment` knows it."""
         return jax.tree.map(lambda leaf: leaf[0], self.state)
 
@@ -89,7 +104,7 @@ class HostVectorEnv:
             short = self._shortage(environment, state)
             if not short > 0:
                 break
-            environment = environment.grown(short)
+            environment = environment.with_capacity(short)
         self.environment, self.state, self._seed, self._count = environment, state, seed, 0
         self._ended = np.zeros(self.num_envs, bool)
         return _as_numpy(state.observation)
@@ -114,8 +129,8 @@ class HostVectorEnv:
                 short = self._shortage(self.environment, state)
             if not short > 0:
                 break
-            roomy = self.environment.grown(float(short))
-            self.state, self.environment = resized(roomy, self.state, self.num_envs), roomy
+            roomy = self.environment.with_capacity(float(short))
+            self.state, self.environment = pad_state(roomy, self.state, self.num_envs), roomy
         self.state, self._ended, self._count = state, ended, self._count + 1
         return HostStep(
             observation=_as_numpy(state.observation),
@@ -128,38 +143,38 @@ class HostVectorEnv:
         )
 
     def _played(
-        self, environment: Environment, state: Any, action: np.ndarray, was_reset: np.ndarray
-    ) -> tuple[Any, Timestep, Array]:
+        self, environment: Environment[StateT], state: StateT, action: np.ndarray, was_reset: np.ndarray
+    ) -> tuple[StateT, Timestep, Array]:
         longest = self.bounds.max_norm
         return _step(environment, self.resets, longest, state, action, was_reset, self._seed, self._count)
 
-    def _shortage(self, environment: Environment, state: Any) -> float:
+    def _shortage(self, environment: Environment[StateT], state: StateT) -> float:
         """Return how many times longer a list of these states has to be: a step tells, and is thrown away."""
         nobody = np.zeros(self.num_envs, bool)
         return float(self._played(environment, state, np.zeros(self.action_shape, np.float32), nobody)[2])
 
 
-def _as_numpy(array: Any) -> np.ndarray:
+def _as_numpy(array: Array | np.ndarray) -> np.ndarray:
     """Return an array of one's own: what JAX gives out cannot be written to."""
     return np.array(array, np.float32)
 
 
 @partial(jax.jit, static_argnums=(0, 1))
-def _reset(environment: Environment, num_envs: int, seed: Array) -> Any:
+def _reset(environment: Environment[StateT], num_envs: int, seed: Array) -> StateT:
     return reset_batch(environment, jax.random.split(jax.random.key(seed), num_envs))
 
 
 @partial(jax.jit, static_argnums=(0, 1, 2))
 def _step(
-    environment: Environment,
+    environment: Environment[StateT],
     resets: str,
     longest: float | None,
-    state: Any,
+    state: StateT,
     action: Array,
     was_reset: Array,
     seed: Array,
     count: Array,
-) -> tuple[Any, Timestep, Array]:
+) -> tuple[StateT, Timestep, Array]:
     """Return the states to go on from, what the step itself led to, and how many times longer a list has to be."""
     action = jnp.asarray(action, float)
     action = action if longest is None else shorten(action, longest)
@@ -179,7 +194,7 @@ def _step(
     return reset_where(environment, state, fresh, keys), timestep, short
 
 
-def action_bounds(where: str, environment: Environment, space: Any, keywords: Mapping[str, Any]) -> ActionBounds:
+def action_bounds(where: str, environment: Environment, space: object, keywords: Mapping[str, object]) -> ActionBounds:
     """Return the bounds of an action space, given by its name or itself.
 
     Parameters
@@ -213,10 +228,9 @@ def action_bounds(where: str, environment: Environment, space: Any, keywords: Ma
         )
 
     try:
-        bounds: ActionBounds = space.bounds(size)
+        return cast(ActionSpace, space).bounds(size)
     except (AttributeError, NotImplementedError):
         raise TypeError(
             f"{where}: gymnasium knows boxes, so that an action space says its bounds; got {type(space).__name__}, "
             "which does not. Define its method bounds, or take a Box around its actions."
         ) from None
-    return bounds

@@ -1,12 +1,12 @@
 """Doors for the trainers of others: an environment as PettingZoo's and as gymnasium's classes."""
 
-from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
 from jaxdem_ac._checks import check_flag, check_function
 from jaxdem_ac.environments.base import Environment
 from jaxdem_ac.environments.checks import check_whole
-from jaxdem_ac.environments.wrappers.host_vector_env import HostVectorEnv, action_bounds
+from jaxdem_ac.environments.wrappers.host_vector_env import Draw, HostVectorEnv, action_bounds
 from jaxdem_ac.registry import environments
 
 if TYPE_CHECKING:
@@ -16,19 +16,16 @@ if TYPE_CHECKING:
     from jaxdem_ac.environments.wrappers.gymnasium_vector_env import VectorSwarm
     from jaxdem_ac.environments.wrappers.pettingzoo_env import ParallelSwarm
 
-Draw = Callable[[Environment, Any], Any]
-"""From an environment and a state of one swarm to a picture, ``(height, width, 3)`` of uint8."""
-
 
 def make_parallel_env(
     environment: str | Environment,
     /,
     *,
-    action_space: Any = "MaxNorm",
-    action_space_kw: Mapping[str, Any] | None = None,
+    action_space: object = "MaxNorm",
+    action_space_kw: Mapping[str, object] | None = None,
     advised: bool = True,
     draw: Draw | None = None,
-    **keywords: Any,
+    **keywords: object,
 ) -> "ParallelSwarm":
     """Return an environment as a ``pettingzoo.ParallelEnv``: its particles are the agents.
 
@@ -77,10 +74,10 @@ def make_vector_env(
     *,
     view: str = "particle",
     autoreset_mode: "str | AutoresetMode" = "SameStep",
-    action_space: Any = "MaxNorm",
-    action_space_kw: Mapping[str, Any] | None = None,
+    action_space: object = "MaxNorm",
+    action_space_kw: Mapping[str, object] | None = None,
     advised: bool = True,
-    **keywords: Any,
+    **keywords: object,
 ) -> "VectorSwarm":
     """Return E swarms side by side as a ``gymnasium.vector.VectorEnv``, for trainers that know one agent.
 
@@ -123,11 +120,11 @@ def make_gym_env(
     environment: str | Environment,
     /,
     *,
-    action_space: Any = "MaxNorm",
-    action_space_kw: Mapping[str, Any] | None = None,
+    action_space: object = "MaxNorm",
+    action_space_kw: Mapping[str, object] | None = None,
     advised: bool = True,
     draw: Draw | None = None,
-    **keywords: Any,
+    **keywords: object,
 ) -> "SwarmEnv":
     """Return one swarm as a ``gymnasium.Env`` with one agent, who sees and moves all particles.
 
@@ -162,8 +159,8 @@ def _swarms(
     where: str,
     environment: str | Environment,
     num_envs: int,
-    chosen: tuple[Any, Mapping[str, Any] | None, bool],
-    keywords: Mapping[str, Any],
+    chosen: tuple[object, Mapping[str, object] | None, bool],
+    keywords: Mapping[str, object],
     draw: Draw | None = None,
 ) -> HostVectorEnv:
     """Return the swarms behind a wrapper, from its options."""

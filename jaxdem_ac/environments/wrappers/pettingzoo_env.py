@@ -1,7 +1,6 @@
 """An environment as a ``pettingzoo.ParallelEnv``: its particles are the agents."""
 
-from collections.abc import Callable, Mapping
-from typing import Any
+from collections.abc import Mapping
 
 import numpy as np
 from gymnasium.spaces import Box
@@ -16,7 +15,7 @@ from jaxdem_ac.environments.wrappers.gymnasium_env import (
     out_of_bounds,
     task_name,
 )
-from jaxdem_ac.environments.wrappers.host_vector_env import HostVectorEnv
+from jaxdem_ac.environments.wrappers.host_vector_env import Draw, HostVectorEnv
 from jaxdem_ac.registry import suggest
 
 
@@ -35,7 +34,7 @@ class ParallelSwarm(ParallelEnv[str, np.ndarray, np.ndarray]):
         From an environment and a state to a picture.
     """
 
-    def __init__(self, swarms: HostVectorEnv, draw: Callable[..., Any] | None = None) -> None:
+    def __init__(self, swarms: HostVectorEnv, draw: Draw | None = None) -> None:
         environment, bounds = swarms.environment, swarms.bounds
         self.swarms = swarms
         self.draw = draw
@@ -64,8 +63,8 @@ class ParallelSwarm(ParallelEnv[str, np.ndarray, np.ndarray]):
         return self.action_spaces[agent]
 
     def reset(
-        self, seed: int | None = None, options: dict[str, Any] | None = None
-    ) -> tuple[dict[str, np.ndarray], dict[str, dict[str, Any]]]:
+        self, seed: int | None = None, options: dict[str, object] | None = None
+    ) -> tuple[dict[str, np.ndarray], dict[str, dict[str, object]]]:
         """Begin an episode.
 
         Parameters
@@ -99,7 +98,7 @@ class ParallelSwarm(ParallelEnv[str, np.ndarray, np.ndarray]):
 
     def step(
         self, actions: dict[str, np.ndarray]
-    ) -> tuple[dict[str, np.ndarray], dict[str, float], dict[str, bool], dict[str, bool], dict[str, dict[str, Any]]]:
+    ) -> tuple[dict[str, np.ndarray], dict[str, float], dict[str, bool], dict[str, bool], dict[str, dict[str, float]]]:
         """Take one decision with all agents.
 
         Parameters
@@ -164,7 +163,7 @@ class ParallelSwarm(ParallelEnv[str, np.ndarray, np.ndarray]):
             raise ValueError(f"{here}: {out_of_bounds(self.swarms.bounds, agent, stacked[bad[0]])}")
         return stacked
 
-    def _misshapen(self, actions: dict[str, Any]) -> str:
+    def _misshapen(self, actions: dict[str, np.ndarray]) -> str:
         """Return the first agent whose action has a shape or type of its own."""
         for agent in self.agents:
             numbers = as_numbers(actions[agent])

@@ -2,12 +2,13 @@
 
 from dataclasses import replace
 from functools import partial
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 from jax import Array
 
+from jaxdem_ac._types import PyTree
 from jaxdem_ac.environments.base import when_any, worst_overflow
 from jaxdem_ac.models import recurrent
 from jaxdem_ac.models.policy import sample_raw, to_action
@@ -19,7 +20,7 @@ from jaxdem_ac.trainers.rollout import Decision, unroll
 from jaxdem_ac.trainers.running_statistics import update_normalizer
 
 
-def see(problem: PPOProblem, state: PPOState, observation: Array) -> Array:
+def normalize_observation(problem: PPOProblem, state: PPOState, observation: Array) -> Array:
     """Return observations as the model sees them; ``(..., O)``."""
     return state.normalizer(observation) if problem.config.normalize_observation else observation
 
@@ -55,10 +56,10 @@ def play(problem: PPOProblem, state: PPOState) -> tuple[PPOState, Record]:
     model = problem.graphdef, (state.params, state.constants)
     fresh = recurrent.initial_carry(*model, state.carry, state.env_state.observation.shape)
 
-    def act(observation: Array, carry: Any, key: Array | None) -> tuple[Array, Any, tuple[Array, ...]]:
+    def act(observation: Array, carry: PyTree, key: Array | None) -> tuple[Array, PyTree, tuple[Array, ...]]:
         assert key is not None
         with jax.named_scope("policy"):
-            seen = see(problem, state, observation)
+            seen = normalize_observation(problem, state, observation)
             distribution, value, carry = recurrent.step(*model, carry, seen)
             raw_action, log_prob = sample_raw(distribution, key)
             return to_action(distribution, raw_action), carry, (seen, raw_action, log_prob, value)
@@ -67,7 +68,12 @@ def play(problem: PPOProblem, state: PPOState) -> tuple[PPOState, Record]:
         seen, raw_action, log_prob, value = decision.answer
         timestep = decision.timestep
         # The value beyond a time limit, looked at only in a step in which an episode ends; still with its memory.
-        beyond = (state.params, state.constants, see(problem, state, timestep.observation), decision.carry)
+        beyond = (
+            state.params,
+            state.constants,
+            normalize_observation(problem, state, timestep.observation),
+            decision.carry,
+        )
         value_beyond = when_any(
             decision.done, lambda *seen: apply_model(problem, *seen)[1], jnp.zeros_like(value), *beyond
         )
@@ -87,13 +93,10 @@ def play(problem: PPOProblem, state: PPOState) -> tuple[PPOState, Record]:
     key, key_steps = jax.random.split(state.key)
     with jax.named_scope("rollout"):
         start, keys = (state.env_state, state.carry), jax.random.split(key_steps, config.num_steps)
-        restart = partial(_restarted, fresh)
-        (env_state, carry), kept = unroll(environment, act, start, keys, record, restart)
+        (env_state, carry), kept = unroll(
+            environment, act, start, keys, record, partial(recurrent.reset_where, fresh=fresh)
+        )
     return replace(state, env_state=env_state, carry=carry, key=key), kept
-
-
-def _restarted(fresh: Any, carry: Any, done: Array) -> Any:
-    return recurrent.restarted(carry, fresh, done)
 
 
 def collect(problem: PPOProblem, state: PPOState) -> tuple[PPOState, Batch, dict[str, Array]]:
@@ -103,7 +106,7 @@ def collect(problem: PPOProblem, state: PPOState) -> tuple[PPOState, Batch, dict
     seen, value, done = record.observation, record.value, record.done
     returns = state.return_normalizer
     with jax.named_scope("advantages"):
-        last = see(problem, state, state.env_state.observation)
+        last = normalize_observation(problem, state, state.env_state.observation)
         _, last_value = apply_model(problem, state.params, state.constants, last, state.carry)
         following = jnp.concatenate([value[1:], last_value[None]])
         next_value = jnp.where(done[..., None], record.value_beyond, following)

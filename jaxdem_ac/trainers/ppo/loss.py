@@ -2,14 +2,15 @@
 
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Any
 
 import jax
 import jax.numpy as jnp
 from jax import Array
 
+from jaxdem_ac._types import PyTree
 from jaxdem_ac.models import recurrent
 from jaxdem_ac.models.policy import raw_log_prob
+from jaxdem_ac.models.structure import Distribution
 from jaxdem_ac.trainers.ppo.state import PPOProblem, apply_model
 
 # Samples of one piece of a gradient. On a GPU their activations take some 0.5 GiB, and it has enough to do with them.
@@ -37,11 +38,11 @@ class Batch:
     """Of the value, as the model should answer it."""
     done: Array | None = None
     """Whether an episode ended with the step, ``(T, E)``; for a recurrent model only."""
-    carry: Any = None
+    carry: PyTree = None
     """Of a recurrent model when the rollout began, leaves ``(E, N, ...)``."""
 
 
-def rows_of(batch: Batch) -> Batch:
+def flatten_batch(batch: Batch) -> Batch:
     """Return a batch in rows, of which minibatches are made.
 
     A row is a moment, ``(T * E, N, ...)``, with all of its particles. For a recurrent model it is an environment, ``(E,
@@ -55,7 +56,9 @@ def rows_of(batch: Batch) -> Batch:
     return replace(jax.tree.map(lambda leaf: jnp.moveaxis(leaf, 0, 2), timed), carry=batch.carry)
 
 
-def answers(problem: PPOProblem, params: Any, constants: Any, batch: Batch) -> tuple[tuple[Array, Array | None], Array]:
+def evaluate_actions(
+    problem: PPOProblem, params: PyTree, constants: PyTree, batch: Batch
+) -> tuple[tuple[Array, Array | None], Array]:
     """Return the log-probability of what was done and the mean entropy, if it is asked for, and the values.
 
     Parameters
@@ -66,7 +69,7 @@ def answers(problem: PPOProblem, params: Any, constants: Any, batch: Batch) -> t
         Leaves ``(..., N)``, or for a recurrent model sequences, ``(S, T, ...)``.
     """
 
-    def measure(distribution: Any, raw_action: Array) -> tuple[Array, Array | None]:
+    def measure(distribution: Distribution, raw_action: Array) -> tuple[Array, Array | None]:
         log_prob = raw_log_prob(distribution, raw_action)
         return log_prob, jnp.mean(distribution.entropy()) if problem.config.has_entropy_bonus else None
 
@@ -82,7 +85,7 @@ def answers(problem: PPOProblem, params: Any, constants: Any, batch: Batch) -> t
     return (time_first(log_prob), entropy), time_first(value)
 
 
-def loss(problem: PPOProblem, params: Any, constants: Any, batch: Batch) -> tuple[Array, dict[str, Array]]:
+def loss(problem: PPOProblem, params: PyTree, constants: PyTree, batch: Batch) -> tuple[Array, dict[str, Array]]:
     r"""Return the clipped surrogate loss and its terms.
 
     ``-mean(min(w A, clip(w, 1 - eps, 1 + eps) A)) + value_coef mean((V - target)**2) / 2 - entropy_coef mean(H)``,
@@ -93,7 +96,7 @@ def loss(problem: PPOProblem, params: Any, constants: Any, batch: Batch) -> tupl
     problem : Problem
     params, constants : nnx.State
     batch : Batch
-        As for :func:`answers`; advantages as they enter, already normalised if they are to be.
+        As for :func:`evaluate_actions`; advantages as they enter, already normalised if they are to be.
 
     Notes
     -----
@@ -102,7 +105,7 @@ def loss(problem: PPOProblem, params: Any, constants: Any, batch: Batch) -> tupl
     """
     config = problem.config
     with jax.named_scope("policy"):
-        (log_prob, entropy), value = answers(problem, params, constants, batch)
+        (log_prob, entropy), value = evaluate_actions(problem, params, constants, batch)
     log_ratio = log_prob - batch.raw_log_prob
     ratio = jnp.exp(log_ratio)
     advantage = batch.advantage
@@ -127,7 +130,9 @@ def loss(problem: PPOProblem, params: Any, constants: Any, batch: Batch) -> tupl
     }
 
 
-def differentiate(problem: PPOProblem, params: Any, constants: Any, batch: Batch) -> tuple[Any, dict[str, Array]]:
+def differentiate(
+    problem: PPOProblem, params: PyTree, constants: PyTree, batch: Batch
+) -> tuple[PyTree, dict[str, Array]]:
     """Return the gradient of the loss over a minibatch, and the loss's terms.
 
     Parameters
@@ -135,7 +140,7 @@ def differentiate(problem: PPOProblem, params: Any, constants: Any, batch: Batch
     problem : Problem
     params, constants : nnx.State
     batch : Batch
-        Rows, as from :func:`rows_of`.
+        Rows, as from :func:`flatten_batch`.
 
     Notes
     -----
@@ -148,7 +153,7 @@ def differentiate(problem: PPOProblem, params: Any, constants: Any, batch: Batch
     if batch.carry is not None:
         batch = jax.tree.map(lambda leaf: leaf.reshape(-1, *leaf.shape[2:]), batch)
     num_rows = batch.advantage.shape[0]
-    num_chunks = chunks_of(num_rows, batch.advantage[0].size, batch.carry is None, problem.backend)
+    num_chunks = num_microbatches(num_rows, batch.advantage[0].size, batch.carry is None, problem.backend)
     chunks = jax.tree.map(lambda leaf: leaf.reshape(num_chunks, num_rows // num_chunks, *leaf.shape[1:]), batch)
     gradient_of = jax.grad(partial(loss, problem), has_aux=True)
     if num_chunks == 1:
@@ -156,15 +161,14 @@ def differentiate(problem: PPOProblem, params: Any, constants: Any, batch: Batch
     shapes = jax.eval_shape(gradient_of, params, constants, jax.tree.map(lambda leaf: leaf[0], chunks))
     nothing = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), shapes)
 
-    def add(total: Any, chunk: Batch) -> tuple[Any, None]:
+    def add(total: PyTree, chunk: Batch) -> tuple[PyTree, None]:
         return jax.tree.map(jnp.add, total, gradient_of(params, constants, chunk)), None
 
     total, _ = jax.lax.scan(add, nothing, chunks)
-    mean: tuple[Any, dict[str, Array]] = jax.tree.map(lambda leaf: leaf / num_chunks, total)
-    return mean
+    return jax.tree.map(lambda leaf: leaf / num_chunks, total)
 
 
-def chunks_of(num_rows: int, per_row: int, feed_forward: bool, backend: str) -> int:
+def num_microbatches(num_rows: int, per_row: int, feed_forward: bool, backend: str) -> int:
     """Return the number of equal pieces in which a gradient is taken.
 
     Parameters

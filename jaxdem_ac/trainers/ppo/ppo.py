@@ -7,7 +7,6 @@ action is, since the Jacobian cancels in it.
 
 from dataclasses import replace
 from functools import partial
-from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -15,17 +14,19 @@ import optax
 from flax import nnx
 from jax import Array
 
+from jaxdem_ac._types import PyTree
 from jaxdem_ac.environments.base import Environment, reset_batch
 from jaxdem_ac.models import recurrent
 from jaxdem_ac.models.policy import entropy_to_report
+from jaxdem_ac.models.structure import Model
 from jaxdem_ac.trainers import base
 from jaxdem_ac.trainers.base import Algorithm
 from jaxdem_ac.trainers.base import Problem as Problem
 from jaxdem_ac.trainers.permutation import shuffled
 from jaxdem_ac.trainers.policy import Policy
-from jaxdem_ac.trainers.ppo.collect import collect, see
+from jaxdem_ac.trainers.ppo.collect import collect, normalize_observation
 from jaxdem_ac.trainers.ppo.config import GRID_FIELDS, PPOConfig
-from jaxdem_ac.trainers.ppo.loss import Batch, differentiate, rows_of
+from jaxdem_ac.trainers.ppo.loss import Batch, differentiate, flatten_batch
 from jaxdem_ac.trainers.ppo.state import TERMS as TERMS
 from jaxdem_ac.trainers.ppo.state import PPOProblem, apply_model, first_bad
 from jaxdem_ac.trainers.ppo.state import PPOState as PPOState
@@ -36,7 +37,7 @@ def make_optimizer(problem: PPOProblem) -> optax.GradientTransformation:
     """Return the optimizer, its schedule counted in optimizer updates."""
     config = problem.config
     total = problem.num_updates * config.num_epochs * config.num_minibatches
-    rate: Any = {
+    rate: optax.Schedule = {
         "constant": optax.constant_schedule(config.learning_rate),
         "linear": optax.linear_schedule(config.learning_rate, 0.0, total),
         "cosine": optax.cosine_decay_schedule(config.learning_rate, total),
@@ -45,7 +46,7 @@ def make_optimizer(problem: PPOProblem) -> optax.GradientTransformation:
     return optax.chain(optax.clip_by_global_norm(config.max_grad_norm), method(rate))
 
 
-def init(problem: PPOProblem, model_state: Any, key: Array) -> PPOState:
+def init(problem: PPOProblem, model_state: PyTree, key: Array) -> PPOState:
     """Return the state at the beginning of a run.
 
     Parameters
@@ -93,10 +94,10 @@ def learn(problem: PPOProblem, state: PPOState, batch: Batch) -> tuple[PPOState,
     """
     config = problem.config
     optimizer = make_optimizer(problem)
-    rows = rows_of(batch)
+    rows = flatten_batch(batch)
     num_rows = rows.advantage.shape[0]
 
-    def minibatch_step(carry: tuple[PPOState, Array], index: Array) -> tuple[Any, dict[str, Array]]:
+    def minibatch_step(carry: tuple[PPOState, Array], index: Array) -> tuple[tuple[PPOState, Array], dict[str, Array]]:
         state, going = carry
         minibatch = jax.tree.map(lambda leaf: leaf[index], rows)
         gradient, terms = differentiate(problem, state.params, state.constants, minibatch)
@@ -120,7 +121,7 @@ def learn(problem: PPOProblem, state: PPOState, batch: Batch) -> tuple[PPOState,
         )
         return (kept, going), terms
 
-    def epoch(carry: tuple[PPOState, Array], key_epoch: Array) -> tuple[Any, dict[str, Array]]:
+    def epoch(carry: tuple[PPOState, Array], key_epoch: Array) -> tuple[tuple[PPOState, Array], dict[str, Array]]:
         order = shuffled(key_epoch, num_rows).reshape(config.num_minibatches, -1)
         return jax.lax.scan(minibatch_step, carry, order)
 
@@ -162,7 +163,11 @@ def update(problem: PPOProblem, state: PPOState) -> tuple[PPOState, dict[str, Ar
     if not problem.config.has_entropy_bonus:
         # Only to report: of the last decisions, or of the next ones with the memory for them. In every minibatch it
         # would cost a third of the whole update.
-        last = batch.observation[-1] if batch.carry is None else see(problem, state, state.env_state.observation)
+        last = (
+            batch.observation[-1]
+            if batch.carry is None
+            else normalize_observation(problem, state, state.env_state.observation)
+        )
         distribution, _ = apply_model(problem, state.params, state.constants, last, state.carry)
         figures["entropy"] = jnp.mean(entropy_to_report(distribution))
     state, terms = learn(problem, state, batch)
@@ -176,8 +181,8 @@ def policy(problem: PPOProblem, state: PPOState) -> Policy:
     returns = state.return_normalizer if config.normalize_return else None
     model_state = nnx.merge_state(state.params, state.constants)
     # Environments may lie on devices of other processes: of the carry only shapes are looked at.
-    blank = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape[2:], leaf.dtype), state.carry)
-    return Policy(problem.graphdef, model_state, normalizer, problem.environment.observation_size, returns, blank)
+    template = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape[2:], leaf.dtype), state.carry)
+    return Policy(problem.graphdef, model_state, normalizer, problem.environment.observation_size, returns, template)
 
 
 class PPO(Algorithm[PPOConfig, PPOState]):
@@ -187,19 +192,9 @@ class PPO(Algorithm[PPOConfig, PPOState]):
     terms = TERMS
     grid_fields = GRID_FIELDS
 
-    def init(self, problem: PPOProblem, model_state: Any, key: Array) -> PPOState:
-        """Return the state at the beginning of a run; see :func:`init`."""
-        return init(problem, model_state, key)
+    init, update, policy = staticmethod(init), staticmethod(update), staticmethod(policy)
 
-    def update(self, problem: PPOProblem, state: PPOState) -> tuple[PPOState, dict[str, Array]]:
-        """Collect one rollout and learn from it; see :func:`update`."""
-        return update(problem, state)
-
-    def policy(self, problem: PPOProblem, state: PPOState) -> Policy:
-        """Return the policy of a state."""
-        return policy(problem, state)
-
-    def initial_policy(self, config: PPOConfig, model: Any, environment: Environment) -> Policy:
+    def initial_policy(self, config: PPOConfig, model: Model, environment: Environment) -> Policy:
         """Return the policy that a run starts from, with normalizers that have seen nothing."""
         normalizer = Normalizer.create(environment.observation_size) if config.normalize_observation else None
         returns = Normalizer.create(1) if config.normalize_return else None

@@ -1,14 +1,16 @@
 """PPO's training state, and its model applied."""
 
 from dataclasses import dataclass
-from typing import Any
 
 import jax
 import jax.numpy as jnp
+import optax
 from flax import nnx
 from jax import Array
 
+from jaxdem_ac._types import PyTree
 from jaxdem_ac.models import recurrent
+from jaxdem_ac.models.structure import Distribution
 from jaxdem_ac.trainers.base import Problem
 from jaxdem_ac.trainers.ppo.config import PPOConfig
 from jaxdem_ac.trainers.running_statistics import Normalizer
@@ -36,19 +38,19 @@ PPOProblem = Problem[PPOConfig]
 class PPOState:
     """The training state of a run."""
 
-    params: Any
+    params: PyTree
     """Of the model, as `nnx.State`."""
-    constants: Any
+    constants: PyTree
     """Variables of the model but for parameters and carry, as `nnx.State`."""
-    opt_state: Any
+    opt_state: optax.OptState
     """Of the optimizer."""
     normalizer: Normalizer
     """Of observations."""
     return_normalizer: Normalizer
     """Of the value's targets; it changes nothing unless it is asked for."""
-    env_state: Any
+    env_state: PyTree
     """Of the environments, leaves ``(E, ...)``."""
-    carry: Any
+    carry: PyTree
     """Of a recurrent model, as `nnx.State`, leaves ``(E, N, ...)``; no leaves if the model is feed-forward."""
     key: Array
     """Random key of the next update."""
@@ -59,8 +61,8 @@ class PPOState:
 
 
 def apply_model(
-    problem: PPOProblem, params: Any, constants: Any, observation: Array, carry: Any = None
-) -> tuple[Any, Array]:
+    problem: PPOProblem, params: PyTree, constants: PyTree, observation: Array, carry: PyTree = None
+) -> tuple[Distribution, Array]:
     """Return the policy and the value, ``(...)``, of observations as the model sees them, ``(..., O)``.
 
     A recurrent model answers them with its carry, leaves ``(..., *)``, which stays what it is.

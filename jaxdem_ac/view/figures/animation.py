@@ -4,6 +4,7 @@ import subprocess
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -36,11 +37,11 @@ class Film:
         self.scene = Scene(figure, stage, 0.0, stage.foot, width)
         if stage.foot:
             add_legend(figure, self.scene.legend)
-        self.canvas = figure.canvas
+        self.canvas: Any = figure.canvas
         for artist in self.scene.artists:
             artist.set_animated(True)
         self.canvas.draw()
-        self.background = self.canvas.copy_from_bbox(figure.bbox)
+        self.background = self.canvas.copy_from_bbox(figure.bbox)  # type: ignore[attr-defined]
         self.size = (across, up)
 
     def frame(self, index: int) -> np.ndarray:
@@ -99,7 +100,7 @@ def _gif(path: Path, film: Film, fps: float) -> Iterator[Sink]:
     colors = np.array(palette.getpalette()).reshape(-1, 3)
     colors[(colors >= 248).all(axis=1)] = 255
     palette.putpalette(colors.ravel().tolist())
-    frames: list[Any] = []
+    frames: list[Image.Image] = []
 
     def add(pixels: np.ndarray) -> None:
         frames.append(Image.fromarray(pixels).quantize(palette=palette, dither=Image.Dither.NONE))
@@ -150,7 +151,7 @@ def _mp4(path: Path, film: Film, fps: float) -> Iterator[Sink]:
             raise OSError(f"render: ffmpeg writes {str(path)!r}; got {reason!r} from it. Write a GIF instead.")
 
 
-def require_ffmpeg() -> Any:
+def require_ffmpeg() -> ModuleType:
     """Return imageio_ffmpeg, whose wheel brings an ffmpeg.
 
     Raises

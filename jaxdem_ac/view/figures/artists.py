@@ -1,6 +1,7 @@
 """Layers of a scene, each redrawn for every frame: discs, rings around targets, headings, forces."""
 
-from typing import Any, Protocol
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
@@ -9,16 +10,23 @@ from jaxdem_ac.view.figures.camera import Camera, in_space
 from jaxdem_ac.view.figures.contacts import Contacts
 from jaxdem_ac.view.figures.style import GREEN, GREY, INK, ORANGE, PALE, color_of, mixed, rgb
 
+if TYPE_CHECKING:
+    from matplotlib.artist import Artist
+    from matplotlib.axes import Axes
+
 _LIGHT = np.array([-0.6, 0.8])
 
 
 class Layer(Protocol):
     """Something that is drawn."""
 
-    artists: list[Any]
-    """Matplotlib's, below those of the next layer."""
-    legend: list[Any]
-    """Entries of the legend; empty where nothing needs one."""
+    @property
+    def artists(self) -> "Sequence[Artist]":
+        """Matplotlib's, below those of the next layer."""
+
+    @property
+    def legend(self) -> "Sequence[Artist]":
+        """Entries of the legend; empty where nothing needs one."""
 
     def draw(self, index: int) -> None:
         """Put everything where it is in one frame."""
@@ -27,7 +35,7 @@ class Layer(Protocol):
 class Discs:
     """Particles at their true size; spheres shaded, in the order of their depth."""
 
-    def __init__(self, axis: Any, episode: Episode, camera: Camera, scale: float, pale: bool) -> None:
+    def __init__(self, axis: "Axes", episode: Episode, camera: Camera, scale: float, pale: bool) -> None:
         from matplotlib.collections import EllipseCollection
         from matplotlib.patches import Patch
 
@@ -95,13 +103,13 @@ class Discs:
 class Rings:
     """Targets: dashed, and solid once they are reached. Those on the floor of a space lie on it, below all spheres."""
 
-    def __init__(self, axis: Any, episode: Episode, camera: Camera) -> None:
+    def __init__(self, axis: "Axes", episode: Episode, camera: Camera) -> None:
         from matplotlib.collections import LineCollection
 
         self.episode, self.camera = episode, camera
         self.targets = np.zeros((episode.num_frames, 0, 2)) if episode.targets is None else episode.targets
-        self.artists: list[Any] = []
-        self.legend: list[Any] = []
+        self.artists: list[Artist] = []
+        self.legend: list[Artist] = []
         self.drawn: tuple[np.ndarray, np.ndarray] | None = None
         if not self.targets.shape[1]:
             return
@@ -136,7 +144,7 @@ class Rings:
 class Headings:
     """A line from each centre to the rim, along the orientation or the velocity; none for who rests."""
 
-    def __init__(self, axis: Any, episode: Episode, camera: Camera, scale: float, pale: bool) -> None:
+    def __init__(self, axis: "Axes", episode: Episode, camera: Camera, scale: float, pale: bool) -> None:
         from matplotlib.lines import Line2D
 
         self.episode, self.camera = episode, camera
@@ -153,7 +161,7 @@ class Headings:
         for line in self.lines.values():
             axis.add_line(line)
         self.artists = list(self.lines.values())
-        self.legend: list[Any] = []
+        self.legend: list[Artist] = []
 
     def draw(self, index: int) -> None:
         """Turn every line to where its particle goes."""
@@ -186,7 +194,7 @@ class Forces:
     widest = 4.0
     """Of the force that the scale names, points; the few that are larger are at most half as wide again."""
 
-    def __init__(self, axis: Any, camera: Camera, contacts: dict[int, Contacts]) -> None:
+    def __init__(self, axis: "Axes", camera: Camera, contacts: dict[int, Contacts]) -> None:
         from matplotlib.collections import LineCollection
         from matplotlib.lines import Line2D
 

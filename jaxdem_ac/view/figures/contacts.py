@@ -1,7 +1,6 @@
 """The forces of the contacts in a frame, one by one, by the engine's own law."""
 
 from dataclasses import dataclass, replace
-from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -99,11 +98,11 @@ def _wall_forces(world: World, particles: Particles) -> Array:
     found = []
     for axis in range(world.dim):
         for name, away in (("box_low", -jnp.inf), ("box_high", jnp.inf)):
-            nowhere: dict[str, Any] = {
+            nowhere = {
                 "box_low": jnp.full_like(world.box_low, -jnp.inf),
                 "box_high": jnp.full_like(world.box_high, jnp.inf),
             }
             nowhere[name] = jnp.full_like(world.box_low, away).at[axis].set(getattr(world, name)[axis])
-            alone = replace(world, **nowhere)
+            alone = replace(world, box_low=nowhere["box_low"], box_high=nowhere["box_high"])
             found.append(stacked(alone.boundary.force(alone, Columns.of(particles))[0]))
     return jnp.stack(found)

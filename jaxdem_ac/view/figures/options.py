@@ -2,7 +2,7 @@
 
 import math
 from dataclasses import dataclass
-from typing import Any, Literal, Self
+from typing import Literal, Self
 
 from jaxdem_ac._checks import check_flag
 from jaxdem_ac.registry import check_keywords
@@ -36,10 +36,10 @@ class Look:
     """Of the camera around the vertical, degrees."""
 
     @classmethod
-    def of(cls, **options: Any) -> Self:
+    def of(cls, **options: object) -> Self:
         """Return checked options; raise TypeError for one that there is not."""
         check_keywords("render", cls, options)
-        return cls(**options)
+        return cls(**options)  # type: ignore[arg-type]
 
     def __post_init__(self) -> None:
         """Check every field, once."""
@@ -66,5 +66,5 @@ class Look:
         return Camera(self.elevation, self.azimuth) if in_space else ABOVE
 
 
-def _is_number(value: Any) -> bool:
+def _is_number(value: object) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)

@@ -1,6 +1,6 @@
 """Lidars: what a particle senses in each of its sectors."""
 
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
@@ -8,6 +8,10 @@ from jaxdem_ac.environments.sensing.lidar import Channel
 from jaxdem_ac.view.episode import Episode
 from jaxdem_ac.view.figures.camera import Camera, in_space
 from jaxdem_ac.view.figures.style import ORANGE, PURPLE, SKY
+
+if TYPE_CHECKING:
+    from matplotlib.artist import Artist
+    from matplotlib.axes import Axes
 
 _COLORS = (ORANGE, PURPLE, SKY)
 _ARC = 9
@@ -19,14 +23,15 @@ class Rays:
     Where in the sector the thing is the lidar does not know, and the arc spans it all.
     """
 
-    def __init__(self, axis: Any, episode: Episode, camera: Camera, which: int | Literal["all"]) -> None:
+    def __init__(self, axis: "Axes", episode: Episode, camera: Camera, which: int | Literal["all"]) -> None:
         from matplotlib.collections import LineCollection
         from matplotlib.lines import Line2D
 
         self.episode, self.camera = episode, camera
         self.sensors = sensors_of(episode, which)
         alpha = 1.0 if len(self.sensors) == 1 else 0.5
-        self.artists, self.legend = [], []
+        self.artists: list[LineCollection] = []
+        self.legend: list[Artist] = []
         for number, channel in enumerate(episode.lidars):
             color = _COLORS[number % len(_COLORS)]
             lines = LineCollection([], colors=color, alpha=alpha, zorder=7, capstyle="round")

@@ -1,6 +1,7 @@
 """An episode's scene: its box, its layers, and in the corners time and success."""
 
-from typing import Any
+from functools import partial
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -11,6 +12,11 @@ from jaxdem_ac.view.figures.contacts import Contacts, contacts_of
 from jaxdem_ac.view.figures.options import Look
 from jaxdem_ac.view.figures.rays import Rays
 from jaxdem_ac.view.figures.style import GREY, INK
+
+if TYPE_CHECKING:
+    from matplotlib.artist import Artist
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 LABEL, LEGEND = 0.27, 0.27
 """Height of the line above a scene and of that below it, inches."""
@@ -45,7 +51,7 @@ class Stage:
 class Scene:
     """One panel of a figure."""
 
-    def __init__(self, figure: Any, stage: Stage, left: float, bottom: float, width: float) -> None:
+    def __init__(self, figure: "Figure", stage: Stage, left: float, bottom: float, width: float) -> None:
         """Add it to a figure, at a place in inches."""
         across, up = figure.get_size_inches()
         height = stage.height(width)
@@ -56,20 +62,20 @@ class Scene:
         self.episode = stage.episode
         _draw_box(axis, stage.episode, stage.camera)
         self.layers = _layers(axis, stage, scale=72 * width / stage.size[0])
-        style = {"fontsize": 9, "color": INK, "va": "center"}
         line = (bottom + height + 0.45 * LABEL) / up
+        words = partial(figure.text, y=line, s="", fontsize=9, color=INK, va="center")
         margin = 0.06
-        self.time = figure.text((left + margin) / across, line, "", ha="left", **style)
-        self.success = figure.text((left + width - margin) / across, line, "", ha="right", **style)
+        self.time = words((left + margin) / across, ha="left")
+        self.success = words((left + width - margin) / across, ha="right")
 
     @property
-    def artists(self) -> list[Any]:
+    def artists(self) -> "list[Artist]":
         """All that changes, in the order of drawing."""
         found = [artist for layer in self.layers for artist in layer.artists]
         return [*sorted(found, key=lambda artist: artist.get_zorder()), self.time, self.success]
 
     @property
-    def legend(self) -> list[Any]:
+    def legend(self) -> "list[Artist]":
         """Entries of the legend for the layers."""
         return [handle for layer in self.layers for handle in layer.legend]
 
@@ -84,7 +90,7 @@ class Scene:
             self.success.set_text(f"{episode.success_name} {'-' if np.isnan(value) else f'{100 * value:.0f} %'}")
 
 
-def add_legend(figure: Any, handles: list[Any]) -> None:
+def add_legend(figure: "Figure", handles: "list[Artist]") -> None:
     """Explain species, forces and rays in the line at the foot of a figure."""
     figure.legend(
         handles=handles,
@@ -99,7 +105,7 @@ def add_legend(figure: Any, handles: list[Any]) -> None:
     )
 
 
-def _layers(axis: Any, stage: Stage, scale: float) -> list[Layer]:
+def _layers(axis: "Axes", stage: Stage, scale: float) -> list[Layer]:
     episode, look, camera = stage.episode, stage.look, stage.camera
     layers: list[Layer] = [Discs(axis, episode, camera, scale, pale=look.forces), Rings(axis, episode, camera)]
     if look.heading:
@@ -141,7 +147,7 @@ def _extent(episode: Episode, camera: Camera) -> tuple[np.ndarray, np.ndarray]:
     return low - margin, high + margin
 
 
-def _draw_box(axis: Any, episode: Episode, camera: Camera) -> None:
+def _draw_box(axis: "Axes", episode: Episode, camera: Camera) -> None:
     """Draw the edges of the box, those in front thinner and above the particles."""
     from matplotlib.collections import LineCollection
 

@@ -2,11 +2,15 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Literal
+from types import ModuleType
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
 from jaxdem_ac._files import written
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 # Okabe and Ito's palette, told apart by every common kind of colour vision ("Color Universal Design", 2008).
 BLUE, ORANGE, GREEN, GREY = "#0072B2", "#D55E00", "#009E73", "#5A5A5A"
@@ -16,7 +20,7 @@ PALE, INK, SILVER = "#BFBFBF", "#1A1A1A", "#A6A6A6"
 # The order in which each is farthest from those before it, by the eye that tells them apart worst.
 SERIES = (BLUE, AMBER, GREEN, SKY, ORANGE, PURPLE, YELLOW)
 
-LINES = ("-", "--", "-.", ":")
+LINES: tuple[Literal["-", "--", "-.", ":"], ...] = ("-", "--", "-.", ":")
 
 
 def color_of(number: int) -> str:
@@ -35,12 +39,12 @@ def as_hex(values: Sequence[float] | np.ndarray) -> str:
     return "#" + "".join(f"{round(255 * float(value)):02X}" for value in values)
 
 
-def mixed(colors: np.ndarray, other: Any, share: Any) -> np.ndarray:
+def mixed(colors: np.ndarray, other: np.ndarray | float, share: np.ndarray | float) -> np.ndarray:
     """Return colours ``(..., 3)`` with a share of another one in them."""
     return (1 - share) * colors + share * np.asarray(other)
 
 
-def require_matplotlib() -> Any:
+def require_matplotlib() -> ModuleType:
     """Return matplotlib.
 
     Raises
@@ -58,7 +62,7 @@ def require_matplotlib() -> Any:
 
 def new_figure(
     width: float, height: float, *, layout: Literal["constrained"] | None = "constrained", dpi: int = 100
-) -> Any:
+) -> "Figure":
     """Return an empty figure of that size in inches, drawn without a display."""
     require_matplotlib()
     from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -69,7 +73,7 @@ def new_figure(
     return figure
 
 
-def save_figure(figure: Any, path: Path, dpi: int = 120) -> None:
+def save_figure(figure: "Figure", path: Path, dpi: int = 120) -> None:
     """Write a PNG whole or not at all."""
     with written(path) as draft:
         figure.savefig(draft, dpi=dpi, format="png")

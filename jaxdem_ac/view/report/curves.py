@@ -2,15 +2,16 @@
 
 import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from html import escape
-from typing import Any
+
+from jaxdem_ac.runs.run_dir import Metrics
 
 WIDTH, HEIGHT = 340, 200
 LEFT, RIGHT, TOP, FOOT = 52, 12, 10, 38
 MOST = 300
 
-PANELS = {
+TITLES = {
     "reward": "mean reward of a decision",
     "final_success": "success at the end of an episode",
     "entropy": "entropy of the policy, nats",
@@ -18,17 +19,18 @@ PANELS = {
     "kl": "divergence of an update, nats",
     "value_loss": "loss of the value",
 }
+"""What is written above the curve of a figure, here and in other pictures."""
 
 Points = list[tuple[float, float]]
 
 
-def curves_section(metrics: Sequence[Mapping[str, Any]]) -> str:
+def curves_section(metrics: Sequence[Metrics]) -> str:
     """Return the curves of a run's reports, or an empty text where there is none.
 
     Of very many reports an even choice is drawn, the first and the last among them; the page says so.
     """
     chosen = _even_choice(metrics)
-    series = {name: _points(chosen, name) for name in PANELS}
+    series = {name: _points(chosen, name) for name in TITLES}
     series = {name: points for name, points in series.items() if points}
     if not series:
         return ""
@@ -49,18 +51,18 @@ def written(number: float) -> str:
     return f"{number:.4g}"
 
 
-def _even_choice(metrics: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+def _even_choice(metrics: Sequence[Metrics]) -> list[Metrics]:
     last = len(metrics) - 1
     if last < MOST:
         return list(metrics)
     return [metrics[round(number * last / (MOST - 1))] for number in range(MOST)]
 
 
-def _points(metrics: Sequence[Mapping[str, Any]], name: str) -> Points:
+def _points(metrics: Sequence[Metrics], name: str) -> Points:
     return [(float(line["steps"]), float(line[name])) for line in metrics if _is_number(line.get(name))]
 
 
-def _is_number(value: Any) -> bool:
+def _is_number(value: object) -> bool:
     return isinstance(value, int | float) and math.isfinite(value)
 
 
@@ -85,8 +87,8 @@ def _figure(name: str, points: Points) -> str:
     foot = HEIGHT - FOOT
     return (
         f'<figure class="curve" data-points="{escape(json.dumps(data))}">\n'
-        f'<figcaption>{escape(PANELS[name])}</figcaption>\n<p class="reading">{words}</p>\n'
-        f'<svg viewBox="0 0 {WIDTH} {HEIGHT}" role="img" aria-label="{escape(PANELS[name])}: {words}">\n'
+        f'<figcaption>{escape(TITLES[name])}</figcaption>\n<p class="reading">{words}</p>\n'
+        f'<svg viewBox="0 0 {WIDTH} {HEIGHT}" role="img" aria-label="{escape(TITLES[name])}: {words}">\n'
         + "\n".join(marks)
         + f'\n<path class="axis" d="M{LEFT} {foot}H{WIDTH - RIGHT}"/>\n<polyline class="line" points="{line}"/>\n'
         f'<text x="{(LEFT + WIDTH - RIGHT) / 2}" y="{HEIGHT - 6}" text-anchor="middle">agent-steps{unit_name}</text>\n'
@@ -130,8 +132,8 @@ def _vertical(x: float, text: str) -> str:
     return f'<path class="axis" d="M{x} {foot}v4"/><text x="{x}" y="{foot + 16}" text-anchor="middle">{text}</text>'
 
 
-def _table(metrics: Sequence[Mapping[str, Any]], names: list[str]) -> str:
-    head = "".join(f'<th scope="col">{escape(PANELS[name])}</th>' for name in names)
+def _table(metrics: Sequence[Metrics], names: list[str]) -> str:
+    head = "".join(f'<th scope="col">{escape(TITLES[name])}</th>' for name in names)
     rows = "\n".join(
         f'<tr><th scope="row">{written(line["steps"])}</th>'
         + "".join(f"<td>{written(line[name]) if _is_number(line.get(name)) else '-'}</td>" for name in names)

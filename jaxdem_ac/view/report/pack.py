@@ -8,7 +8,11 @@ from typing import Any
 
 import numpy as np
 
+from jaxdem_ac._types import Json
 from jaxdem_ac.runs.recording import Recording
+
+Shown = dict[str, Any]
+"""An episode as the page reads it, of JSON types."""
 
 # Of the arrays, with what stands between them.
 _NAMES = 500
@@ -43,7 +47,7 @@ class Packed:
         """Whether every frame is kept."""
         return len(self.at) == self.total
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> dict[str, Json]:
         """Return it as the page reads it."""
         return {
             "at": None if self.keeps_all else self.at.tolist(),
@@ -150,7 +154,7 @@ def _fit_fewer(numbers: np.ndarray, room: float, fewest: int) -> Packed | None:
     return best
 
 
-def pack_episode(recording: Recording, room: float, species: list[int] | None = None) -> dict[str, Any]:
+def pack_episode(recording: Recording, room: float, species: list[int] | None = None) -> Shown:
     """Return what the page shows of a recording.
 
     Positions are served first, then what was done, expected and gained, then what was seen.
@@ -193,11 +197,7 @@ def pack_episode(recording: Recording, room: float, species: list[int] | None = 
             continue
         arrays[name] = packed
         left -= packed.size
-    return {
-        **about,
-        "left_out": left_out,
-        "arrays": {name: packed.to_json() for name, packed in arrays.items()},
-    }
+    return {**about, "left_out": left_out, "arrays": {name: packed.to_json() for name, packed in arrays.items()}}
 
 
 def _scenery(recording: Recording) -> dict[str, Packed]:
@@ -232,7 +232,7 @@ def _says(numbers: np.ndarray) -> bool:
     return bool(np.isfinite(numbers).any())
 
 
-def _about(recording: Recording, species: list[int] | None) -> dict[str, Any]:
+def _about(recording: Recording, species: list[int] | None) -> dict[str, Json]:
     world = recording.world
     box = None
     if world is not None:

@@ -4,22 +4,23 @@ import base64
 import hashlib
 import json
 from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
 from html import escape
 from importlib.resources import files
 from pathlib import Path
 from string import Template
-from typing import Any
 
 import numpy as np
 
 from jaxdem_ac._files import as_path, write_bytes
+from jaxdem_ac._types import Json
 from jaxdem_ac.runs.checkpoint import load_policy
 from jaxdem_ac.runs.config import TrainConfig
 from jaxdem_ac.runs.recording import Recording, record_episode
-from jaxdem_ac.runs.run_dir import REPORT, read_metrics, single
+from jaxdem_ac.runs.run_dir import REPORT, Metrics, read_metrics, single
 from jaxdem_ac.view.figures import style
 from jaxdem_ac.view.report.curves import curves_section, written
-from jaxdem_ac.view.report.pack import pack_episode
+from jaxdem_ac.view.report.pack import Shown, pack_episode
 
 LIMIT = 5_000_000
 """Bytes that a page may have."""
@@ -38,8 +39,6 @@ _DARK = {
     "passive": style.YELLOW,
     "species": (style.SKY, style.AMBER, style.PURPLE, style.BLUE, style.YELLOW, style.SILVER),
 }  # fmt: skip
-
-Episode = dict[str, Any]
 
 
 def write_report(
@@ -84,18 +83,23 @@ def write_report(
     if isinstance(episodes, bool) or not isinstance(episodes, int) or episodes < 0:
         raise ValueError(f"report: episodes is a whole number from 0; got episodes={episodes!r}. Raise it.")
     if run_dir is None and not recordings:
-        raise ValueError("report: a page is of a run or of recordings; got neither. Give RUN, or --recording FILE.")
+        raise ValueError("report: a page is of a run or of recordings; got neither. Give run_dir, or recordings.")
     config = None if run_dir is None else single(run_dir)
     metrics = [] if run_dir is None else read_metrics(run_dir)
     path = _target(run_dir, out)
-    chosen: Iterator[tuple[str, Recording]] = (
-        ((Path(file).name, Recording.load(file)) for file in recordings)
-        if recordings
-        else _played(run_dir, config, episodes, checkpoint=checkpoint, seed=seed, decisions=decisions, sample=sample)
-    )
+    chosen: Iterator[tuple[str, Recording]] = iter(())
+    # One in memory at a time.
+    if recordings:
+        chosen = ((Path(file).name, Recording.load(file)) for file in recordings)
+    elif run_dir is not None and config is not None and episodes:
+        play = partial(record_episode, config.env, dict(config.env_kw), load_policy(run_dir, checkpoint))
+        chosen = (
+            (f"seed {number}", play(seed=number, decisions=decisions, sample=sample))
+            for number in range(seed, seed + episodes)
+        )
     count = len(recordings) or episodes
     room = LIMIT - len(_encoded(_page(config, metrics, []))) - _MARGIN - _MARGIN_EACH * count
-    packed: list[Episode] = []
+    packed: list[Shown] = []
     for label, recording in chosen:
         packed.append(_episode(recording, label, room / (count - len(packed)), config))
         room -= len(json.dumps(packed[-1]))
@@ -108,23 +112,14 @@ def write_report(
 def _target(run_dir: str | Path | None, out: str | Path | None) -> Path:
     """Return the file to write, or raise ValueError if it cannot be one."""
     if run_dir is None and out is None:
-        raise ValueError("report: without a run the file has no place; got no out. Give --out FILE.")
+        raise ValueError("report: without a run the file has no place; got no out. Give one.")
     path = as_path("report", "run_dir", run_dir) / REPORT if out is None else as_path("report", "out", out)
     if path.is_dir() or not path.parent.is_dir():
         raise ValueError(f"report: out is a file in a folder that is there; got out={str(path)!r}. Choose another.")
     return path
 
 
-def _played(run_dir: Any, config: Any, episodes: int, **options: Any) -> Iterator[tuple[str, Recording]]:
-    """Give episodes of a run's policy, each with its label, one in memory at a time."""
-    if not episodes:
-        return
-    policy, seed = load_policy(run_dir, options.pop("checkpoint")), options.pop("seed")
-    for number in range(seed, seed + episodes):
-        yield f"seed {number}", record_episode(config.env, dict(config.env_kw), policy, seed=number, **options)
-
-
-def _episode(recording: Recording, label: str, room: float, config: TrainConfig | None) -> Episode:
+def _episode(recording: Recording, label: str, room: float, config: TrainConfig | None) -> Shown:
     """Return an episode for the player, with its figures for the summary."""
     success = np.asarray(recording.success)
     return {
@@ -157,7 +152,7 @@ def _species(recording: Recording, config: TrainConfig | None) -> list[int] | No
     return list(named) if len(named) == recording.action.shape[1] and len(set(named)) > 1 else None
 
 
-def _page(config: TrainConfig | None, metrics: Sequence[Mapping[str, Any]], episodes: Sequence[Episode]) -> str:
+def _page(config: TrainConfig | None, metrics: Sequence[Metrics], episodes: Sequence[Shown]) -> str:
     style_text, script = _style(), _script()
     policy = (
         f"default-src 'none'; script-src '{_hash(script)}'; style-src '{_hash(style_text)}'; img-src data:; "
@@ -197,7 +192,7 @@ def _style() -> str:
     return f"{_asset('page.css')}:root {{\n{_variables(_LIGHT)}\n}}\n{dark}\n"
 
 
-def _variables(colours: Mapping[str, Any]) -> str:
+def _variables(colours: Mapping[str, str | Sequence[str]]) -> str:
     plain = {name: colour for name, colour in colours.items() if name != "species"}
     plain |= {f"species-{number}": colour for number, colour in enumerate(colours["species"])}
     return "\n".join(f"--{name}: {colour};" for name, colour in plain.items())
@@ -207,7 +202,7 @@ def _hash(text: str) -> str:
     return f"sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}"
 
 
-def _json(value: Any) -> str:
+def _json(value: Json) -> str:
     """Return JSON that no text in it can end the element of."""
     return json.dumps(value, allow_nan=False).replace("<", "\\u003c")
 
@@ -219,7 +214,7 @@ def _lead(config: TrainConfig | None) -> str:
     return f"{config.model}{sharing}, actions in {config.action_space}, seed {config.seed}"
 
 
-def _summary(config: TrainConfig | None, metrics: Sequence[Mapping[str, Any]], episodes: Sequence[Episode]) -> str:
+def _summary(config: TrainConfig | None, metrics: Sequence[Metrics], episodes: Sequence[Shown]) -> str:
     facts: dict[str, str] = {}
     if metrics:
         last = metrics[-1]
@@ -241,14 +236,14 @@ def _summary(config: TrainConfig | None, metrics: Sequence[Mapping[str, Any]], e
     return f'<section aria-labelledby="summary-title">\n<h2 id="summary-title">Summary</h2>\n{said}\n</section>'
 
 
-def _named(episodes: Sequence[Episode]) -> str:
+def _named(episodes: Sequence[Shown]) -> str:
     return str(episodes[0]["success_name"]) if episodes else "success"
 
 
 def _configuration(config: TrainConfig) -> str:
     """Return every field of the configuration, those of a kind in a table of their own."""
     stored = config.to_dict()
-    groups: dict[str, Mapping[str, Any]] = {
+    groups: dict[str, Mapping[str, Json]] = {
         "run": {name: value for name, value in stored.items() if not isinstance(value, Mapping)}
     }
     groups |= {name: value for name, value in stored.items() if isinstance(value, Mapping) and value}
@@ -259,7 +254,7 @@ def _configuration(config: TrainConfig) -> str:
     )
 
 
-def _group(name: str, values: Mapping[str, Any]) -> str:
+def _group(name: str, values: Mapping[str, Json]) -> str:
     rows = "\n".join(
         f'<tr><th scope="row">{escape(str(key))}</th>'
         f"<td>{escape(value if isinstance(value, str) else json.dumps(value))}</td></tr>"
@@ -268,7 +263,7 @@ def _group(name: str, values: Mapping[str, Any]) -> str:
     return f"<table>\n<caption>{escape(name)}</caption>\n<tbody>\n{rows}\n</tbody></table>"
 
 
-def _kept(episodes: Sequence[Episode]) -> str:
+def _kept(episodes: Sequence[Shown]) -> str:
     """Return what is said about the numbers in the page: how many are there, and how far off they may be."""
     tables = "\n".join(_kept_of(episode) for episode in episodes)
     return (
@@ -279,7 +274,7 @@ def _kept(episodes: Sequence[Episode]) -> str:
     )
 
 
-def _kept_of(episode: Episode) -> str:
+def _kept_of(episode: Shown) -> str:
     rows = []
     for name in ("position", "action", "value", "reward", "observation"):
         packed = episode["arrays"].get(name)

@@ -5,15 +5,16 @@ import os
 import re
 import sys
 import threading
+from collections.abc import Callable
 from contextlib import suppress
 from traceback import extract_tb
-from typing import Any
+from types import ModuleType
 
 # TensorStore says "...: No space left on device [os_error_code='28']".
 _CODE = re.compile(r"\[os_error_code='(\d+)'")
 
 
-def quiet() -> Any:
+def quiet() -> ModuleType:
     """Return `orbax.checkpoint`; what fails in its threads is raised where they are waited for, and not printed too."""
     import orbax.checkpoint as ocp
 
@@ -61,10 +62,10 @@ class _Hook:
     It answers a loop of asyncio that orbax has closed after an error: one traceback for each array on its way.
     """
 
-    def __init__(self, before: Any) -> None:
+    def __init__(self, before: Callable[["sys.UnraisableHookArgs"], object]) -> None:
         self._before = before
 
-    def __call__(self, unraisable: Any) -> None:
+    def __call__(self, unraisable: "sys.UnraisableHookArgs") -> None:
         error, last = unraisable.exc_value, unraisable.exc_traceback
         while last is not None and last.tb_next is not None:
             last = last.tb_next

@@ -1,0 +1,154 @@
+"""The policy's distributions: a diagonal Gaussian through an action space, and a categorical.
+
+Both know the action *before* the bijector, called raw here. PPO keeps the raw action: its log-probability needs no
+inverse, so that a saturated action is as exact as any other, and in the ratio of two policies the Jacobian cancels.
+"""
+
+import math
+
+import distrax
+import jax.numpy as jnp
+from jax import Array
+
+from jaxdem_ac.action_spaces.base import ActionSpace
+
+
+class SquashedGaussian(distrax.Transformed):
+    r"""The distribution of ``y = f(x)``, ``x ~ N(loc, diag(scale**2))``, with ``f`` an action space.
+
+    ``log p_Y(f(x)) = log p_X(x) - log |det J_f(x)|``,  ``H(Y) = H(X) + E[log |det J_f(X)|]``.
+
+    Parameters
+    ----------
+    loc, scale : Array, (..., D)
+        Mean and standard deviation before the bijector.
+    action_space : distrax.Bijector
+        A scalar one is lifted to the action vector.
+    """
+
+    def __init__(self, loc: Array, scale: Array, action_space: distrax.Bijector) -> None:
+        base = distrax.MultivariateNormalDiag(loc, jnp.broadcast_to(scale, loc.shape))
+        super().__init__(base, as_vector_bijector(action_space))
+        self.action_space = action_space
+        # As it came: one std for all means makes the entropy several times cheaper than its broadcast would.
+        self.scale = scale
+
+    def sample_raw_and_log_probs(self, *, seed: Array) -> tuple[Array, Array, Array]:
+        """Draw an action before the bijector.
+
+        Returns
+        -------
+        raw_action : Array, (..., D)
+            The draw ``x``; :meth:`to_action` maps it to the action.
+        raw_log_prob : Array, (...)
+            log p_X(x), the density before the bijector: the one to form a ratio of policies with.
+        log_prob : Array, (...)
+            log p_Y(f(x)), the density of the action itself.
+        """
+        raw_action = self.distribution.sample(seed=seed)
+        raw_log_prob = self.raw_log_prob(raw_action)
+        return raw_action, raw_log_prob, raw_log_prob - self.bijector.forward_log_det_jacobian(raw_action)
+
+    def to_action(self, raw_action: Array) -> Array:
+        """Return the action ``f(x)`` of a raw one; ``(..., D)``."""
+        return self.bijector.forward(raw_action)
+
+    def raw_log_prob(self, raw_action: Array) -> Array:
+        """Return log p_X(x), the density of an action before the bijector; ``(..., D)`` to ``(...)``."""
+        # Written out, one std for all rows has one logarithm and not one for each row.
+        deviation = (raw_action - self.distribution.loc) / self.scale
+        constant = 0.5 * math.log(2 * math.pi) * deviation.shape[-1]
+        return -0.5 * jnp.sum(deviation**2, axis=-1) - jnp.sum(jnp.log(self.scale), axis=-1) - constant
+
+    def log_prob_of_raw(self, raw_action: Array) -> Array:
+        """Return log p_Y(f(x)) of a raw action, with no inverse; ``(..., D)`` to ``(...)``."""
+        return self.raw_log_prob(raw_action) - self.bijector.forward_log_det_jacobian(raw_action)
+
+    def log_prob(self, value: Array) -> Array:
+        r"""Return log p_Y of an action, through the inverse of the action space; ``(..., D)`` to ``(...)``.
+
+        What rounding has taken from an action, no inverse gives back. With ``r = max |x| / width`` in a Box of that
+        width, and ``r = ||x||``, ``width = 1`` in a MaxNorm, the result is within
+
+        ``5 eps cosh(r)**2 (2 D + width ||x - loc|| / scale**2)``
+
+        nats, besides the rounding of the result itself, while r is below 7 in float32 (``eps = 1.2e-7``) and below 17
+        in float64 (``2.2e-16``): 1e-5 nats at r = 2, 1e-3 at r = 4 and 0.1 at r = 6 in float32, for ``D = 2`` and
+        ``scale = 1``; a Box away from 0 loses more, by the ratio of its farther bound to half its range. Beyond, every
+        action is taken for one of r = 8.7, or 19, and the error has no bound: 12 nats for ``x = 18``, ``scale = 2``.
+
+        The exact ones, at any r, are :meth:`sample_and_log_prob`, :meth:`sample_raw_and_log_probs` and
+        :meth:`log_prob_of_raw`, which know ``x``; the ratio of two policies is that of :meth:`raw_log_prob`.
+        """
+        log_prob: Array = super().log_prob(value)
+        return log_prob
+
+    def entropy(self, input_hint: Array | None = None) -> Array:
+        """Return the entropy, in nats; ``(...)``.
+
+        Within 1e-4 nats for means and deviations up to 5 in any dimension up to 6, within 1e-3 relative up to 300.
+
+        Raises
+        ------
+        NotImplementedError
+            If the action space is somebody's who defines no `log_det_expectation`, and is not constant.
+        """
+        del input_hint  # distrax asks for one where the log-determinant is constant; here it is never needed
+        base = self.distribution
+        if isinstance(self.action_space, ActionSpace) or hasattr(self.action_space, "log_det_expectation"):
+            return base.entropy() + self.action_space.log_det_expectation(base.loc, self.scale)
+        try:
+            return super().entropy()
+        except NotImplementedError:
+            raise NotImplementedError(
+                f"SquashedGaussian.entropy: {type(self.action_space).__name__} defines no "
+                "log_det_expectation(mean, std). Define it, or train with ppo.entropy_coef=0."
+            ) from None
+
+    def mode(self) -> Array:
+        """Return the image of the base mode, ``f(loc)``; ``(..., D)``.
+
+        It is the median of every component of a Box. It is *not* where the squashed density is largest: near a bound
+        that density can be largest at the bound itself.
+        """
+        return self.to_action(self.distribution.loc)
+
+    def mean(self) -> Array:
+        """Raise NotImplementedError: the mean of a squashed Gaussian has no closed form.
+
+        Use :meth:`mode` for a deterministic action, or average samples.
+        """
+        raise NotImplementedError(
+            "SquashedGaussian.mean: a squashed Gaussian has no mean in closed form. Use mode(), or average samples."
+        )
+
+
+class Categorical(distrax.Categorical):
+    """A categorical over D actions, with the methods of :class:`SquashedGaussian`: its raw action is the action."""
+
+    def sample_raw_and_log_probs(self, *, seed: Array) -> tuple[Array, Array, Array]:
+        """Draw an action; the three results of :meth:`SquashedGaussian.sample_raw_and_log_probs`, ``(...)`` each."""
+        action = self.sample(seed=seed)
+        log_prob = self.log_prob(action)
+        return action, log_prob, log_prob
+
+    def to_action(self, raw_action: Array) -> Array:
+        """Return the action itself; ``(...)``."""
+        return raw_action
+
+    def raw_log_prob(self, raw_action: Array) -> Array:
+        """Return log p of the action; ``(...)``."""
+        return self.log_prob(raw_action)
+
+    log_prob_of_raw = raw_log_prob
+
+
+def as_vector_bijector(action_space: distrax.Bijector) -> distrax.Bijector:
+    """Return `action_space` as a map of action vectors: a scalar one acts on every component."""
+    if action_space.event_ndims_in == 0:
+        return distrax.Block(action_space, ndims=1)
+    return action_space
+
+
+# Names of before, kept for one version.
+Squashed, lift = SquashedGaussian, as_vector_bijector
