@@ -243,7 +243,7 @@ def test_a_training_takes_the_layout_from_the_environment(tmp_path: Any) -> None
         model_kw={"architecture": [4]},
         steps=64,
         ppo=ac.PPOConfig(num_envs=4, num_steps=4, num_minibatches=1),
-        directory=str(tmp_path / "run"),
+        out=str(tmp_path / "run"),
     )
     result = ac.train(config)
     kept = ac.load_policy(tmp_path / "run")
