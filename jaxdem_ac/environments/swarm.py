@@ -332,8 +332,8 @@ SwarmTask = SwarmEnvironment
 def progress_reward(progress: Array, energy: Array, near: Array, weights: tuple[float, float, float]) -> Array:
     """Return the reward of particles on their way to targets, ``(N,)``.
 
-    ``(P_i - P_i') - ke_weight (K_i - K_i') + coop_weight mean_j (P_j - P_j') + near_goal_bonus [d_i <= near R_i]`` with
-    the potential P, the kinetic energy K and the distance d to a target; primes are from before the decision.
+    ``(P_i - P_i') - ke_weight (K_i - K_i') + coop_weight mean_j (P_j - P_j') + near_goal_bonus [i is near a target]``
+    with the potential P and the kinetic energy K; primes are from before the decision.
 
     Parameters
     ----------
