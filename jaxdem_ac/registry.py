@@ -304,6 +304,7 @@ def _is_needed(parameter: "Parameter") -> bool:
 models = Registry("model", "jaxdem.models")
 models.add("SharedActorCritic", "jaxdem_ac.models.actor_critic:SharedActorCritic")
 models.add("ActorCritic", "jaxdem_ac.models.actor_critic:ActorCritic")
+models.add("SymmetricActorCritic", "jaxdem_ac.models.symmetric:SymmetricActorCritic")
 models.add("PerParticle", "jaxdem_ac.models.per_particle:PerParticle")
 
 action_spaces = Registry("action space", "jaxdem.action_spaces")

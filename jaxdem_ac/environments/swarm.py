@@ -23,6 +23,7 @@ from jaxdem_ac.environments.checks import Count, Positive, check_fields
 from jaxdem_ac.environments.sensing.lidar import Channel
 from jaxdem_ac.environments.sensing.neighbor_lists import NeighborLists, NeighborListSpecs
 from jaxdem_ac.environments.sizes import Sizes, check_species, ends, freeze_sizes, smallest
+from jaxdem_ac.observation_layout import Block
 from jaxdem_ac.registry import engines
 
 # Fields that decide how well a time step resolves a contact.
@@ -102,8 +103,12 @@ class SwarmEnvironment(Environment[SwarmStateT]):
     stiffness: Positive
     """Of contacts, force / length."""
 
+    observes: ClassVar[tuple[Block, ...]] = ()
+    """Blocks with which an observation begins, before its lidars."""
     lidar_senses: ClassVar[tuple[str, ...]] = ()
     """Sensed things of each lidar, in the order of their readings, with which an observation ends but for own sizes."""
+    action_kind: ClassVar[str] = "vector"
+    """Kind of an action of two numbers: ``"vector"``, a force, or ``"axial"``, a torque about the axes."""
 
     def __post_init__(self) -> None:
         """Check every field, once."""
@@ -232,6 +237,13 @@ class SwarmEnvironment(Environment[SwarmStateT]):
         )
 
     @property
+    def observation_layout(self) -> tuple[Block, ...] | None:
+        """Blocks of an observation, in their order; None for a task that does not say what it observes."""
+        lidars = [Block(f"lidar of the {each.senses}", "lidar", each.num_bins) for each in self.lidars]
+        own = [Block("radius and mass", "scalar", 2)] if self.observe_sizes else []
+        return (*self.observes, *lidars, *own) if self.observes else None
+
+    @property
     def sizes_observed(self) -> int:
         """Count of its own sizes among the numbers that a particle observes: 0 or 2."""
         return 2 * self.observe_sizes
@@ -320,8 +332,8 @@ SwarmTask = SwarmEnvironment
 def progress_reward(progress: Array, energy: Array, near: Array, weights: tuple[float, float, float]) -> Array:
     """Return the reward of particles on their way to targets, ``(N,)``.
 
-    ``(P_i - P_i') - ke_weight (K_i - K_i') + coop_weight mean_j (P_j - P_j') + near_goal_bonus [d_i <= near R_i]`` with
-    the potential P, the kinetic energy K and the distance d to a target; primes are from before the decision.
+    ``(P_i - P_i') - ke_weight (K_i - K_i') + coop_weight mean_j (P_j - P_j') + near_goal_bonus [i is near a target]``
+    with the potential P and the kinetic energy K; primes are from before the decision.
 
     Parameters
     ----------

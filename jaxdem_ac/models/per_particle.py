@@ -1,7 +1,7 @@
 """Policies that particles do not share: one set of parameters for each species, or for each particle."""
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Literal, get_args
+from typing import Any, Literal, Protocol, get_args
 
 import distrax
 import jax
@@ -22,6 +22,14 @@ from jaxdem_ac.registry import suggest
 
 Sharing = Literal["shared", "species", "independent"]
 Forward = Callable[[PyTree, Array], tuple[Array, Array, Array]]
+
+
+class HasParticles(Protocol):
+    """An environment, as far as a model's keywords depend on it."""
+
+    @property
+    def num_particles(self) -> int:
+        """N."""
 
 
 class PerParticle(FeedForwardBase):
@@ -115,6 +123,15 @@ class PerParticle(FeedForwardBase):
                 f"PerParticle: the models of a set are feed-forward; got model={model!r}, which is recurrent. Use "
                 "it by itself, shared by all particles."
             )
+
+    @staticmethod
+    def environment_keywords(environment: HasParticles, keywords: Mapping[str, object]) -> dict[str, object]:
+        """Return the keywords that an environment decides: number and species of the particles, and the model's own."""
+        known: dict[str, object] = {"num_particles": environment.num_particles}
+        species = getattr(environment, "species", None)
+        if species is not None and keywords.get("sharing") == "species" and "num_species" not in keywords:
+            known["species"] = species
+        return {**model_keywords(str(keywords.get("model", "SharedActorCritic")), {}, environment), **known}
 
     @property
     def _log_std(self) -> nnx.Param[Array]:
@@ -267,13 +284,16 @@ def species_as_feature(observation: Array, species: Sequence[int]) -> Array:
     return jnp.concatenate([observation, feature], axis=-1)
 
 
-def model_keywords(
-    name: str, keywords: Mapping[str, Any], num_particles: int, species: Sequence[int] | None = None
-) -> dict[str, Any]:
-    """Return a model's keywords, with the number and the species of the particles if it is of the kind that asks."""
-    if registry.models.find(name).load() is not PerParticle:
-        return dict(keywords)
-    known: dict[str, Any] = {"num_particles": num_particles}
-    if species is not None and keywords.get("sharing") == "species" and "num_species" not in keywords:
-        known["species"] = species
-    return {**known, **keywords}
+def model_keywords(name: str, keywords: Mapping[str, object], environment: HasParticles) -> dict[str, object]:
+    """Return a model's keywords, and those that its class has from the environment where they are not given.
+
+    Parameters
+    ----------
+    name : str
+        Of the model; its class may have `environment_keywords`, a function of environment and keywords.
+    keywords : mapping
+        As they are given.
+    environment : Environment
+    """
+    ask = getattr(registry.models.find(name).load(), "environment_keywords", None)
+    return {**({} if ask is None else ask(environment, keywords)), **keywords}

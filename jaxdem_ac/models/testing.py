@@ -11,7 +11,7 @@ import numpy as np
 from flax import nnx
 from jax import Array
 
-from jaxdem_ac._checks import check_flag
+from jaxdem_ac._checks import check_count, check_flag
 from jaxdem_ac._conformance import Check, as_cases, run_all
 from jaxdem_ac.models import recurrent
 from jaxdem_ac.models.policy import raw_log_prob, sample_raw, to_action
@@ -20,10 +20,12 @@ from jaxdem_ac.models.structure import split_model
 if TYPE_CHECKING:
     import pytest
 
-_OBSERVATION, _ACTION, _PARTICLES = 7, 3, 4
+_OBSERVATION, _PARTICLES = 7, 4
 
 
-def model_checks(build: Callable[..., Any], *, feed_forward: bool | None = None) -> list[Check]:
+def model_checks(
+    build: Callable[..., Any], *, feed_forward: bool | None = None, action_space_size: int = 3
+) -> list[Check]:
     """Return the points that trainers rely on in a model: names, and functions that raise where one is broken.
 
     The model is built when the first is called.
@@ -48,12 +50,14 @@ def model_checks(build: Callable[..., Any], *, feed_forward: bool | None = None)
         of what `metadata` holds besides.
     feed_forward : bool, optional
         Whether it has to be; either if left out.
+    action_space_size : int
+        D, for a model that takes only some.
     """
     if not callable(build):
         raise TypeError(
             f"model_checks: build is a class or a function; got build={build!r:.60}. Pass the class of the model."
         )
-    model = _Built(build)
+    model = _Built(build, check_count("model_checks", "action_space_size", action_space_size))
     points = "shapes", "compiled", "alone", "gradients", "width", "metadata"
     checks: list[Check] = [(point, getattr(model, point)) for point in points]
     if feed_forward is None:
@@ -61,12 +65,12 @@ def model_checks(build: Callable[..., Any], *, feed_forward: bool | None = None)
     return [("memory", partial(model.memory, check_flag("model_checks", "feed_forward", feed_forward))), *checks]
 
 
-def check_model(build: Callable[..., Any], *, feed_forward: bool | None = None) -> None:
+def check_model(build: Callable[..., Any], *, feed_forward: bool | None = None, action_space_size: int = 3) -> None:
     """Raise unless a model is what trainers take it for: the checks one after another.
 
     Parameters
     ----------
-    build, feed_forward
+    build, feed_forward, action_space_size
         As :func:`model_checks` has them.
 
     Raises
@@ -74,20 +78,23 @@ def check_model(build: Callable[..., Any], *, feed_forward: bool | None = None) 
     TypeError, ValueError
         Where it is not; the message says what to do.
     """
-    run_all(model_checks(build, feed_forward=feed_forward))
+    run_all(model_checks(build, feed_forward=feed_forward, action_space_size=action_space_size))
 
 
-def parametrize_with_checks(*builds: Callable[..., Any], feed_forward: bool | None = None) -> "pytest.MarkDecorator":
+def parametrize_with_checks(
+    *builds: Callable[..., Any], feed_forward: bool | None = None, action_space_size: int = 3
+) -> "pytest.MarkDecorator":
     """Return a decorator that makes every check a case of a pytest test, ``[Residual-gradients]``.
 
     The test has one argument, ``check``, and calls it.
 
     Parameters
     ----------
-    *builds, feed_forward
+    *builds, feed_forward, action_space_size
         As :func:`model_checks` has them.
     """
-    return as_cases((_name_of(build), model_checks(build, feed_forward=feed_forward)) for build in builds)
+    check = partial(model_checks, feed_forward=feed_forward, action_space_size=action_space_size)
+    return as_cases((_name_of(build), check(build)) for build in builds)
 
 
 def _name_of(build: Callable[..., Any]) -> str:
@@ -105,16 +112,16 @@ def _observations(*leading: int) -> Array:
 class _Built:
     """A model, built when the first check asks for it, and what has to hold of it."""
 
-    def __init__(self, build: Callable[..., Any]) -> None:
-        self.build = build
+    def __init__(self, build: Callable[..., Any], action_size: int) -> None:
+        self.build, self.action_size = build, action_size
 
     @cached_property
     def model(self) -> Any:
-        """Model of 7 numbers to see and 3 to act with."""
+        """Model, with fresh parameters."""
         return self._fresh()
 
     def _fresh(self) -> Any:
-        return self.build(observation_space_size=_OBSERVATION, action_space_size=_ACTION, key=nnx.Rngs(0))
+        return self.build(observation_space_size=_OBSERVATION, action_space_size=self.action_size, key=nnx.Rngs(0))
 
     @property
     def name(self) -> str:
@@ -172,10 +179,10 @@ class _Built:
                         f"{expected[what]}; got shape {array.shape}. Return a distribution over (..., D) and values "
                         "(..., 1)."
                     )
-            if own not in ((), (_ACTION,)):
+            if own not in ((), (self.action_size,)):
                 raise ValueError(
-                    f"{self.name}: an action has action_space_size = {_ACTION} numbers; got shape {action.shape}. "
-                    "Match it."
+                    f"{self.name}: an action has action_space_size = {self.action_size} numbers; got shape "
+                    f"{action.shape}. Match it."
                 )
 
     def compiled(self) -> None:

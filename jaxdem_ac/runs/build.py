@@ -63,9 +63,7 @@ def build_model(config: TrainConfig, environment: Environment) -> Model:
         action_space_size=environment.action_size,
         key=nnx.Rngs(config.seed),
         action_space=make_action_space(config.action_space, **config.action_space_kw),
-        **model_keywords(
-            config.model, config.model_kw, environment.num_particles, getattr(environment, "species", None)
-        ),
+        **model_keywords(config.model, config.model_kw, environment),
     )
     if getattr(model, "discrete", False):
         raise ValueError(

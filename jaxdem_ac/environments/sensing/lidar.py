@@ -151,6 +151,26 @@ def reached_sources(sight: PairDisplacements, reach: Array, num_sources: int) ->
     return jnp.zeros(num_sources, bool).at[sight.source].max(within, mode="promise_in_bounds")
 
 
+def nearest_sensors(sight: PairDisplacements, reach: Array, num_sources: int) -> Array:
+    """Return which sensors have a source within their reach that no other sensor is nearer to, ``(N,)`` of bool.
+
+    Parameters
+    ----------
+    sight : PairDisplacements
+        Of N sensors.
+    reach : Array, (N,), length
+    num_sources : int
+        M. Two sensors at one distance from a source are both its nearest.
+    """
+    within = sight.distance <= reach[sight.sensor]
+    if within.ndim == 2:
+        return jnp.any(within & (sight.distance == jnp.min(sight.distance, axis=0)), axis=1)
+    nearest = jnp.full(num_sources, jnp.inf, sight.distance.dtype)
+    nearest = nearest.at[sight.source].min(sight.distance, mode="promise_in_bounds")
+    within &= sight.distance == nearest[sight.source]
+    return jnp.zeros(len(reach), bool).at[sight.sensor].max(within, mode="promise_in_bounds")
+
+
 def wall_lidar(position: Array, box_low: Array, box_high: Array, lidar_range: float, bins: Bins) -> Array:
     """Return the proximity of the walls, each sensed at the foot of its perpendicular; ``(N, B)``, length.
 

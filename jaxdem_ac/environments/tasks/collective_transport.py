@@ -17,6 +17,7 @@ from jaxdem_ac.environments.checks import Count, Fraction, NonNegative, Positive
 from jaxdem_ac.environments.placement import ring
 from jaxdem_ac.environments.sensing.lidar import displacements, lidar, wall_lidar
 from jaxdem_ac.environments.sensing.neighbor_lists import NeighborLists, NeighborListSpecs
+from jaxdem_ac.observation_layout import Block
 
 # A goal is the first of so many draws that is far enough, or else the farthest.
 _DRAWS = 16
@@ -138,6 +139,14 @@ class CollectiveTransport(swarm.SwarmEnvironment[CollectiveTransportState]):
     oracle = TransportOracle
     scripted = TransportScript
     success_name: ClassVar[str] = "goals reached"
+    observes: ClassVar[tuple[Block, ...]] = (
+        Block("velocity", "vector", 2),
+        Block("direction to the load", "vector", 2),
+        Block("displacement to the load", "vector", 2),
+        Block("direction from the load to its goal", "vector", 2),
+        Block("displacement from the load to its goal", "vector", 2),
+        Block("velocity of the load", "vector", 2),
+    )
     lidar_senses: ClassVar[tuple[str, ...]] = ("swarm and walls",)
     room_lengths: ClassVar[tuple[str, ...]] = ("arena_size", "box_padding")
 

@@ -18,6 +18,7 @@ from jaxdem_ac.environments.checks import AtLeastOne, Count, Fraction, NonNegati
 from jaxdem_ac.environments.placement import jittered_grid
 from jaxdem_ac.environments.sensing.lidar import displacements, lidar, wall_lidar
 from jaxdem_ac.environments.sensing.neighbor_lists import NeighborLists, NeighborListSpecs
+from jaxdem_ac.observation_layout import Block
 
 
 @jax.tree_util.register_dataclass
@@ -127,6 +128,12 @@ class Evacuation(swarm.SwarmEnvironment[EvacuationState]):
     oracle = EvacuationOracle
     scripted = EvacuationScript
     success_name: ClassVar[str] = "share outside"
+    observes: ClassVar[tuple[Block, ...]] = (
+        Block("velocity", "vector", 2),
+        Block("direction to the opening", "vector", 2),
+        Block("displacement to the gap", "vector", 2),
+        Block("outside", "scalar", 1),
+    )
     lidar_senses: ClassVar[tuple[str, ...]] = ("crowd", "walls")
     room_lengths: ClassVar[tuple[str, ...]] = ("room_size", "forecourt")
 

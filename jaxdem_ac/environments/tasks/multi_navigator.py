@@ -16,6 +16,7 @@ from jaxdem_ac.environments.placement import jittered_grid
 from jaxdem_ac.environments.sensing.lidar import displacements, lidar, wall_lidar
 from jaxdem_ac.environments.sensing.neighbor_lists import NeighborLists
 from jaxdem_ac.environments.tasks.navigator import Navigator, NavigatorState
+from jaxdem_ac.observation_layout import Block
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,6 +57,11 @@ class MultiNavigator(Navigator):
     scripted = OwnTargetsScript
     success_name: ClassVar[str] = "at target"
     near: ClassVar[float] = 2.5
+    observes: ClassVar[tuple[Block, ...]] = (
+        Block("direction from the target", "vector", 2),
+        Block("displacement from the target, cut", "vector", 2),
+        Block("velocity", "vector", 2),
+    )
     lidar_senses: ClassVar[tuple[str, ...]] = ("swarm and walls",)
 
     @property

@@ -45,6 +45,9 @@ class NavigatorState:
     """Physics steps since the reset, ``()``."""
     vicinity: NeighborLists
     """Lists of neighbours, where the swarm is large enough for them."""
+    nearest: Array | None = None
+    """Mask of particles that are the nearest to a target within one radius, ``(N,)`` of bool; None unless the task has
+    `exclusive_goal_bonus`."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -75,6 +78,8 @@ class Navigator(swarm.SwarmEnvironment[NavigatorState]):
     """Of the swarm's mean progress."""
     near_goal_bonus: Real = 0.1
     """For a particle near its goal."""
+    coverage_weight: Real = 0.0
+    """Of the share of targets that are reached, for everybody at each decision; 0 in JaxDEM."""
     lidar_range: Positive = 10.0
     """Length."""
     n_lidar_rays: Count = 24
@@ -182,10 +187,11 @@ class Navigator(swarm.SwarmEnvironment[NavigatorState]):
         reward = swarm.progress_reward(
             after.potential - before.potential,
             after.kinetic_energy - before.kinetic_energy,
-            after.distance <= self.near * after.particles.radius,
+            after.distance <= self.near * after.particles.radius if after.nearest is None else after.nearest,
             (self.ke_weight, self.coop_weight, self.near_goal_bonus),
         )
-        return swarm.Score(reward, jnp.mean(after.reached.astype(reward.dtype)))
+        success = jnp.mean(after.reached.astype(reward.dtype))
+        return swarm.Score(reward + self.coverage_weight * success, success)
 
     def _begin(self, key: Array, position: Array, targets: Array, box_low: Array, box_high: Array) -> NavigatorState:
         """Return the state of discs at rest, their sizes drawn."""

@@ -8,13 +8,15 @@ import jax.numpy as jnp
 from jax import Array
 
 from jaxdem_ac import dem
+from jaxdem_ac._checks import check_flag
 from jaxdem_ac.environments import sizes
 from jaxdem_ac.environments.base import compiled
 from jaxdem_ac.environments.baselines.navigators import SharedTargetsOracle, SharedTargetsScript
 from jaxdem_ac.environments.placement import jittered_grid, ring
-from jaxdem_ac.environments.sensing.lidar import displacements, lidar, reached_sources, wall_lidar
+from jaxdem_ac.environments.sensing.lidar import displacements, lidar, nearest_sensors, reached_sources, wall_lidar
 from jaxdem_ac.environments.sensing.neighbor_lists import NeighborLists
 from jaxdem_ac.environments.tasks.navigator import Navigator, NavigatorState
+from jaxdem_ac.observation_layout import Block
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,11 +46,21 @@ class SwarmNavigator(Navigator):
     decision; with one step per decision both agree. JaxDEM ends an episode one step after `max_steps`, this one at it.
     """
 
+    exclusive_goal_bonus: bool = False
+    """Whether `near_goal_bonus` is paid only to the nearest particle of a target, and not to all that are near one, as
+    in JaxDEM."""
+
     oracle = SharedTargetsOracle
     scripted = SharedTargetsScript
     success_name: ClassVar[str] = "coverage"
     senses_targets: ClassVar[bool] = True
+    observes: ClassVar[tuple[Block, ...]] = (Block("velocity", "vector", 2),)
     lidar_senses: ClassVar[tuple[str, ...]] = ("targets", "swarm and walls")
+
+    def check_task(self, where: str) -> None:
+        """Raise TypeError or ValueError if fields do not go together."""
+        check_flag(where, "exclusive_goal_bonus", self.exclusive_goal_bonus)
+        super().check_task(where)
 
     @property
     def observation_size(self) -> int:
@@ -107,4 +119,7 @@ class SwarmNavigator(Navigator):
             kinetic_energy=particles.kinetic_energy,
             step_count=jnp.zeros((), jnp.int32),
             vicinity=vicinity,
+            nearest=nearest_sensors(to_targets, particles.radius, self.num_particles)
+            if self.exclusive_goal_bonus
+            else None,
         )

@@ -10,13 +10,15 @@ from jax import Array
 from jax.typing import ArrayLike
 
 from jaxdem_ac import dem
+from jaxdem_ac._checks import check_flag
 from jaxdem_ac.environments import sizes, swarm
 from jaxdem_ac.environments.base import compiled
 from jaxdem_ac.environments.baselines.roller import RollerOracle, RollerScript
 from jaxdem_ac.environments.checks import Count, Fraction, NonNegative, Positive, Real, check_count
 from jaxdem_ac.environments.placement import jittered_grid, ring
-from jaxdem_ac.environments.sensing.lidar import displacements, lidar, reached_sources, wall_lidar
+from jaxdem_ac.environments.sensing.lidar import displacements, lidar, nearest_sensors, reached_sources, wall_lidar
 from jaxdem_ac.environments.sensing.neighbor_lists import NeighborLists, NeighborListSpecs
+from jaxdem_ac.observation_layout import Block
 
 
 @jax.tree_util.register_dataclass
@@ -46,6 +48,9 @@ class SwarmRollerState:
     """Mask of targets with a particle's centre above them within one radius, ``(N,)`` of bool."""
     vicinity: NeighborLists
     """Lists of neighbours, where the swarm is large enough for them."""
+    nearest: Array | None = None
+    """Mask of particles that are the nearest to a target within one radius, ``(N,)`` of bool; None unless the task has
+    `exclusive_goal_bonus`."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -109,6 +114,11 @@ class SwarmRoller(swarm.SwarmEnvironment[SwarmRollerState]):
     """Of the change of kinetic energy."""
     coop_weight: Real = 0.2
     """Of the swarm's mean progress."""
+    coverage_weight: Real = 0.0
+    """Of the share of targets that are reached, for everybody at each decision; 0 in JaxDEM."""
+    exclusive_goal_bonus: bool = False
+    """Whether `near_goal_bonus` is paid only to the nearest particle of a target, and not to all that are near one, as
+    in JaxDEM."""
     near_goal_bonus: Real = 0.1
     """For a particle within one radius of a target."""
     shaping_length: Positive = 1.0
@@ -129,11 +139,18 @@ class SwarmRoller(swarm.SwarmEnvironment[SwarmRollerState]):
     success_name: ClassVar[str] = "coverage"
     near: ClassVar[float] = 1.0
     """Within how many radii of a target a particle has the bonus."""
+    observes: ClassVar[tuple[Block, ...]] = (
+        Block("velocity along the floor", "vector", 2),
+        Block("spin about the axes of the floor", "axial", 2),
+        Block("spin about the vertical", "pseudoscalar", 1),
+    )
+    action_kind: ClassVar[str] = "axial"
     lidar_senses: ClassVar[tuple[str, ...]] = ("targets", "swarm and walls")
     room_lengths: ClassVar[tuple[str, ...]] = ("min_box_size", "max_box_size", "box_padding")
 
     def check_task(self, where: str) -> None:
         """Raise ValueError if the swarm does not fit, the lidar is too short or the time step too coarse."""
+        check_flag(where, "exclusive_goal_bonus", self.exclusive_goal_bonus)
         sizes.check_region(where, self.min_box_size, self.max_box_size)
         sizes.check_sight(where, self.lidar_range, self.radius)
         side, width, radius = self.min_box_size, self.box_padding / 2, sizes.largest(self.radius)
@@ -248,10 +265,11 @@ class SwarmRoller(swarm.SwarmEnvironment[SwarmRollerState]):
         reward = swarm.progress_reward(
             after.potential - before.potential,
             after.kinetic_energy - before.kinetic_energy,
-            after.distance <= self.near * after.particles.radius,
+            after.distance <= self.near * after.particles.radius if after.nearest is None else after.nearest,
             (self.ke_weight, self.coop_weight, self.near_goal_bonus),
         )
-        return swarm.Score(reward, jnp.mean(after.reached.astype(reward.dtype)))
+        success = jnp.mean(after.reached.astype(reward.dtype))
+        return swarm.Score(reward + self.coverage_weight * success, success)
 
     @cached_property
     def _surroundings(self) -> NeighborListSpecs:
@@ -329,4 +347,7 @@ class SwarmRoller(swarm.SwarmEnvironment[SwarmRollerState]):
             distance=self.lidar_range - jnp.max(target_reading, axis=-1),
             reached=reached_sources(to_targets, particles.radius, self.num_particles),
             vicinity=vicinity,
+            nearest=nearest_sensors(to_targets, particles.radius, self.num_particles)
+            if self.exclusive_goal_bonus
+            else None,
         )

@@ -1,0 +1,91 @@
+"""The bonus of the nearest particle alone, and the reward of what the whole swarm has covered."""
+
+from dataclasses import replace
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+import jaxdem_ac as ac
+from jaxdem_ac.environments.sensing.lidar import displacements, nearest_sensors
+
+PLACE = {"box_low": [-10.0, -10.0], "box_high": [14.0, 14.0]}
+
+
+def reward_of(environment: Any, **arrays: Any) -> np.ndarray:
+    """Return the reward of a decision that changes nothing: the bonus alone, also of particles that overlap."""
+    state = environment.make_state(**PLACE, **arrays)
+    return np.asarray(environment.score(state, state).reward)
+
+
+def test_of_two_on_one_target_only_the_nearer_is_paid() -> None:
+    crowded = ac.make_environment("swarm_navigator", num_particles=3, near_goal_bonus=1.0)
+    alone = replace(crowded, exclusive_goal_bonus=True)
+    position = [[0.5, 0.0], [-0.9, 1.5], [8.0, 8.0]]
+    targets = [[0.0, 0.0], [9.0, -5.0], [7.0, 8.5]]
+    radius = [0.6, 2.0, 0.6]
+    arrays = {"position": position, "targets": targets, "radius": radius}
+    crowded, alone = (replace(each, radius=2.0) for each in (crowded, alone))
+    np.testing.assert_allclose(reward_of(crowded, **arrays), [1, 1, 0], atol=1e-6)
+    np.testing.assert_allclose(reward_of(alone, **arrays), [1, 0, 0], atol=1e-6)
+
+
+def test_one_that_is_nearest_to_another_target_is_paid_for_that() -> None:
+    environment = ac.make_environment(
+        "swarm_navigator", num_particles=2, near_goal_bonus=1.0, exclusive_goal_bonus=True
+    )
+    arrays = {"position": [[0.0, 0.0], [2.5, 0.0]], "targets": [[0.9, 0.0], [2.0, 0.0]]}
+    np.testing.assert_allclose(reward_of(environment, **arrays), [1, 1], atol=1e-6)
+
+
+@pytest.mark.parametrize("name", ["swarm_navigator", "multi_navigator", "swarm_roller"])
+def test_coverage_is_paid_to_everybody(name: str) -> None:
+    """The difference that `coverage_weight` makes is its product with the success, in every decision."""
+    plain = ac.make_environment(name, num_particles=6)
+    paid = replace(plain, coverage_weight=0.7)
+    state = plain.reset(jax.random.key(2))
+    # Some stand on targets from the beginning.
+    targets = state.particles.position[::2, :2]
+    state = replace(state, targets=jnp.concatenate([targets, state.targets[3:]]))
+    action = jnp.zeros((6, 2))
+    (_, before), (_, after) = plain.step(state, action), paid.step(state, action)
+    assert float(before.info["success"]) > 0.1
+    np.testing.assert_allclose(after.reward - before.reward, 0.7 * before.info["success"], atol=1e-6)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_lists_find_the_same_nearest_ones_as_all_pairs(seed: int) -> None:
+    """The mask of a large swarm, through its lists, is that of all pairs in NumPy."""
+    environment = ac.make_environment("swarm_navigator", num_particles=300, exclusive_goal_bonus=True)
+    environment = replace(environment, min_box_size=80.0, max_box_size=80.0)
+    state = environment.reset(jax.random.key(seed))
+    state, _ = environment.step(state, jnp.zeros((300, 2)))
+    position, targets = np.asarray(state.particles.position), np.asarray(state.targets)
+    distance = np.linalg.norm(position[:, None] - targets[None], axis=-1)
+    expected = ((distance <= 1.0) & (distance == distance.min(0))).any(1)
+    assert 0 < expected.sum() < (distance <= 1.0).any(1).sum() + 1
+    np.testing.assert_array_equal(state.nearest, expected)
+    assert state.vicinity.targets is not None
+
+
+def test_ties_are_all_nearest() -> None:
+    pairs = displacements(jnp.array([[1.0, 0.0], [-1.0, 0.0], [3.0, 0.0]]), jnp.zeros((1, 2)))
+    np.testing.assert_array_equal(nearest_sensors(pairs, jnp.full(3, 2.0), 1), [True, True, False])
+
+
+def test_a_state_without_the_option_has_the_leaves_of_before() -> None:
+    """Runs that are kept go on: the mask is no leaf unless it is asked for."""
+    environment = ac.make_environment("swarm_navigator", num_particles=3)
+    plain, masked = (
+        jax.tree.leaves(each.reset(jax.random.key(0)))
+        for each in (environment, replace(environment, exclusive_goal_bonus=True))
+    )
+    assert len(masked) == len(plain) + 1
+
+
+@pytest.mark.parametrize("name", ["swarm_navigator", "swarm_roller"])
+def test_the_option_is_true_or_false(name: str) -> None:
+    with pytest.raises(TypeError, match="exclusive_goal_bonus is true or false; got exclusive_goal_bonus=2"):
+        ac.make_environment(name, exclusive_goal_bonus=2)
