@@ -10,7 +10,6 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from jax import Array
-from support.probe_environments import ConstantReward
 
 import jaxdem_ac as ac
 from jaxdem_ac.environments.base import reset_batch
@@ -19,7 +18,8 @@ from jaxdem_ac.environments.baselines.assignment import least_total_distance
 from jaxdem_ac.environments.baselines.navigators import OwnTargetsOracle
 from jaxdem_ac.environments.baselines.policies import Oracle, action_scale
 from jaxdem_ac.environments.baselines.steering import arrival_velocity, force_to_reach, nearest_places
-from jaxdem_ac.environments.sensing.lidar import lidar, look
+from jaxdem_ac.environments.sensing.lidar import displacements, lidar
+from jaxdem_ac.environments.testing import ConstantReward
 from jaxdem_ac.registry import environments
 from jaxdem_ac.runs.recording import record_episode
 from jaxdem_ac.trainers.rollout import play_episode
@@ -252,7 +252,7 @@ def test_the_braking_profile_stops_at_the_place() -> None:
 
 def test_a_lidar_is_read_back() -> None:
     around = jnp.asarray([[0.0, 0.0], [2.0, 0.1], [-1.0, -3.0], [9.0, 9.0]])
-    place, distance = nearest_places(lidar(look(around[:1], around[1:]), 5.0, 24)[0] / 5.0, 5.0)
+    place, distance = nearest_places(lidar(displacements(around[:1], around[1:]), 5.0, 24)[0] / 5.0, 5.0)
     seen = np.flatnonzero(np.isfinite(distance))
     assert len(seen) == 2
     for found, true in zip(np.asarray(place)[seen], np.asarray(around)[[2, 1]], strict=True):

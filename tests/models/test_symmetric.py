@@ -211,7 +211,7 @@ create = partial(model_of, seed=0)
         ({"action_space": ac.make_action_space("Box", x_min=-1.0, x_max=2.0)}, "a square about 0"),
         ({"action_space": ac.make_action_space("Box", x_min=[-1.0, -2.0], x_max=[1.0, 2.0])}, "a square about 0"),
     ],
-    ids=str,
+    ids=lambda each: each if isinstance(each, str) else "-".join(each),
 )
 def test_what_it_refuses(options: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError, match=message):
