@@ -239,6 +239,49 @@ def test_its_checkpoints_keep_ours_bit_for_bit(rl: ModuleType, tmp_path: Path, n
     np.testing.assert_array_equal(loaded_policy.log_prob(action), policy.log_prob(action))
 
 
+def test_its_trainer_trains_a_symmetric_policy_of_its_navigator(rl: ModuleType, tmp_path: Path) -> None:
+    """The layout is told by hand; what has learnt is as equivariant as before, and its checkpoint keeps it."""
+    import jaxdem
+
+    environment = rl.Environment.create("swarmNavigator", N=4)
+    rays = (environment.observation_space_size - 2) // 2
+    model = rl.Model.create(
+        "ac.SymmetricActorCritic",
+        observation_space_size=environment.observation_space_size,
+        action_space_size=environment.action_space_size,
+        observation_layout=["vector", f"lidar:{rays}", f"lidar:{rays}"],
+        architecture=(4, 4),
+        action_space=rl.ActionSpace.create("ac.MaxNorm"),
+        key=nnx.Rngs(0),
+    )
+    before = _parameters(model)
+    trainer = rl.Trainer.create(
+        "PPO",
+        env=environment,
+        model=model,
+        key=jax.random.key(0),
+        num_envs=4,
+        num_epochs=3,
+        num_steps_epoch=8,
+        num_minibatches=2,
+    )
+    trained = trainer.train(trainer, verbose=False, log=False, directory=tmp_path / "train").model
+    after = _parameters(trained)
+    assert any(not np.array_equal(after[path], before[path]) for path in after)
+    x = np.asarray(jax.random.normal(jax.random.key(1), (5, environment.observation_space_size)))
+    velocity, lidars = x[:, :2], x[:, 2:].reshape(5, 2, rays)
+    mirror = np.diag([1.0, -1.0])
+    turned = np.concatenate([velocity @ mirror, lidars[..., ::-1].reshape(5, -1)], axis=-1)
+    mode, mirrored = (np.asarray(trained(jnp.asarray(each))[0].mode()) for each in (x, turned))
+    np.testing.assert_allclose(mirrored, mode @ mirror, atol=1e-5)
+    writer = jaxdem.CheckpointModelWriter(directory=tmp_path / "kept", clean=False)
+    writer.save(trained, step=1)
+    writer.checkpointer.wait_until_finished()
+    loaded = jaxdem.CheckpointModelLoader(directory=tmp_path / "kept").load()
+    assert loaded.metadata == trained.metadata
+    np.testing.assert_array_equal(loaded(jnp.asarray(x))[0].mode(), mode)
+
+
 PROGRAMS = {
     "we come first": "import jaxdem_ac; import jaxdem.rl",
     "we come last": "import jaxdem.rl; import jaxdem_ac",
