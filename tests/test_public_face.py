@@ -70,7 +70,7 @@ def test_the_version_is_the_one_that_is_packaged() -> None:
 def test_entry_points_name_classes_that_exist() -> None:
     path = Path(__file__).parents[1] / "pyproject.toml"
     groups = tomllib.loads(path.read_text())["project"]["entry-points"]
-    assert set(groups["jaxdem.models"]) == {"SharedActorCritic", "ActorCritic", "PerParticle"}
+    assert set(groups["jaxdem.models"]) == {"SharedActorCritic", "ActorCritic", "SymmetricActorCritic", "PerParticle"}
     assert set(groups["jaxdem.action_spaces"]) == {"Free", "Box", "MaxNorm"}
     for group, entries in groups.items():
         for name, value in entries.items():

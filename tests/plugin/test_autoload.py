@@ -129,6 +129,7 @@ import sys, types
 for name, attributes in {
     "models.actor_critic": ["SharedActorCritic", "ActorCritic"],
     "models.per_particle": ["PerParticle"],
+    "models.symmetric": ["SymmetricActorCritic"],
     "action_spaces.free": ["Free"],
     "action_spaces.box": ["Box"],
     "action_spaces.max_norm": ["MaxNorm"],
@@ -146,7 +147,7 @@ for name, attributes in {
 from jaxdem.rl import ActionSpace, Model
 print(*sorted(key for root in (ActionSpace, Model) for key in root._registry if key.startswith("ac.")))
 """
-    expected = "ac.actorcritic ac.box ac.free ac.maxnorm ac.perparticle ac.sharedactorcritic"
+    expected = "ac.actorcritic ac.box ac.free ac.maxnorm ac.perparticle ac.sharedactorcritic ac.symmetricactorcritic"
     assert _python(enabled, program, path=[ROOT, host()]) == (expected, "")
 
 

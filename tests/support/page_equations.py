@@ -9,11 +9,12 @@ from typing import Any
 import numpy as np
 
 
-def progress_reward(env: Any, before: Any, after: Any, way: np.ndarray, near: np.ndarray) -> np.ndarray:
+def progress_reward(env: Any, before: Any, after: Any, way: np.ndarray, near: np.ndarray, success: float) -> np.ndarray:
     """The form that the navigators and the roller share; `way` is the change of a potential."""
     slow, fast = (np.sum(np.square(state.particles.velocity), axis=-1) for state in (before, after))
     gained = 0.5 * np.asarray(after.particles.mass) * (fast - slow)
-    return way - env.ke_weight * gained + env.coop_weight * way.mean() + env.near_goal_bonus * near
+    reward = way - env.ke_weight * gained + env.coop_weight * way.mean() + env.near_goal_bonus * near
+    return reward + env.coverage_weight * success
 
 
 def multi_navigator(env: Any, before: Any, after: Any) -> np.ndarray:
@@ -23,7 +24,8 @@ def multi_navigator(env: Any, before: Any, after: Any) -> np.ndarray:
 
     (p_before, _), (p, distance) = potential(before), potential(after)
     near = distance <= 2.5 * np.asarray(after.particles.radius)
-    return progress_reward(env, before, after, p - p_before, near)
+    success = np.mean(distance <= np.asarray(after.particles.radius))
+    return progress_reward(env, before, after, p - p_before, near, float(success))
 
 
 def nearest_in_sectors(env: Any, state: Any) -> np.ndarray:
@@ -42,7 +44,9 @@ def nearest_in_sectors(env: Any, state: Any) -> np.ndarray:
 def shared_targets(env: Any, before: Any, after: Any, falloff: float) -> np.ndarray:
     potential_before, potential = (np.exp(-falloff * nearest_in_sectors(env, s)).sum(-1) for s in (before, after))
     near = nearest_in_sectors(env, after).min(-1) <= np.asarray(after.particles.radius)
-    return progress_reward(env, before, after, potential - potential_before, near)
+    to = np.asarray(after.targets)[None] - np.asarray(after.particles.position)[:, None, :2]
+    covered = np.any(np.linalg.norm(to, axis=-1) <= np.asarray(after.particles.radius)[:, None], axis=0)
+    return progress_reward(env, before, after, potential - potential_before, near, float(covered.mean()))
 
 
 def swarm_navigator(env: Any, before: Any, after: Any) -> np.ndarray:
@@ -111,9 +115,9 @@ def at_the_gap(env: Any, rng: np.random.Generator) -> Any:
 
 
 CASES: dict[str, tuple[Callable[..., np.ndarray], Callable[..., Any], dict[str, Any]]] = {
-    "multi_navigator": (multi_navigator, near_targets, {}),
-    "swarm_navigator": (swarm_navigator, near_targets, {"n_lidar_rays": 6}),
+    "multi_navigator": (multi_navigator, near_targets, {"coverage_weight": 0.3}),
+    "swarm_navigator": (swarm_navigator, near_targets, {"n_lidar_rays": 6, "coverage_weight": 0.3}),
     "collective_transport": (collective_transport, around_load, {}),
     "evacuation": (evacuation, at_the_gap, {}),
-    "swarm_roller": (swarm_roller, near_targets, {"n_lidar_rays": 6}),
+    "swarm_roller": (swarm_roller, near_targets, {"n_lidar_rays": 6, "coverage_weight": 0.3}),
 }

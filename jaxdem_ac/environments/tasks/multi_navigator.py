@@ -25,10 +25,11 @@ class MultiNavigator(Navigator):
 
     An action is a force ``(N, 2)``, held for `physics_steps` steps of the engine. The reward of particle i is
 
-    ``(P_i - P_i') - ke_weight (K_i - K_i') + coop_weight mean_j (P_j - P_j') + near_goal_bonus [d_i <= 2.5 R_i]``
+    ``(P_i - P_i') - ke_weight (K_i - K_i') + coop_weight mean_j (P_j - P_j') + near_goal_bonus [d_i <= 2.5 R_i]
+    + coverage_weight C``
 
-    with ``P_i = exp(-2 max(0, d_i - R_i / 2))``, d_i the distance to its target, K the kinetic energy; primes are from
-    before the decision. The observation is
+    with ``P_i = exp(-2 max(0, d_i - R_i / 2))``, d_i the distance to its target, K the kinetic energy, C
+    the success; primes are from before the decision. The observation is
 
     ==================================  ==============
     unit vector from target to itself   2

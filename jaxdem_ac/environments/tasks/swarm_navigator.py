@@ -25,10 +25,12 @@ class SwarmNavigator(Navigator):
 
     An action is a force ``(N, 2)``, held for `physics_steps` steps of the engine. The reward of particle i is
 
-    ``(S_i - S_i') - ke_weight (K_i - K_i') + coop_weight mean_j (S_j - S_j') + near_goal_bonus [d_i <= R_i]``
+    ``(S_i - S_i') - ke_weight (K_i - K_i') + coop_weight mean_j (S_j - S_j') + near_goal_bonus [d_i <= R_i]
+    + coverage_weight C``
 
     with ``S_i = sum over sectors of exp(-4 d)``, d the distance of the nearest target in the sector, K the kinetic
-    energy, d_i the distance of the nearest target; primes are from before the decision. The observation is
+    energy, d_i the distance of the nearest target, C the success; primes are from before the decision. The
+    observation is
 
     ==========================  ==============
     velocity                    2

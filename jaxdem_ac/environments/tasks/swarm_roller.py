@@ -62,11 +62,12 @@ class SwarmRoller(swarm.SwarmEnvironment[SwarmRollerState]):
     with the floor carries it along +x; about +x, along -y. Below Coulomb's limit it rolls, with
     ``acceleration = torque / (1.4 mass radius)``; beyond it, it slips. The reward of particle i is
 
-    ``(S_i - S_i') - ke_weight (K_i - K_i') + coop_weight mean_j (S_j - S_j') + near_goal_bonus [d_i <= R_i]``
+    ``(S_i - S_i') - ke_weight (K_i - K_i') + coop_weight mean_j (S_j - S_j') + near_goal_bonus [d_i <= R_i]
+    + coverage_weight C``
 
     with ``S_i = sum over sectors of exp(-d / shaping_length)``, d the distance along the floor of the nearest target in
-    the sector, K the kinetic energy of translation, d_i the distance of the nearest target; primes are from before
-    the decision. The observation is
+    the sector, K the kinetic energy of translation, d_i the distance of the nearest target, C the success;
+    primes are from before the decision. The observation is
 
     ==========================  ==============
     velocity along the floor    2
