@@ -1,5 +1,7 @@
 """Directives that put what :mod:`generated` says into a page, and mathematics that needs no script to be seen."""
 
+import builtins
+import re
 from collections.abc import Callable
 from typing import Any, ClassVar
 
@@ -8,7 +10,9 @@ from docutils import nodes
 from docutils.parsers.rst import Directive
 from docutils.statemachine import StringList
 from latex2mathml.converter import convert
+from sphinx import addnodes
 from sphinx.application import Sphinx
+from sphinx.transforms.post_transforms import SphinxPostTransform
 from sphinx.util import logging
 
 logger = logging.getLogger(__name__)
@@ -40,6 +44,26 @@ class Generated(Directive):
         return place.children
 
 
+class NotReferences(SphinxPostTransform):
+    """Types that Python has built in, and numbers, are not looked for: a field of ours may bear the name of one."""
+
+    default_priority = 5  # before references are resolved
+
+    def run(self, **kwargs: Any) -> None:
+        """Put the text of such a reference in its place."""
+        for node in list(self.document.findall(addnodes.pending_xref)):
+            target = node.get("reftarget", "")
+            known = hasattr(builtins, target) or re.fullmatch(r"-?(inf|\d+(\.\d+)?)", target)
+            if node.get("refdomain") == "py" and known:
+                node.replace_self(node.children)
+
+
+def without_ranges(*event: Any) -> tuple[str | None, str | None]:
+    """Return a signature and its result, types without the ranges that the documented fields have beside them."""
+    *_, signature, result = event
+    return re.sub(r"(?:~?typing\.)?Annotated\[(\w+), [^\]]*\]", r"\1", signature or "") or None, result
+
+
 def write_mathematics(translator: Any, node: nodes.math | nodes.math_block) -> None:
     """Write MathML, which browsers draw by themselves."""
     block = isinstance(node, nodes.math_block)
@@ -54,6 +78,8 @@ def setup(app: Sphinx) -> dict[str, Any]:
     """Make the directives known."""
     for name, maker in MAKERS.items():
         app.add_directive(name, type(name, (Generated,), {"maker": staticmethod(maker)}))
+    app.add_post_transform(NotReferences)
+    app.connect("autodoc-process-signature", without_ranges)
     app.add_html_math_renderer("mathml", (write_mathematics, None), (write_mathematics, None))
     # What they say depends on code and results, which Sphinx does not watch.
     app.connect("env-get-outdated", lambda app, env, *_: [name for name in env.found_docs if _is_generated(env, name)])

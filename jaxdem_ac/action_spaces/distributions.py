@@ -77,7 +77,7 @@ class SquashedGaussian(distrax.Transformed):
         ``scale = 1``; a Box away from 0 loses more, by the ratio of its farther bound to half its range. Beyond, every
         action is taken for one of r = 8.7, or 19, and the error has no bound: 12 nats for ``x = 18``, ``scale = 2``.
 
-        The exact ones, at any r, are :meth:`sample_and_log_prob`, :meth:`sample_raw_and_log_probs` and
+        The exact ones, at any r, are ``sample_and_log_prob``, :meth:`sample_raw_and_log_probs` and
         :meth:`log_prob_of_raw`, which know ``x``; the ratio of two policies is that of :meth:`raw_log_prob`.
         """
         log_prob: Array = super().log_prob(value)

@@ -16,8 +16,8 @@ Component = Array | float
 """One component of a vector for every particle or contact. A Python float is known while tracing: products with 0, 1
 and -1 and sums with 0 are left out of the program, so that one law serves any normal and costs no more for an axis."""
 
+# Components of a vector, dim of them.
 Components = list[Component]
-"""Components of a vector, dim of them."""
 
 
 @jax.tree_util.register_dataclass

@@ -84,8 +84,8 @@ class World:
             moduli is that modulus.
         dt : float, time
             Time step. A contact of equal particles lasts ``pi sqrt(mass / (2 stiffness))`` and wants 20 steps or more
-            for speeds to be kept to 0.7 %; :func:`simulate` warns of fewer, and refuses so few that a contact could
-            double its energy. See :meth:`critical_time_step`.
+            for speeds to be kept to 0.7 %; :func:`~jaxdem_ac.dem.step.simulate` warns of fewer, and refuses so few that
+            a contact could double its energy. See :meth:`critical_time_step`.
         drag : float, mass / time
             A force of ``-drag * velocity`` on every particle.
         gravity : float or array, (dim,), length / time**2

@@ -218,7 +218,7 @@ class SwarmEnvironment(Environment[SwarmStateT]):
     def critical_time_step(self) -> float:
         """Time step from which on a contact of the lightest particles diverges, time; infinite where nothing can touch.
 
-        As :meth:`jaxdem_ac.dem.World.critical_time_step` has it.
+        As :meth:`World.critical_time_step <jaxdem_ac.dem.world.World.critical_time_step>` has it.
         """
         inverse_mass = self.fastest_contact
         return math.inf if inverse_mass == 0 else time_step.critical_time_step(self.stiffness, 1 / inverse_mass)

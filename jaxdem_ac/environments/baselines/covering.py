@@ -17,7 +17,8 @@ def covering_velocity(
 
     What a lidar shows is taken to be in the middle of its sector. Of the others in sight each claims the target in
     sight that is nearest to it. A target is taken if one who claims it is nearer to it than the particle is, unless the
-    particle is on it already. It goes to the nearest target that is not taken, as :func:`arrival_velocity`; if there is
+    particle is on it already. It goes to the nearest target that is not taken, as
+    :func:`~jaxdem_ac.environments.baselines.steering.arrival_velocity`; if there is
     none it looks for one:
 
     ``cruise unit(unit(v) - sum_c x_c / s_c**2)``,

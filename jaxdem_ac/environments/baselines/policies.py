@@ -13,8 +13,8 @@ from jaxdem_ac._types import PyTree
 from jaxdem_ac.environments.base import Environment, when_any
 from jaxdem_ac.environments.swarm import shorten
 
+# The plan of each swarm, and whether it has still to be made, (...) of bool.
 Carry = tuple[PyTree, Array]
-"""The plan of each swarm, and whether it has still to be made, ``(...)`` of bool."""
 
 
 def action_scale(environment: Environment) -> float:

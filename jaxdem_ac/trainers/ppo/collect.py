@@ -149,7 +149,8 @@ def collect(problem: PPOProblem, state: PPOState) -> tuple[PPOState, Batch, dict
 def figures_of(reward: Array, done: Array, info: dict[str, Array]) -> dict[str, Array]:
     """Return means of the rewards ``(T, E, N)`` and of the figures ``(T, E)`` of a rollout.
 
-    Figures ``final_<name>`` are those at the end of episodes, and 0 if :data:`ENDED`, the number of ends, is 0.
+    Figures ``final_<name>`` are those at the end of episodes, and 0 if :data:`~jaxdem_ac.trainers.base.ENDED`, the
+    number of ends, is 0.
     """
     figures = {"reward": jnp.mean(reward), ENDED: jnp.sum(done)}
     for name, figure in info.items():
