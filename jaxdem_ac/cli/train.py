@@ -25,7 +25,7 @@ from jaxdem_ac.cli.options import (
 from jaxdem_ac.registry import action_spaces, algorithms, environments, models
 from jaxdem_ac.runs import claim
 from jaxdem_ac.runs.config import Log, TrainConfig, parse_assignments
-from jaxdem_ac.runs.run_dir import Metrics, read_config
+from jaxdem_ac.runs.run_dir import Metrics, is_reached, read_config
 
 if TYPE_CHECKING:
     from rich.console import Console, ConsoleOptions
@@ -50,7 +50,10 @@ def _whole(text: str) -> int:
     return int(number)
 
 
-_TYPES: dict[str, Callable[[str], int | str]] = {"devices": number_or("all", neither="a whole number nor 'all'")}
+_TYPES: dict[str, Callable[[str], float | str]] = {
+    "devices": number_or("all", neither="a whole number nor 'all'"),
+    "stop_at_success": float,
+}
 _COMPLETIONS: dict[str, Completion] = {
     "env": complete_names(environments),
     "model": complete_names(models),
@@ -68,7 +71,8 @@ def _config_options(command: Callable[..., None]) -> Callable[..., None]:
         if item.default is MISSING or item.name == "algorithm_config":
             continue
         repeated = isinstance(item.default, tuple)
-        default = _DEFAULT_OUT if item.name == "out" else "none" if repeated else item.default
+        default = "none" if repeated or item.default is None else item.default
+        default = _DEFAULT_OUT if item.name == "out" else default
         command = click.option(
             f"--{item.name.replace('_', '-')}",
             item.name,
@@ -195,13 +199,18 @@ def _say_end(result: "ac.TrainResult", as_json: bool, already: bool) -> None:
     elif last is None:
         click.echo(f"nothing was left to train; kept in {result.run_dir}")
     elif already:
+        at = f"{last['steps']:,} agent-steps"
+        if is_reached(result.config, result.metrics):
+            at += f" and an evaluated success of {last['eval_success']:.3f}"
         click.echo(
-            f"nothing was trained: the run had ended already, at {last['steps']:,} agent-steps; kept in "
-            f"{result.run_dir}. For a longer one: jaxdem-ac train --config {result.run_dir}/config.json --steps "
-            f"{2 * last['steps']} --out ANOTHER"
+            f"nothing was trained: the run had ended already, at {at}; kept in {result.run_dir}. For a longer one: "
+            f"jaxdem-ac train --config {result.run_dir}/config.json --steps {2 * last['steps']} --out ANOTHER"
         )
     else:
-        click.echo(f"trained {last['steps']:,} agent-steps in {last['seconds']:.1f} s; kept in {result.run_dir}")
+        why = ""
+        if is_reached(result.config, result.metrics):
+            why = f"stopped at an evaluated success of {last['eval_success']:.3f}; "
+        click.echo(f"trained {last['steps']:,} agent-steps in {last['seconds']:.1f} s; {why}kept in {result.run_dir}")
 
 
 @contextmanager
@@ -245,7 +254,9 @@ class _Line:
 
     def report(self, metrics: Metrics) -> None:
         """Show a report from now on."""
-        self._metrics, self._since = metrics, time.monotonic()
+        # An evaluation stays in sight until the next.
+        evaluated = {name: value for name, value in (self._metrics or {}).items() if name.startswith("eval_")}
+        self._metrics, self._since = {**evaluated, **metrics}, time.monotonic()
 
     def __rich_console__(self, console: "Console", options: "ConsoleOptions") -> Iterator["Text"]:
         """Draw it."""
@@ -298,6 +309,7 @@ def _parts(metrics: Metrics, seconds: float) -> list[_Part]:
         _Part(3, f"{left} left", f"{left} left"),
         _figure(1, "reward", metrics.get("reward"), "+.4f", "+.3f"),
         _figure(2, "success", metrics.get("final_success"), ".3f", ".2f", metrics.get("final_success_spread")),
+        *_evaluated(metrics),
         _figure(5, "kl", metrics.get("kl"), ".4f", ".3f"),
         _figure(6, "entropy", metrics.get("entropy"), "+.2f", "+.1f"),
     ]
@@ -305,6 +317,20 @@ def _parts(metrics: Metrics, seconds: float) -> list[_Part]:
         diverged = f"{metrics['diverged']} of {metrics['runs']} diverged"
         parts.insert(0, _Part(0, diverged, diverged))
     return parts
+
+
+def _evaluated(metrics: Metrics) -> list[_Part]:
+    """Return the success of an evaluation, by mode and sampled, of a task without such a figure the reward, if any."""
+    for what, wide, short in (("success", ".3f", ".2f"), ("reward", "+.4f", "+.3f")):
+        name = f"eval_{what}"
+        if name in metrics:
+            spread = metrics.get(f"{name}_spread")
+            sampled = metrics.get(f"eval_sampled_{what}")
+            return [
+                _figure(2, "evaluated", metrics[name], wide, short, spread),
+                _figure(7, "sampled", sampled, wide, short),
+            ]
+    return []
 
 
 def _figure(rank: int, name: str, value: float | None, wide: str, short: str, spread: float | None = None) -> _Part:

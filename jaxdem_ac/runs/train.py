@@ -18,7 +18,7 @@ from jaxdem_ac.runs.distributed import Devices
 from jaxdem_ac.runs.metrics import first_bad_number, summarise
 from jaxdem_ac.runs.run_batch import RunBatch
 from jaxdem_ac.runs.run_batch import TrainResult as TrainResult
-from jaxdem_ac.runs.run_dir import Metrics, config_text, read_config
+from jaxdem_ac.runs.run_dir import Metrics, config_text, is_reached, read_config
 
 Report = Callable[[Metrics], None]
 
@@ -148,31 +148,40 @@ def _run(runs: RunBatch, report: Report | None) -> TrainResult:
 
 
 def _loop(runs: RunBatch, report: Report | None, signals: distributed.Signals, log: loggers.Logs) -> None:
-    """Update, report and save until the runs' end."""
+    """Update, evaluate, report and save until the runs' end: of their steps, or at the success that is enough."""
     config, total = runs.config, runs.problem.num_updates
     chunk, per_update = min(config.report_every, total), steps_per_update(config, runs.environment)
     start = time.monotonic() - (runs.reports[-1]["seconds"] if runs.reports else 0.0)
-    for done in range(runs.num_updates + chunk, total + 1, chunk):
-        began = time.monotonic()
-        figures = [summarise(history) for history in runs.update(chunk)]
+    done, reached = runs.num_updates, is_reached(config, runs.reports)
+    while done < total and not reached:
+        before, began = done, time.monotonic()
+        done += chunk - done % chunk
+        state, histories = runs.update(done - before)
+        figures = [summarise(history) for history in histories]
         now = time.monotonic()
+        if config.eval_every and (done // chunk % config.eval_every == 0 or done == total):
+            for own, found in zip(figures, runs.evaluate(state), strict=True):
+                own |= found
+        # Until here an interruption leaves the state that the last report is of.
+        runs.state = state
         about: Metrics = {
             "update": done,
             "steps": done * per_update,
             "total_steps": total * per_update,
             "seconds": round(now - start, 3),
         }
-        metrics = runs.report(about, figures, chunk * per_update / (now - began))
+        metrics = runs.report(about, figures, (done - before) * per_update / (now - began))
+        reached = distributed.by_first(is_reached(config, runs.reports))
         runs.write_reports(log)
         # A run whose numbers stop being finite stays as it was before; the others go on.
         ended = bool(np.all(runs.bad_terms))
         due, asked = signals.agree(now - runs.last_save > SECONDS_BETWEEN_CHECKPOINTS)
-        if ended or due or asked or done == total:
+        if ended or due or asked or done == total or reached or runs.has_improved:
             runs.save()
         if ended:
             terms = ", ".join(sorted({runs.algorithm.terms[bad - 1] for bad in runs.bad_terms}))
-            raise FloatingPointError(first_bad_number(terms, done - chunk, done, runs.run_dir, config.section))
+            raise FloatingPointError(first_bad_number(terms, before, done, runs.run_dir, config.section))
         if report is not None:
             report(metrics)
-        if asked and done < total:
+        if asked and done < total and not reached:
             distributed.leave(asked)
