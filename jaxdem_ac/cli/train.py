@@ -53,12 +53,18 @@ def _whole(text: str) -> int:
 _TYPES: dict[str, Callable[[str], float | str]] = {
     "devices": number_or("all", neither="a whole number nor 'all'"),
     "stop_at_success": float,
+    "init_checkpoint": number_or("best", "last", neither="'best' nor 'last' nor a number of updates"),
 }
+# Options that are not called as their field is.
+_OPTIONS = {"init_checkpoint": "--checkpoint"}
+_METAVARS = {"init_from": "RUN", "init_checkpoint": "best|last|N"}
 _COMPLETIONS: dict[str, Completion] = {
     "env": complete_names(environments),
     "model": complete_names(models),
     "algorithm": complete_names(algorithms),
     "action_space": complete_names(action_spaces),
+    "init_from": complete_run,
+    "init_checkpoint": complete_words(["best", "last"]),
     "log": complete_words(get_args(Log)),
     "out": lambda _, __, incomplete: [click.shell_completion.CompletionItem(incomplete, type="dir")],
 }
@@ -74,13 +80,13 @@ def _config_options(command: Callable[..., None]) -> Callable[..., None]:
         default = "none" if repeated or item.default is None else item.default
         default = _DEFAULT_OUT if item.name == "out" else default
         command = click.option(
-            f"--{item.name.replace('_', '-')}",
+            _OPTIONS.get(item.name, f"--{item.name.replace('_', '-')}"),
             item.name,
             type=_TYPES.get(item.name) or (_whole if isinstance(item.default, int) else str),
             default=None,
             multiple=repeated,
             help=f"{documentation[item.name]}  [default: {default}]",
-            metavar=item.name.upper(),
+            metavar=_METAVARS.get(item.name, item.name.upper()),
             shell_complete=_COMPLETIONS.get(item.name),
         )(command)
     return command
@@ -110,7 +116,8 @@ def _field_documentation(cls: type) -> dict[str, str]:
 )  # fmt: skip
 @click.option("--overwrite", is_flag=True, help="Delete the run that the folder already holds.")
 @click.option("--resume", "resumed", type=PATH, metavar="RUN", shell_complete=complete_run,
-    help="Go on with the run in that folder, as it was configured; only --devices may change.")  # fmt: skip
+    help="Go on with the run in that folder, as it was configured; only --steps, then its new length in all, and "
+    "--devices may change.")  # fmt: skip
 @click.option("--distributed", is_flag=True, help="One of several processes, which the scheduler has started.")
 @click.option("--coordinator", metavar="HOST:PORT", help="Where there is no scheduler: where process 0 is reached.")
 @click.option("--num-processes", type=int, metavar="NUMBER", help="And how many processes there are.")
@@ -145,14 +152,15 @@ def train(
     alone = not (distributed or coordinator)
     already = False
     if resumed is not None:
-        if chosen.keys() - {"devices"} or assignments or overwrite or file:
+        if chosen.keys() - {"devices", "steps"} or assignments or overwrite or file:
             raise ValueError(
                 "train: --resume goes on with a run as it was configured; got other options. "
-                "Leave out all but --devices."
+                "Leave out all but --steps and --devices."
             )
-        with _stoppable(resumed, first), _progress(_stored(resumed, alone).steps, **show) as report:
+        total = _stored(resumed, alone).steps
+        with _stoppable(resumed, first), _progress(total, **show) as report:
             made = _Counted(report)
-            result = ac.resume(resumed, made, devices=chosen.get("devices"))
+            result = ac.resume(resumed, made, devices=chosen.get("devices"), steps=chosen.get("steps"))
         already = made.count == 0
     else:
         config = _configuration(file, chosen, assignments)
@@ -199,13 +207,12 @@ def _say_end(result: "ac.TrainResult", as_json: bool, already: bool) -> None:
     elif last is None:
         click.echo(f"nothing was left to train; kept in {result.run_dir}")
     elif already:
-        at = f"{last['steps']:,} agent-steps"
+        run, at = result.run_dir, f"{last['steps']:,} agent-steps"
+        further = f"To go on: jaxdem-ac train --resume {run} --steps {2 * last['steps']}"
         if is_reached(result.config, result.metrics):
             at += f" and an evaluated success of {last['eval_success']:.3f}"
-        click.echo(
-            f"nothing was trained: the run had ended already, at {at}; kept in {result.run_dir}. For a longer one: "
-            f"jaxdem-ac train --config {result.run_dir}/config.json --steps {2 * last['steps']} --out ANOTHER"
-        )
+            further = f"From its policy: jaxdem-ac train --config {run}/config.json --init-from {run} --out ANOTHER"
+        click.echo(f"nothing was trained: the run had ended already, at {at}; kept in {run}. {further}")
     else:
         why = ""
         if is_reached(result.config, result.metrics):

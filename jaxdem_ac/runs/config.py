@@ -53,6 +53,11 @@ class TrainConfig:
     """Of every random number in the run."""
     out: str | None = None
     """The run's folder; kept in memory only if left out."""
+    init_from: str | None = None
+    """The folder of a run whose policy is the beginning: its parameters and normalizers, and its model and action space
+    where those stand at their defaults here."""
+    init_checkpoint: str | int = "last"
+    """Which policy of that run: best, last, or a number of updates."""
     report_every: int = 10
     """Updates between two reports: one compiled call."""
     eval_every: int = 0
@@ -87,6 +92,7 @@ class TrainConfig:
         self._check_grid()
         check_number("TrainConfig", "report_every", self.report_every, int, lambda x: 1 <= x < COUNT, WHOLE)
         config_checks.check_evaluation(self)
+        config_checks.check_source(self)
         if self.devices != "all":
             check_number(
                 "TrainConfig", "devices", self.devices, int, lambda x: x >= 1, "a whole number from 1, or 'all'"

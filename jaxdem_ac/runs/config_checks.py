@@ -2,6 +2,7 @@
 
 from typing import TYPE_CHECKING
 
+from jaxdem_ac._files import as_path
 from jaxdem_ac._numbers import COUNT, WHOLE, check_number
 
 if TYPE_CHECKING:
@@ -22,4 +23,20 @@ def check_evaluation(config: "TrainConfig") -> None:
         raise ValueError(
             f"{where}: stop_at_success is of evaluations; got stop_at_success={stop:g} and eval_every=0. Set "
             "eval_every=10, say, or leave stop_at_success out."
+        )
+
+
+def check_source(config: "TrainConfig") -> None:
+    """Raise TypeError or ValueError unless the run that is begun from, if any, is a path, and its checkpoint one."""
+    chosen = config.init_checkpoint
+    if isinstance(chosen, bool) or not isinstance(chosen, int | str):
+        raise TypeError(f"TrainConfig: init_checkpoint is 'best', 'last' or a number; got {chosen!r:.60}. Pass one.")
+    if isinstance(chosen, str) and chosen not in ("best", "last"):
+        raise ValueError(f"TrainConfig: init_checkpoint is 'best', 'last' or a number; got {chosen!r:.60}. Pass one.")
+    if config.init_from is not None:
+        object.__setattr__(config, "init_from", str(as_path("TrainConfig", "init_from", config.init_from)))
+    elif chosen != "last":
+        raise ValueError(
+            f"TrainConfig: init_checkpoint is of the run in init_from; got init_checkpoint={chosen!r} alone. "
+            "Set init_from too."
         )

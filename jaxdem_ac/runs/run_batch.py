@@ -9,6 +9,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax import Array
 
 from jaxdem_ac._types import PyTree
 from jaxdem_ac.environments.base import Environment, play_with_room, resized, worst_overflow
@@ -20,6 +21,7 @@ from jaxdem_ac.runs.checkpoint import Fields
 from jaxdem_ac.runs.config import TrainConfig, run_path
 from jaxdem_ac.runs.distributed import choose_devices, spread, spread_runs
 from jaxdem_ac.runs.evaluation import Evaluator
+from jaxdem_ac.runs.init_from import load_source, with_parameters
 from jaxdem_ac.runs.metrics import goodness, is_best, score_of, together
 from jaxdem_ac.runs.run_dir import Metrics, append_line, lines_until, rewrite_lines
 from jaxdem_ac.trainers.base import Problem, check_update, update_many
@@ -71,6 +73,7 @@ class RunBatch:
         check_shapes(self._configured)
         models = [split_model(build_model(member, self._configured)) for member in self.members.values()]
         self._model_states = [state for _, state in models]
+        self._source: Policy | None = None
         hyperparameters, length = config.hyperparameters, num_updates(config, self._configured)
         self.problem: AnyProblem = Problem(
             self._configured, models[0][0], hyperparameters, length, jax.default_backend()
@@ -105,7 +108,11 @@ class RunBatch:
 
     def _initial_state(self, problem: AnyProblem) -> PyTree:
         keys = [jax.random.key(member.seed) for member in self.members.values()]
-        init = partial(self.algorithm.init, problem)
+
+        def init(model_state: PyTree, key: Array) -> PyTree:
+            state = self.algorithm.init(problem, model_state, key)
+            return state if self._source is None else self.algorithm.with_normalizers(state, self._source)
+
         if not self.config.is_many:
             return init(self._model_states[0], keys[0])
         return jax.jit(jax.vmap(init))(_stacked(self._model_states), jnp.stack(keys))
@@ -115,6 +122,9 @@ class RunBatch:
 
         Every growth of lists goes back to a state without overflow; this makes the first one.
         """
+        if self.config.init_from is not None:
+            self._source = source = load_source(self.config, self._configured)
+            self._model_states = [with_parameters(self.config, state, source) for state in self._model_states]
 
         def make(environment: Environment) -> tuple[AnyProblem, PyTree]:
             problem = replace(self.problem, environment=environment)
@@ -130,6 +140,7 @@ class RunBatch:
         distributed.check_alike(self.config, self.state)
         self.state = self._placed(self.state)
         self._model_states.clear()
+        self._source = None
 
     def load(self, run_dir: Path) -> None:
         """Read the newest state that all runs have, and their reports until then."""

@@ -356,11 +356,11 @@ def test_a_shell_that_is_not_known_is_one_line() -> None:
 def test_a_run_that_had_ended_is_not_said_to_be_trained(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     (tmp_path / "config.json").write_text(json.dumps({"format": 3, "config": ac.TrainConfig().to_dict()}))
     result = ac.TrainResult(ac.TrainConfig(), tmp_path, None, None, [REPORT])  # type: ignore[arg-type]
-    monkeypatch.setattr(ac, "resume", lambda run, report, devices: result)
+    monkeypatch.setattr(ac, "resume", lambda run, report, devices, steps: result)
     said = call("train", "--resume", str(tmp_path))
     assert said.exit_code == 0, said.output
     assert "nothing was trained: the run had ended already, at 1,310,720 agent-steps" in said.stdout
-    assert f"train --config {tmp_path}/config.json --steps 2621440 --out ANOTHER" in said.stdout
+    assert f"To go on: jaxdem-ac train --resume {tmp_path} --steps 2621440\n" in said.stdout
 
 
 def test_a_tilde_in_an_option_is_the_home_folder(asked: list[ac.TrainConfig], tmp_path: Path) -> None:
