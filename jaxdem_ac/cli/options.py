@@ -111,7 +111,8 @@ CHECKPOINT = click.option(
     "--checkpoint", default="last", show_default=True, metavar="best|last|N",
     type=number_or("best", "last", neither="'best' nor 'last' nor a number of updates"),
     shell_complete=complete_words(["best", "last"]),
-    help="Which policy of the run: that of the best success, the newest, or that after N updates.",
+    help="Which policy of the run: that of the best success, in evaluations if it has any, the newest, or that after N "
+    "updates.",
 )  # fmt: skip
 RUN = click.argument("run", type=PATH, shell_complete=complete_run)
 BASELINE = click.option(

@@ -25,7 +25,7 @@ from jaxdem_ac.cli.options import (
 from jaxdem_ac.registry import action_spaces, algorithms, environments, models
 from jaxdem_ac.runs import claim
 from jaxdem_ac.runs.config import Log, TrainConfig, parse_assignments
-from jaxdem_ac.runs.run_dir import Metrics, read_config
+from jaxdem_ac.runs.run_dir import Metrics, is_reached, read_config
 
 if TYPE_CHECKING:
     from rich.console import Console, ConsoleOptions
@@ -50,12 +50,21 @@ def _whole(text: str) -> int:
     return int(number)
 
 
-_TYPES: dict[str, Callable[[str], int | str]] = {"devices": number_or("all", neither="a whole number nor 'all'")}
+_TYPES: dict[str, Callable[[str], float | str]] = {
+    "devices": number_or("all", neither="a whole number nor 'all'"),
+    "stop_at_success": float,
+    "init_checkpoint": number_or("best", "last", neither="'best' nor 'last' nor a number of updates"),
+}
+# Options that are not called as their field is.
+_OPTIONS = {"init_checkpoint": "--checkpoint"}
+_METAVARS = {"init_from": "RUN", "init_checkpoint": "best|last|N"}
 _COMPLETIONS: dict[str, Completion] = {
     "env": complete_names(environments),
     "model": complete_names(models),
     "algorithm": complete_names(algorithms),
     "action_space": complete_names(action_spaces),
+    "init_from": complete_run,
+    "init_checkpoint": complete_words(["best", "last"]),
     "log": complete_words(get_args(Log)),
     "out": lambda _, __, incomplete: [click.shell_completion.CompletionItem(incomplete, type="dir")],
 }
@@ -68,15 +77,16 @@ def _config_options(command: Callable[..., None]) -> Callable[..., None]:
         if item.default is MISSING or item.name == "algorithm_config":
             continue
         repeated = isinstance(item.default, tuple)
-        default = _DEFAULT_OUT if item.name == "out" else "none" if repeated else item.default
+        default = "none" if repeated or item.default is None else item.default
+        default = _DEFAULT_OUT if item.name == "out" else default
         command = click.option(
-            f"--{item.name.replace('_', '-')}",
+            _OPTIONS.get(item.name, f"--{item.name.replace('_', '-')}"),
             item.name,
             type=_TYPES.get(item.name) or (_whole if isinstance(item.default, int) else str),
             default=None,
             multiple=repeated,
             help=f"{documentation[item.name]}  [default: {default}]",
-            metavar=item.name.upper(),
+            metavar=_METAVARS.get(item.name, item.name.upper()),
             shell_complete=_COMPLETIONS.get(item.name),
         )(command)
     return command
@@ -106,7 +116,8 @@ def _field_documentation(cls: type) -> dict[str, str]:
 )  # fmt: skip
 @click.option("--overwrite", is_flag=True, help="Delete the run that the folder already holds.")
 @click.option("--resume", "resumed", type=PATH, metavar="RUN", shell_complete=complete_run,
-    help="Go on with the run in that folder, as it was configured; only --devices may change.")  # fmt: skip
+    help="Go on with the run in that folder, as it was configured; only --steps, then its new length in all, and "
+    "--devices may change.")  # fmt: skip
 @click.option("--distributed", is_flag=True, help="One of several processes, which the scheduler has started.")
 @click.option("--coordinator", metavar="HOST:PORT", help="Where there is no scheduler: where process 0 is reached.")
 @click.option("--num-processes", type=int, metavar="NUMBER", help="And how many processes there are.")
@@ -141,14 +152,15 @@ def train(
     alone = not (distributed or coordinator)
     already = False
     if resumed is not None:
-        if chosen.keys() - {"devices"} or assignments or overwrite or file:
+        if chosen.keys() - {"devices", "steps"} or assignments or overwrite or file:
             raise ValueError(
                 "train: --resume goes on with a run as it was configured; got other options. "
-                "Leave out all but --devices."
+                "Leave out all but --steps and --devices."
             )
-        with _stoppable(resumed, first), _progress(_stored(resumed, alone).steps, **show) as report:
+        total = _stored(resumed, alone).steps
+        with _stoppable(resumed, first), _progress(total, **show) as report:
             made = _Counted(report)
-            result = ac.resume(resumed, made, devices=chosen.get("devices"))
+            result = ac.resume(resumed, made, devices=chosen.get("devices"), steps=chosen.get("steps"))
         already = made.count == 0
     else:
         config = _configuration(file, chosen, assignments)
@@ -195,13 +207,17 @@ def _say_end(result: "ac.TrainResult", as_json: bool, already: bool) -> None:
     elif last is None:
         click.echo(f"nothing was left to train; kept in {result.run_dir}")
     elif already:
-        click.echo(
-            f"nothing was trained: the run had ended already, at {last['steps']:,} agent-steps; kept in "
-            f"{result.run_dir}. For a longer one: jaxdem-ac train --config {result.run_dir}/config.json --steps "
-            f"{2 * last['steps']} --out ANOTHER"
-        )
+        run, at = result.run_dir, f"{last['steps']:,} agent-steps"
+        further = f"To go on: jaxdem-ac train --resume {run} --steps {2 * last['steps']}"
+        if is_reached(result.config, result.metrics):
+            at += f" and an evaluated success of {last['eval_success']:.3f}"
+            further = f"From its policy: jaxdem-ac train --config {run}/config.json --init-from {run} --out ANOTHER"
+        click.echo(f"nothing was trained: the run had ended already, at {at}; kept in {run}. {further}")
     else:
-        click.echo(f"trained {last['steps']:,} agent-steps in {last['seconds']:.1f} s; kept in {result.run_dir}")
+        why = ""
+        if is_reached(result.config, result.metrics):
+            why = f"stopped at an evaluated success of {last['eval_success']:.3f}; "
+        click.echo(f"trained {last['steps']:,} agent-steps in {last['seconds']:.1f} s; {why}kept in {result.run_dir}")
 
 
 @contextmanager
@@ -245,7 +261,9 @@ class _Line:
 
     def report(self, metrics: Metrics) -> None:
         """Show a report from now on."""
-        self._metrics, self._since = metrics, time.monotonic()
+        # An evaluation stays in sight until the next.
+        evaluated = {name: value for name, value in (self._metrics or {}).items() if name.startswith("eval_")}
+        self._metrics, self._since = {**evaluated, **metrics}, time.monotonic()
 
     def __rich_console__(self, console: "Console", options: "ConsoleOptions") -> Iterator["Text"]:
         """Draw it."""
@@ -298,6 +316,7 @@ def _parts(metrics: Metrics, seconds: float) -> list[_Part]:
         _Part(3, f"{left} left", f"{left} left"),
         _figure(1, "reward", metrics.get("reward"), "+.4f", "+.3f"),
         _figure(2, "success", metrics.get("final_success"), ".3f", ".2f", metrics.get("final_success_spread")),
+        *_evaluated(metrics),
         _figure(5, "kl", metrics.get("kl"), ".4f", ".3f"),
         _figure(6, "entropy", metrics.get("entropy"), "+.2f", "+.1f"),
     ]
@@ -305,6 +324,20 @@ def _parts(metrics: Metrics, seconds: float) -> list[_Part]:
         diverged = f"{metrics['diverged']} of {metrics['runs']} diverged"
         parts.insert(0, _Part(0, diverged, diverged))
     return parts
+
+
+def _evaluated(metrics: Metrics) -> list[_Part]:
+    """Return the success of an evaluation, by mode and sampled, of a task without such a figure the reward, if any."""
+    for what, wide, short in (("success", ".3f", ".2f"), ("reward", "+.4f", "+.3f")):
+        name = f"eval_{what}"
+        if name in metrics:
+            spread = metrics.get(f"{name}_spread")
+            sampled = metrics.get(f"eval_sampled_{what}")
+            return [
+                _figure(2, "evaluated", metrics[name], wide, short, spread),
+                _figure(7, "sampled", sampled, wide, short),
+            ]
+    return []
 
 
 def _figure(rank: int, name: str, value: float | None, wide: str, short: str, spread: float | None = None) -> _Part:

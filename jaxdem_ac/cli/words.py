@@ -9,6 +9,9 @@ _WORDS = {
     "pass overwrite=True": "pass --overwrite",
     "Give the out of a training": "Give the --out of a training",
     " with resume": " with --resume",
+    " with init_from": " with --init-from",
+    "init_checkpoint is of the run in init_from": "--checkpoint is of the run in --init-from",
+    "Set init_from too": "Set --init-from too",
     "Pass devices='all'": "Pass --devices all",
     "Use one process, and devices='all' for all that it has": "Leave out --distributed, and use --devices all for the "
     "devices of one",

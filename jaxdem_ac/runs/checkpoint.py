@@ -10,7 +10,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import fields, replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 import jax
 import jax.numpy as jnp
@@ -36,14 +36,14 @@ LearnerT = TypeVar("LearnerT")
 # Fields of an environment that are not its configuration's any more, by name.
 Fields = dict[str, object]
 
-SCORE = "score"
+SCORE, EVALUATED = "score", "evaluated"
 
 
 class Writer:
     """Writes checkpoints while a run goes on; each is complete or not there.
 
-    Used as a context: leaving it waits until the last one is on the disk. The newest two are kept, and the best one by
-    the last report's success.
+    Used as a context: leaving it waits until the last one is on the disk. The newest two are kept, and the best one:
+    by the success of its own evaluation where there is one, else by the last report's.
     """
 
     def __init__(self, run_dir: Path) -> None:
@@ -51,9 +51,8 @@ class Writer:
 
         ocp = _orbax.quiet()
 
-        def score(metrics: dict[str, float]) -> float:
-            return metrics[SCORE]
-
+        # Pairs are sorted as numbers are.
+        score: Callable[[dict[str, float]], Any] = _rank
         keep = policies.AnyPreservationPolicy([policies.LatestN(2), policies.BestN(get_metric_fn=score, n=1)])
         # With best_fn scores are kept on the disk too: a run that is resumed knows which of the old ones was best.
         options = ocp.CheckpointManagerOptions(preservation_policy=keep, best_fn=score, enable_async_checkpointing=True)
@@ -123,7 +122,15 @@ class Writer:
                     shutil.rmtree(self._run_dir)
             time.sleep(0.05)
 
-    def save(self, num_updates: int, policy: Policy, learner: PyTree, environment_kw: Fields, score: float) -> None:
+    def save(
+        self,
+        num_updates: int,
+        policy: Policy,
+        learner: PyTree,
+        environment_kw: Fields,
+        score: float,
+        evaluated: bool = False,
+    ) -> None:
         """Begin to write a checkpoint; the arrays are free to change once this returns.
 
         Parameters
@@ -138,6 +145,8 @@ class Writer:
             Fields of the environment that are not its configuration's any more.
         score : float
             Larger is better.
+        evaluated : bool
+            Whether it is of an evaluation of this policy: it counts before all that are not.
 
         Raises
         ------
@@ -154,8 +163,9 @@ class Writer:
         about = {**note, "digests": digests}
         items = {name: ocp.args.StandardSave(tree) for name, tree in trees.items()}
         args = ocp.args.Composite(**items, about=ocp.args.JsonSave(about))
+        metrics = {SCORE: float(score), EVALUATED: float(evaluated)}
         with self._explained():
-            self._manager.save(num_updates, args=args, metrics={SCORE: float(score)}, force=True)
+            self._manager.save(num_updates, args=args, metrics=metrics, force=True)
 
 
 def _reader(run_dir: Path) -> "CheckpointManager":
@@ -203,8 +213,8 @@ def find_checkpoint(run_dir: Path, checkpoint: str | int) -> int | None:
     run_dir : Path
         The run's folder.
     checkpoint : "last", "best" or int
-        The newest; that of the best success at the last report before it, the newer of two alike; or a number, of
-        updates.
+        The newest; that of the best evaluated success, or in a run without evaluations of the best success at the
+        last report before it, the newer of two alike; or a number, of updates.
 
     Raises
     ------
@@ -229,13 +239,18 @@ def find_checkpoint(run_dir: Path, checkpoint: str | int) -> int | None:
     return checkpoint
 
 
-def _score(run_dir: Path, number: int) -> float:
-    """Return the score that was written with a checkpoint; -inf if none can be read."""
+def _rank(metrics: Mapping[str, float]) -> tuple[float, float]:
+    """Return what is compared of a checkpoint's metrics: whether it was evaluated, and its score."""
+    return float(metrics.get(EVALUATED, 0.0)), float(metrics[SCORE])
+
+
+def _score(run_dir: Path, number: int) -> tuple[float, float]:
+    """Return the rank that was written with a checkpoint; the lowest if none can be read."""
     try:
         text = (run_dir / CHECKPOINTS / str(number) / "metrics" / "metrics").read_text(encoding="utf-8")
-        return float(json.loads(text)[SCORE])
-    except (OSError, ValueError, KeyError, TypeError):
-        return -math.inf
+        return _rank(json.loads(text))
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return 0.0, -math.inf
 
 
 @contextmanager

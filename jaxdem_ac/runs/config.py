@@ -12,6 +12,7 @@ from jaxdem_ac._files import as_path, parse_json
 from jaxdem_ac._numbers import COUNT, WHOLE, check_number, shown
 from jaxdem_ac._types import Json
 from jaxdem_ac.registry import algorithms, normalize_key, suggest
+from jaxdem_ac.runs import config_checks
 from jaxdem_ac.trainers.ppo.config import GRID_FIELDS, PPOConfig
 
 if TYPE_CHECKING:
@@ -52,8 +53,20 @@ class TrainConfig:
     """Of every random number in the run."""
     out: str | None = None
     """The run's folder; kept in memory only if left out."""
+    init_from: str | None = None
+    """The folder of a run whose policy is the beginning: its parameters and normalizers, and its model and action space
+    where those stand at their defaults here."""
+    init_checkpoint: str | int = "last"
+    """Which policy of that run: best, last, or a number of updates."""
     report_every: int = 10
     """Updates between two reports: one compiled call."""
+    eval_every: int = 0
+    """Reports between two evaluations: whole episodes that no training sees, by mode and sampled; the last is one. 0:
+    none."""
+    eval_episodes: int = 64
+    """Episodes of an evaluation, the same ones every time; of a run among many its own."""
+    stop_at_success: float | None = None
+    """Mean success of an evaluation, over runs side by side too, at which the run is complete; needs `eval_every`."""
     num_seeds: int = 1
     """Runs that are made side by side as one compiled program, with the seeds seed, seed + 1, and so on."""
     grid: Mapping[str, Sequence[float]] = field(default_factory=dict)
@@ -78,6 +91,8 @@ class TrainConfig:
         check_number("TrainConfig", "num_seeds", self.num_seeds, int, lambda x: 1 <= x < COUNT, WHOLE)
         self._check_grid()
         check_number("TrainConfig", "report_every", self.report_every, int, lambda x: 1 <= x < COUNT, WHOLE)
+        config_checks.check_evaluation(self)
+        config_checks.check_source(self)
         if self.devices != "all":
             check_number(
                 "TrainConfig", "devices", self.devices, int, lambda x: x >= 1, "a whole number from 1, or 'all'"

@@ -197,6 +197,11 @@ def in_first(action: Callable[[], None]) -> None:
         raise OSError("train: process 0 prepares the run's folder; got an error there. See what it says.")
 
 
+def by_first(answer: bool) -> bool:
+    """Return the answer of process 0, by which all go."""
+    return bool(_gathered(answer)[0, 0])
+
+
 def _gathered(*numbers: int) -> np.ndarray:
     """Return whole numbers of every process, ``(processes, len(numbers))``."""
     mine = np.asarray(numbers, np.int32)

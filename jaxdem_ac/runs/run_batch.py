@@ -9,6 +9,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax import Array
 
 from jaxdem_ac._types import PyTree
 from jaxdem_ac.environments.base import Environment, play_with_room, resized, worst_overflow
@@ -19,7 +20,9 @@ from jaxdem_ac.runs.build import algorithm_of, build_environment, build_model, n
 from jaxdem_ac.runs.checkpoint import Fields
 from jaxdem_ac.runs.config import TrainConfig, run_path
 from jaxdem_ac.runs.distributed import choose_devices, spread, spread_runs
-from jaxdem_ac.runs.metrics import goodness, score_of, together
+from jaxdem_ac.runs.evaluation import Evaluator
+from jaxdem_ac.runs.init_from import load_source, with_parameters
+from jaxdem_ac.runs.metrics import goodness, is_best, score_of, together
 from jaxdem_ac.runs.run_dir import Metrics, append_line, lines_until, rewrite_lines
 from jaxdem_ac.trainers.base import Problem, check_update, update_many
 from jaxdem_ac.trainers.policy import Policy
@@ -70,6 +73,7 @@ class RunBatch:
         check_shapes(self._configured)
         models = [split_model(build_model(member, self._configured)) for member in self.members.values()]
         self._model_states = [state for _, state in models]
+        self._source: Policy | None = None
         hyperparameters, length = config.hyperparameters, num_updates(config, self._configured)
         self.problem: AnyProblem = Problem(
             self._configured, models[0][0], hyperparameters, length, jax.default_backend()
@@ -80,6 +84,8 @@ class RunBatch:
         if not config.is_many:
             shared = (f"{config.section}.num_envs", hyperparameters.num_envs)
         self._devices = choose_devices(config.devices, shared[1], what=shared[0])
+        seeds = [member.seed for member in self.members.values()]
+        self._evaluator = Evaluator(config, self._configured, seeds) if config.eval_every else None
         self.state: PyTree = None
         self.lines: dict[str, list[Metrics]] = {name: [] for name in self.members}
         """Reports of each run."""
@@ -102,7 +108,11 @@ class RunBatch:
 
     def _initial_state(self, problem: AnyProblem) -> PyTree:
         keys = [jax.random.key(member.seed) for member in self.members.values()]
-        init = partial(self.algorithm.init, problem)
+
+        def init(model_state: PyTree, key: Array) -> PyTree:
+            state = self.algorithm.init(problem, model_state, key)
+            return state if self._source is None else self.algorithm.with_normalizers(state, self._source)
+
         if not self.config.is_many:
             return init(self._model_states[0], keys[0])
         return jax.jit(jax.vmap(init))(_stacked(self._model_states), jnp.stack(keys))
@@ -112,6 +122,9 @@ class RunBatch:
 
         Every growth of lists goes back to a state without overflow; this makes the first one.
         """
+        if self.config.init_from is not None:
+            self._source = source = load_source(self.config, self._configured)
+            self._model_states = [with_parameters(self.config, state, source) for state in self._model_states]
 
         def make(environment: Environment) -> tuple[AnyProblem, PyTree]:
             problem = replace(self.problem, environment=environment)
@@ -127,6 +140,7 @@ class RunBatch:
         distributed.check_alike(self.config, self.state)
         self.state = self._placed(self.state)
         self._model_states.clear()
+        self._source = None
 
     def load(self, run_dir: Path) -> None:
         """Read the newest state that all runs have, and their reports until then."""
@@ -163,8 +177,16 @@ class RunBatch:
 
     # How they go on.
 
-    def update(self, number: int) -> list[dict[str, np.ndarray]]:
-        """Make updates and return each run's figures, ``(number,)``; in longer lists if they have been too short."""
+    def update(self, number: int) -> tuple[PyTree, list[dict[str, np.ndarray]]]:
+        """Make updates, in longer lists if they have been too short.
+
+        Returns
+        -------
+        state : pytree
+            After them; `state` is the one before, until its report is made.
+        figures : list of dict
+            Of each run, ``(number,)`` each.
+        """
         while True:
             state, figures = update_many(
                 self.algorithm, self.problem, self._numbers, self.state, number, self.config.is_many
@@ -178,13 +200,23 @@ class RunBatch:
             sound = np.atleast_1d(np.asarray(state.bad_term)) == 0
             overflow = float(np.max(np.where(sound, overflows, 0.0)))
             if overflow == 0:
-                self.state = state
-                return each
+                return state, each
             environment = self.environment.with_capacity(overflow)
             self.problem = replace(self.problem, environment=environment)
             grow = partial(resized, environment, num_envs=self.problem.config.num_envs)
             env_state = (jax.vmap(grow) if self.config.is_many else grow)(self.state.env_state)
             self.state = self._placed(replace(self.state, env_state=env_state))
+
+    def evaluate(self, state: PyTree) -> list[Metrics]:
+        """Return the figures of an evaluation of each run, in a state."""
+        assert self._evaluator is not None
+        policies = [self.algorithm.policy(self.problem, self._member(run, state)) for run in range(len(self.members))]
+        return self._evaluator([distributed.local(policy) for policy in policies])
+
+    @property
+    def has_improved(self) -> bool:
+        """Whether the last evaluation of a run was its best."""
+        return any(map(is_best, self.lines.values()))
 
     @property
     def num_updates(self) -> int:
@@ -220,23 +252,26 @@ class RunBatch:
 
     # What they leave.
 
-    def _member(self, number: int) -> PyTree:
-        return jax.tree.map(lambda leaf: leaf[number], self.state) if self.config.is_many else self.state
+    def _member(self, number: int, state: PyTree) -> PyTree:
+        return jax.tree.map(lambda leaf: leaf[number], state) if self.config.is_many else state
 
     def save(self) -> None:
         """Write a checkpoint of every run, if they have folders: each can be loaded, and resumed, by itself."""
         done, changed = self.num_updates, _changed_fields(self._configured, self.environment)
         for number, (name, writer) in enumerate(self.writers.items()):
-            state = self._member(number)
+            state = self._member(number, self.state)
             policy = self.algorithm.policy(self.problem, state)
-            writer.save(done, policy, state, changed, score_of(self.lines[name]))
+            lines = self.lines[name]
+            evaluated, score = score_of(lines)
+            own = evaluated and lines[-1]["update"] == done
+            writer.save(done, policy, state, changed, score, own)
         self.last_save = time.monotonic()
 
     def result(self) -> TrainResult:
         """Return what the runs leave."""
         results = {}
         for number, (name, member) in enumerate(self.members.items()):
-            policy = distributed.local(self.algorithm.policy(self.problem, self._member(number)))
+            policy = distributed.local(self.algorithm.policy(self.problem, self._member(number, self.state)))
             run_dir = None if self.run_dir is None else self._folder(name)
             results[name] = TrainResult(member, run_dir, policy, self.environment, self.lines[name])
         if not self.config.is_many:

@@ -148,3 +148,9 @@ def lines_until(run_dir: Path, done: int) -> list[Metrics]:
 def rewrite_lines(run_dir: Path, lines: list[Metrics]) -> None:
     """Write a run's reports anew, whole or not at all."""
     write_text(run_dir / METRICS, "".join(json.dumps(line) + "\n" for line in lines))
+
+
+def is_reached(config: TrainConfig, lines: list[Metrics]) -> bool:
+    """Return whether the last report's evaluation has the success at which a run is complete."""
+    success = lines[-1].get("eval_success") if lines else None
+    return config.stop_at_success is not None and success is not None and success >= config.stop_at_success

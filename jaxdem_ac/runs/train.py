@@ -1,7 +1,7 @@
 """Training from configuration to policy, in memory or in a folder; one run, or many side by side."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
 from functools import partial
@@ -10,15 +10,16 @@ from pathlib import Path
 import jax
 import numpy as np
 
-from jaxdem_ac._files import as_path
+from jaxdem_ac._files import as_path, write_text
 from jaxdem_ac.runs import checkpoint, claim, distributed, loggers
 from jaxdem_ac.runs.build import steps_per_update, with_training_defaults
 from jaxdem_ac.runs.config import TrainConfig, run_path
 from jaxdem_ac.runs.distributed import Devices
+from jaxdem_ac.runs.init_from import with_source
 from jaxdem_ac.runs.metrics import first_bad_number, summarise
 from jaxdem_ac.runs.run_batch import RunBatch
 from jaxdem_ac.runs.run_batch import TrainResult as TrainResult
-from jaxdem_ac.runs.run_dir import Metrics, config_text, read_config
+from jaxdem_ac.runs.run_dir import CONFIG, Metrics, config_text, is_reached, read_config
 
 Report = Callable[[Metrics], None]
 
@@ -47,6 +48,8 @@ def train(config: TrainConfig, report: Report | None = None, *, overwrite: bool 
         If another process trains in the folder.
     FileExistsError
         If the folder holds a run, or files of a run's names that are something else's.
+    FileNotFoundError
+        If there is no run at `config.init_from`.
     FloatingPointError
         If a number stops being finite; the message names the first. What was learnt before is kept in the folder.
     ImportError
@@ -56,12 +59,12 @@ def train(config: TrainConfig, report: Report | None = None, *, overwrite: bool 
     ConnectionAbortedError
         If another process of the run is gone.
     KeyError, TypeError, ValueError
-        If the configuration names or sets what is not there.
+        If the configuration names or sets what is not there, or does not fit the policy that it begins from.
     """
     if not isinstance(config, TrainConfig):
         raise TypeError(f"train: config is a TrainConfig; got {type(config).__name__}. Build one.")
     _check_report(report)
-    config = with_training_defaults(config)
+    config = with_training_defaults(with_source(config))
     loggers.check(config)
     run_dir = run_path(config)
     if run_dir is not None and not jax.distributed.is_initialized():
@@ -83,10 +86,13 @@ def _check_report(report: object) -> None:
         raise TypeError(f"train: report is a function of metrics; got {type(report).__name__}. Pass print, say.")
 
 
-def resume(run_dir: str | Path, report: Report | None = None, *, devices: Devices | None = None) -> TrainResult:
-    """Go on with a run that was stopped, from its newest checkpoint to the end it was configured for.
+def resume(
+    run_dir: str | Path, report: Report | None = None, *, devices: Devices | None = None, steps: int | None = None
+) -> TrainResult:
+    """Go on with a run from its newest checkpoint to the end it was configured for, or to another one.
 
-    On the same devices and version, the end is bit-equal to that of a run that was never stopped.
+    On the same devices and version, the end is bit-equal to that of a run that was never stopped; with other `steps`
+    and a constant schedule, to that of a run which had those from the beginning.
 
     Parameters
     ----------
@@ -96,6 +102,10 @@ def resume(run_dir: str | Path, report: Report | None = None, *, devices: Device
         As for :func:`train`.
     devices : int or "all", optional
         Over how many to spread the environments from now on; as configured if left out.
+    steps : int, optional
+        New length of the whole run in agent-steps, what has been trained included, which its config.json keeps; as
+        configured if left out. A schedule of the learning rate that is not constant is from now on that of the new
+        length, at the place where the run stands: a linear one that had come to 0 halfway goes on from half the rate.
 
     Returns
     -------
@@ -109,19 +119,47 @@ def resume(run_dir: str | Path, report: Report | None = None, *, devices: Device
     FileNotFoundError
         If the folder holds no run, or no checkpoint.
     ValueError
-        If the run is of another version, or its checkpoint does not fit its configuration.
+        If the run is of another version, or its checkpoint does not fit its configuration; if more has been trained
+        than `steps`, or the run was complete at `stop_at_success`.
     """
     _check_report(report)
     run_dir = as_path("resume", "run_dir", run_dir)
     with ExitStack() as stack:
         distributed.in_first(partial(stack.enter_context, claim.reopened(run_dir)))
         config = replace(read_config(run_dir), out=str(run_dir))
+        if steps is not None:
+            config = replace(config, steps=steps)
         if devices is not None:
             config = replace(config, devices=devices)
         loggers.check(config)
         runs = RunBatch(config)
         runs.load(run_dir)
+        if steps is not None:
+            _check_longer(runs, steps)
+            distributed.in_first(partial(_keep_steps, run_dir, list(runs.members), steps))
         return _run(runs, report)
+
+
+def _check_longer(runs: RunBatch, steps: int) -> None:
+    """Raise ValueError unless a run may have a new length."""
+    done = runs.num_updates * steps_per_update(runs.config, runs.environment)
+    if is_reached(runs.config, runs.reports):
+        came_to = runs.reports[-1]["eval_success"]
+        raise ValueError(
+            f"resume: a run that has reached its stop_at_success is complete; got steps={steps} for "
+            f"{str(runs.run_dir)!r}, which came to {came_to:.3f}. Begin another run from it with init_from."
+        )
+    if steps < done:
+        raise ValueError(
+            f"resume: steps are those of the whole run, no fewer than it has made; got steps={steps}, and {done} are "
+            "made. Raise it."
+        )
+
+
+def _keep_steps(run_dir: Path, names: Sequence[str], steps: int) -> None:
+    """Write a new length into config.json of a run, and first into those of runs side by side."""
+    for folder in dict.fromkeys([*(run_dir / name for name in names), run_dir]):
+        write_text(folder / CONFIG, config_text(replace(read_config(folder), steps=steps)))
 
 
 def _run(runs: RunBatch, report: Report | None) -> TrainResult:
@@ -148,31 +186,40 @@ def _run(runs: RunBatch, report: Report | None) -> TrainResult:
 
 
 def _loop(runs: RunBatch, report: Report | None, signals: distributed.Signals, log: loggers.Logs) -> None:
-    """Update, report and save until the runs' end."""
+    """Update, evaluate, report and save until the runs' end: of their steps, or at the success that is enough."""
     config, total = runs.config, runs.problem.num_updates
     chunk, per_update = min(config.report_every, total), steps_per_update(config, runs.environment)
     start = time.monotonic() - (runs.reports[-1]["seconds"] if runs.reports else 0.0)
-    for done in range(runs.num_updates + chunk, total + 1, chunk):
-        began = time.monotonic()
-        figures = [summarise(history) for history in runs.update(chunk)]
+    done, reached = runs.num_updates, is_reached(config, runs.reports)
+    while done < total and not reached:
+        before, began = done, time.monotonic()
+        done += chunk - done % chunk
+        state, histories = runs.update(done - before)
+        figures = [summarise(history) for history in histories]
         now = time.monotonic()
+        if config.eval_every and (done // chunk % config.eval_every == 0 or done == total):
+            for own, found in zip(figures, runs.evaluate(state), strict=True):
+                own |= found
+        # Until here an interruption leaves the state that the last report is of.
+        runs.state = state
         about: Metrics = {
             "update": done,
             "steps": done * per_update,
             "total_steps": total * per_update,
             "seconds": round(now - start, 3),
         }
-        metrics = runs.report(about, figures, chunk * per_update / (now - began))
+        metrics = runs.report(about, figures, (done - before) * per_update / (now - began))
+        reached = distributed.by_first(is_reached(config, runs.reports))
         runs.write_reports(log)
         # A run whose numbers stop being finite stays as it was before; the others go on.
         ended = bool(np.all(runs.bad_terms))
         due, asked = signals.agree(now - runs.last_save > SECONDS_BETWEEN_CHECKPOINTS)
-        if ended or due or asked or done == total:
+        if ended or due or asked or done == total or reached or runs.has_improved:
             runs.save()
         if ended:
             terms = ", ".join(sorted({runs.algorithm.terms[bad - 1] for bad in runs.bad_terms}))
-            raise FloatingPointError(first_bad_number(terms, done - chunk, done, runs.run_dir, config.section))
+            raise FloatingPointError(first_bad_number(terms, before, done, runs.run_dir, config.section))
         if report is not None:
             report(metrics)
-        if asked and done < total:
+        if asked and done < total and not reached:
             distributed.leave(asked)

@@ -127,6 +127,21 @@ class Algorithm(abc.ABC, Generic[ConfigT, StateT]):
         """Return the policy that a run starts from, of the structure that :meth:`policy` has."""
         return Policy.of(model, environment)
 
+    def with_normalizers(self, state: StateT, policy: Policy) -> StateT:
+        """Return a state at the beginning of a run with the normalizers of a policy that it begins from.
+
+        Raises
+        ------
+        TypeError
+            If the policy has any, and the algorithm none.
+        """
+        if policy.normalizer is None and policy.return_normalizer is None:
+            return state
+        raise TypeError(
+            f"{type(self).__name__}: a run begins from a policy without normalizers; got one with them. Begin it with "
+            "the algorithm that trained the policy."
+        )
+
     def optimizer_updates(self, config: ConfigT) -> int:
         """Return how many updates of the optimizer are made in one update."""
         return 1

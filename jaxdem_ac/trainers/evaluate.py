@@ -15,8 +15,8 @@ from jaxdem_ac.environments.base import (
     Environment,
     check_is_environment,
     has_success,
-    play_with_room,
     reset_batch,
+    retry_on_overflow,
 )
 from jaxdem_ac.models.structure import Model
 from jaxdem_ac.trainers.policy import PolicyFn, Privileged, actor, as_policy, initial_carry
@@ -121,14 +121,7 @@ def evaluate(
     check_key("evaluate", key)
     acting = as_policy("evaluate", policy, environment)
 
-    def play(environment: Environment) -> tuple[Array, Array, Array, Array]:
-        return _play_episodes(environment, acting, key, num_episodes, sample, max_decisions)
-
-    def overflow(played: tuple[Array, Array, Array, Array]) -> Array:
-        # What is not a number is near nobody, or everybody: no list helps it.
-        return jnp.where(jnp.all(jnp.isfinite(played[1])), jnp.max(played[3]), 0.0)
-
-    _, (success, reward, ended, _) = play_with_room(environment, play, overflow)
+    _, (success, reward, ended) = play_episodes(environment, acting, key, num_episodes, sample, max_decisions)
     finite = np.isfinite(np.asarray(reward)) & np.isfinite(np.asarray(success))
     if not finite.all():
         raise FloatingPointError(
@@ -144,7 +137,61 @@ def evaluate(
     return Evaluation(share, estimate(np.asarray(reward)), num_episodes)
 
 
-@partial(jax.jit, static_argnames=("environment", "num_episodes", "sample", "max_decisions"))
+def play_episodes(
+    environment: Environment,
+    policy: PolicyFn | Privileged,
+    key: Array,
+    num_episodes: int,
+    sample: bool,
+    max_decisions: int = 100_000,
+    side_by_side: bool = False,
+) -> tuple[Environment, tuple[Array, Array, Array]]:
+    """Play whole episodes, again with longer lists of neighbours for as long as they have been too short.
+
+    Parameters
+    ----------
+    environment, policy, key, num_episodes, sample, max_decisions
+        As :func:`evaluate`, which checks them.
+    side_by_side : bool
+        Whether policies and keys are R, leaves ``(R, ...)``; results are ``(R, E)`` then.
+
+    Returns
+    -------
+    environment : Environment
+        With lists that were long enough.
+    success, reward, ended : Array, (E,)
+        Success at the end, mean reward of a particle and decision, and whether the episode has ended.
+    """
+
+    def play(environment: Environment) -> tuple[Array, Array, Array, Array]:
+        return _play_many(environment, policy, key, num_episodes, sample, max_decisions, side_by_side)
+
+    def overflow(played: tuple[Array, Array, Array, Array]) -> Array:
+        # What is not a number is near nobody, or everybody: no list helps it.
+        return jnp.where(jnp.all(jnp.isfinite(played[1])), jnp.max(played[3]), 0.0)
+
+    environment, (success, reward, ended, _) = retry_on_overflow(environment, play, overflow)
+    return environment, (success, reward, ended)
+
+
+@partial(jax.jit, static_argnames=("environment", "num_episodes", "sample", "max_decisions", "side_by_side"))
+def _play_many(
+    environment: Environment,
+    policy: PolicyFn,
+    key: Array,
+    num_episodes: int,
+    sample: bool,
+    max_decisions: int,
+    side_by_side: bool,
+) -> tuple[Array, Array, Array, Array]:
+    """Return what :func:`_play_episodes` does, of one policy, or of R with a key each."""
+
+    def play(policy: PolicyFn, key: Array) -> tuple[Array, Array, Array, Array]:
+        return _play_episodes(environment, policy, key, num_episodes, sample, max_decisions)
+
+    return (jax.vmap(play) if side_by_side else play)(policy, key)
+
+
 def _play_episodes(
     environment: Environment, policy: PolicyFn, key: Array, num_episodes: int, sample: bool, max_decisions: int
 ) -> tuple[Array, Array, Array, Array]:

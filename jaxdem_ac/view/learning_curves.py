@@ -12,13 +12,13 @@ from jaxdem_ac._types import Json
 from jaxdem_ac.runs.run_dir import METRICS, Metrics, read_metrics
 from jaxdem_ac.trainers.evaluate import student_t
 from jaxdem_ac.view.figures.style import LINES, color_of, new_figure, save_figure
-from jaxdem_ac.view.report.curves import TITLES
+from jaxdem_ac.view.report.curves import SHARES, TITLES
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-PANELS = {"success": "final_success", "reward": "reward", "entropy": "entropy"}
+PANELS = {"success": "final_success", "evaluated": "eval_success", "reward": "reward", "entropy": "entropy"}
 """The figures of a report that have a panel, by its name."""
 
 AXES = {"steps": (1e6, "agent-steps, millions"), "seconds": (1.0, "wall-clock time, seconds")}
@@ -111,7 +111,7 @@ def curve_of(run: Run, figure: str, x: str = "steps") -> Curve | None:
         return Curve(common, mean, values.min(0), values.max(0))
     spread = student_t(num - 1) * values.std(0, ddof=1) / np.sqrt(num)
     low, high = mean - spread, mean + spread
-    if figure == "final_success":
+    if figure in SHARES:
         # A share, whatever the interval says.
         low, high = np.clip([low, high], 0.0, 1.0)
     return Curve(common, mean, low, high)
@@ -126,7 +126,7 @@ def _points(reports: Reports, figure: str, x: str) -> tuple[np.ndarray, np.ndarr
 
 
 def plot_runs(runs: Sequence[Run], path: Path, *, x: str = "steps", title: str | None = None) -> None:
-    """Draw success, reward and entropy of runs in one figure, and write a PNG.
+    """Draw success, evaluated success, reward and entropy of runs in one figure, and write a PNG.
 
     Parameters
     ----------
@@ -160,7 +160,7 @@ def plot_runs(runs: Sequence[Run], path: Path, *, x: str = "steps", title: str |
         axis.set_title(TITLES[PANELS[panel]], fontsize=9)
         axis.grid(alpha=0.25)
         axis.spines[["top", "right"]].set_visible(False)
-        if panel == "success":
+        if PANELS[panel] in SHARES:
             axis.set_ylim(-0.02, 1.02)
     if named:
         _add_legend(figure, runs)

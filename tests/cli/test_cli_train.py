@@ -189,13 +189,26 @@ def test_a_live_line_says_all_at_80_columns_and_in_full_at_120() -> None:
         {"final_success": None, "reward": None, "kl": None},
         {"runs": 8, "diverged": 3, "final_success_spread": 0.0123, "agent_steps_per_second": 8e9},
         {"steps": 10, "agent_steps_per_second": 0.0, "total_steps": 10**12},
+        {"eval_success": 0.9, "eval_sampled_success": None, "eval_success_spread": 0.1},
     ],
-    ids=["usual", "compiling", "missing", "many", "slow"],
+    ids=["usual", "compiling", "missing", "many", "slow", "evaluated"],
 )
 def test_a_live_line_is_one_line_at_any_width(width: int, changes: dict[str, Any]) -> None:
     line = drawn(width, **changes)
     assert "\n" not in line
     assert 0 < len(line) < width
+
+
+def test_an_evaluation_stays_on_the_live_line_until_the_next() -> None:
+    line = train._Line(100)
+    for evaluated in ({"eval_success": 0.25, "eval_sampled_success": 0.125}, {}, {"eval_reward": -1.0}):
+        line.report({**REPORT, **evaluated})
+        console = Console(file=io.StringIO(), width=200, color_system=None)
+        with console.capture() as captured:
+            console.print(line)
+        assert "success 0.751  evaluated 0.250  sampled 0.125" in captured.get()
+    only_reward = "  ".join(part.wide for part in train._parts({**REPORT, "eval_reward": -1.0}, 0.0))
+    assert "evaluated -1.0000  sampled " in only_reward
 
 
 def test_what_is_least_important_goes_first() -> None:
@@ -356,11 +369,11 @@ def test_a_shell_that_is_not_known_is_one_line() -> None:
 def test_a_run_that_had_ended_is_not_said_to_be_trained(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     (tmp_path / "config.json").write_text(json.dumps({"format": 3, "config": ac.TrainConfig().to_dict()}))
     result = ac.TrainResult(ac.TrainConfig(), tmp_path, None, None, [REPORT])  # type: ignore[arg-type]
-    monkeypatch.setattr(ac, "resume", lambda run, report, devices: result)
+    monkeypatch.setattr(ac, "resume", lambda run, report, devices, steps: result)
     said = call("train", "--resume", str(tmp_path))
     assert said.exit_code == 0, said.output
     assert "nothing was trained: the run had ended already, at 1,310,720 agent-steps" in said.stdout
-    assert f"train --config {tmp_path}/config.json --steps 2621440 --out ANOTHER" in said.stdout
+    assert f"To go on: jaxdem-ac train --resume {tmp_path} --steps 2621440\n" in said.stdout
 
 
 def test_a_tilde_in_an_option_is_the_home_folder(asked: list[ac.TrainConfig], tmp_path: Path) -> None:

@@ -200,6 +200,15 @@ class PPO(Algorithm[PPOConfig, PPOState]):
         returns = Normalizer.create(1) if config.normalize_return else None
         return Policy.of(model, environment, normalizer, returns)
 
+    def with_normalizers(self, state: PPOState, policy: Policy) -> PPOState:
+        """Return a state with the normalizers of a policy, as far as it has them."""
+        normalizer, returns = policy.normalizer, policy.return_normalizer
+        return replace(
+            state,
+            normalizer=state.normalizer if normalizer is None else normalizer,
+            return_normalizer=state.return_normalizer if returns is None else returns,
+        )
+
     def optimizer_updates(self, config: PPOConfig) -> int:
         """Return the number of epochs times that of minibatches."""
         return config.num_epochs * config.num_minibatches

@@ -11,9 +11,15 @@ WIDTH, HEIGHT = 340, 200
 LEFT, RIGHT, TOP, FOOT = 52, 12, 10, 38
 MOST = 300
 
+SHARES = ("final_success", "eval_success", "eval_sampled_success")
+"""Figures between 0 and 1."""
+
 TITLES = {
     "reward": "mean reward of a decision",
     "final_success": "success at the end of an episode",
+    "eval_success": "evaluated success, by the policy's mode",
+    "eval_sampled_success": "evaluated success, sampled actions",
+    "eval_reward": "evaluated reward, by the policy's mode",
     "entropy": "entropy of the policy, nats",
     "explained_variance": "explained variance of the value",
     "kl": "divergence of an update, nats",
@@ -99,7 +105,7 @@ def _figure(name: str, points: Points) -> str:
 def _range(name: str, values: list[float]) -> tuple[float, float]:
     """Return what the axis of values spans: a share all of it, anything else what it needs."""
     low, high = min(values), max(values)
-    if name == "final_success":
+    if name in SHARES:
         return 0.0, 1.0
     margin = 0.06 * (high - low) or 0.05 * abs(high) or 1.0
     return low - margin, high + margin

@@ -220,6 +220,12 @@ def _summary(config: TrainConfig | None, metrics: Sequence[Metrics], episodes: S
         last = metrics[-1]
         named = {"final_success": f"{_named(episodes)} at the end of an episode", "reward": "reward of a decision"}
         facts |= {text: written(last[name]) for name, text in named.items() if last.get(name) is not None}
+        evaluated = next((line for line in reversed(metrics) if line.get("eval_success_low") is not None), None)
+        if evaluated is not None:
+            facts[f"{_named(episodes)} of the last evaluation, by the policy's mode"] = (
+                f"{evaluated['eval_success']:.3f} [{evaluated['eval_success_low']:.3f}, "
+                f"{evaluated['eval_success_high']:.3f}]"
+            )
         facts["agent-steps"] = f"{last['steps']:,}"
         if "seconds" in last:
             facts["training, seconds"] = f"{last['seconds']:,.0f}"
