@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from jaxdem_ac.cli.options import FILE, FOLDER, PATH
+from jaxdem_ac.cli.options import FILE, FOLDER, PATH, trust_given
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -89,6 +89,10 @@ def bench(
         raise ValueError("bench: --short and --long are grids of their own; got axes too. Leave out one or the other.")
     check_repeats(repeats)
     settings = parse_assignments(assignments)
+    for field, names in (("env", asked.envs), ("model", asked.models)):
+        for name in names or ():
+            trust_given({field: name})
+    trust_given(settings)
     import jax
 
     cases = grid(asked, long=short is False, platform=jax.default_backend())

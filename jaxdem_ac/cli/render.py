@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 from click.core import ParameterSource
 
-from jaxdem_ac.cli.options import BASELINE, CHECKPOINT, FILE, PATH, number_or
+from jaxdem_ac.cli.options import BASELINE, CHECKPOINT, FILE, PATH, number_or, own_code
 
 if TYPE_CHECKING:
     from jaxdem_ac.runs.recording import Played
@@ -36,6 +36,7 @@ if TYPE_CHECKING:
 @click.option("--azimuth", default=-60.0, show_default=True, help="Of the camera in space, degrees.")
 @click.option("--vtk", type=PATH, metavar="FOLDER",
     help="Write frames for ParaView there instead, by JaxDEM's own writer.")  # fmt: skip
+@own_code()
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @click.pass_context
 def render(

@@ -16,6 +16,7 @@ from jaxdem_ac.runs.build import steps_per_update, with_training_defaults
 from jaxdem_ac.runs.config import TrainConfig, run_path
 from jaxdem_ac.runs.distributed import Devices
 from jaxdem_ac.runs.metrics import first_bad_number, summarise
+from jaxdem_ac.runs.own_code import announce
 from jaxdem_ac.runs.run_batch import RunBatch
 from jaxdem_ac.runs.run_batch import TrainResult as TrainResult
 from jaxdem_ac.runs.run_dir import Metrics, config_text, read_config
@@ -75,6 +76,7 @@ def train(config: TrainConfig, report: Report | None = None, *, overwrite: bool 
             texts = {name or ".": config_text(member) for name, member in runs.members.items()}
             claimed = claim.claimed(run_dir, overwrite, {**texts, ".": config_text(config)})
             distributed.in_first(partial(stack.enter_context, claimed))
+            distributed.in_first(partial(announce, config))
         return _run(runs, report)
 
 
