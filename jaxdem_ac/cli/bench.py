@@ -84,14 +84,14 @@ def bench(
     from jaxdem_ac.bench.suite import failed, run
     from jaxdem_ac.runs.config import parse_assignments
 
+    for field in ("env", "model"):
+        for name in axes[f"{field}s"] or ():
+            trust_given({field: name})
     asked = Axes(**axes)
     if not asked.is_preset and short is not None:
         raise ValueError("bench: --short and --long are grids of their own; got axes too. Leave out one or the other.")
     check_repeats(repeats)
     settings = parse_assignments(assignments)
-    for field, names in (("env", asked.envs), ("model", asked.models)):
-        for name in names or ():
-            trust_given({field: name})
     trust_given(settings)
     import jax
 

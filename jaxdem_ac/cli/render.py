@@ -104,7 +104,9 @@ def _only(context: click.Context, option: str, names: set[str]) -> None:
     """Raise unless what was given on the command line is among `names`."""
     for parameter in context.command.params:
         name = str(parameter.name)
-        if name not in names and context.get_parameter_source(name) is ParameterSource.COMMANDLINE:
+        # Options that trust take part in all.
+        mistaken = parameter.expose_value and name not in names
+        if mistaken and context.get_parameter_source(name) is ParameterSource.COMMANDLINE:
             raise click.UsageError(f"render: {option} does without {parameter.opts[0]}; got both. Leave one out.")
 
 

@@ -273,7 +273,7 @@ def _module_of(registry: Registry, reference: Reference) -> ModuleType:
         _loading.pop()
     if error is not None:
         raise ImportError(
-            f"{registry.kind}: the code of {reference.qualname} can be imported; got {_place_of(error, reference)}. "
+            f"{registry.kind}: the code of {reference.qualname} can be imported; got {_told(error, reference)}. "
             f"{_advice(error, reference)}"
         ) from error
     made: ModuleType = module
@@ -319,17 +319,17 @@ def _load_module(name: str) -> ModuleType:
     return importlib.import_module(name)
 
 
-def _place_of(error: BaseException, reference: Reference) -> str:
-    """Return an error and the line of the user's code that it comes from."""
-    if isinstance(error, SyntaxError) and error.filename:
-        line = str.strip(error.text or "")
-        return f"SyntaxError: {error.msg} at line {error.lineno} of {error.filename}: `{printable(line)}`"
+def _told(error: BaseException, reference: Reference) -> str:
+    """Return an error, and the line of the user's code that it comes from."""
     said = one_line(error)
     frames = [each for each in traceback.extract_tb(error.__traceback__) if not each.filename.startswith("<frozen")]
     # The deepest line of the user's, not of a library that it calls.
     own = [each for each in frames if reference.is_file and each.filename == reference.place]
     own = own or [each for each in frames if not _is_library(each.filename)]
-    return f"{said} at line {own[-1].lineno} of {own[-1].filename}: `{printable(own[-1].line or '')}`" if own else said
+    lines = [(each.filename, each.lineno, each.line or "") for each in own[-1:]]
+    if isinstance(error, SyntaxError) and error.filename:
+        said, lines = f"SyntaxError: {error.msg}", [(error.filename, error.lineno, str.strip(error.text or ""))]
+    return "".join(f"line {number} of {file}, `{printable(text)}`: " for file, number, text in lines) + said
 
 
 def _is_library(file: str) -> bool:

@@ -125,19 +125,20 @@ def _is_place(place: object) -> bool:
 
 
 def announce(config: "TrainConfig") -> None:
-    """Say how a run is found again whose classes were given as classes, or that it is found only with them at hand."""
+    """Say how a run with classes of a script is found again, or that it is read only with them at hand."""
     if config.out is None:
         return
-    given = {field: kept_class(getattr(config, field)) for field in FIELDS}
-    own = {field: each for field, each in _own(config).items() if given[field] is not None}
+    # Not a reference that was typed: it is known how that is found.
+    own = {field: each for field, each in _own(config).items() if kept_class(getattr(config, field)) is not None
+           or not is_reference(getattr(config, field))}  # fmt: skip
     for field, reference in own.items():
-        if not reference.lasts:
+        if not reference.lasts and is_reference(getattr(config, field)):
             warnings.warn(
                 f"train: {field} {reference} cannot be imported from elsewhere; {config.out!r} is read only where the "
                 f"class is at hand. Define it in a file; or call jaxdem_ac.trust({reference.qualname.split('.')[-1]}) "
                 "before load_policy.",
                 UserWarning,
-                stacklevel=3,
+                stacklevel=2,
             )
     if own and all(each.lasts for each in own.values()):
         print(f"in the shell: jaxdem-ac eval {config.out} --trust", file=sys.stderr)

@@ -14,7 +14,6 @@ from jaxdem_ac._types import PyTree
 from jaxdem_ac.environments.base import Environment, play_with_room, resized, worst_overflow
 from jaxdem_ac.environments.testing.conformance import check_shapes
 from jaxdem_ac.models.structure import split_model
-from jaxdem_ac.plugin.references import check_not_loading
 from jaxdem_ac.runs import checkpoint, distributed, loggers
 from jaxdem_ac.runs.build import algorithm_of, build_environment, build_model, num_updates
 from jaxdem_ac.runs.checkpoint import Fields
@@ -58,7 +57,6 @@ class RunBatch:
     """
 
     def __init__(self, config: TrainConfig) -> None:
-        check_not_loading("train")
         self.config = config
         self.members = config.members() if config.is_many else {"": config}
         self.run_dir = run_path(config)

@@ -11,6 +11,7 @@ import jax
 import numpy as np
 
 from jaxdem_ac._files import as_path
+from jaxdem_ac.plugin.references import check_not_loading
 from jaxdem_ac.runs import checkpoint, claim, distributed, loggers
 from jaxdem_ac.runs.build import steps_per_update, with_training_defaults
 from jaxdem_ac.runs.config import TrainConfig, run_path
@@ -81,6 +82,7 @@ def train(config: TrainConfig, report: Report | None = None, *, overwrite: bool 
 
 
 def _check_report(report: object) -> None:
+    check_not_loading("train")
     if report is not None and not callable(report):
         raise TypeError(f"train: report is a function of metrics; got {type(report).__name__}. Pass print, say.")
 
