@@ -5,14 +5,19 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
+import jax
+import numpy as np
 import pytest
-from click.testing import Result
 from support.command_line import assert_one_line, call
 from support.own_code import NAMES, SOURCE, TINY, imports
 
-ROOT = Path(__file__).parents[2]
+import jaxdem_ac as ac
+from jaxdem_ac.plugin import references
+from jaxdem_ac.runs.run_dir import read_config
+
 # Commands that build what a run names, with what they need besides.
 COMMANDS = {
     "eval": ["--episodes", "2", "--no-baseline"],
@@ -95,28 +100,31 @@ def test_bench_measures_it(project: Path, kind: str) -> None:
 
 
 def test_a_run_that_goes_on_ends_as_one_that_was_never_stopped(project: Path) -> None:
-    copy = project / "runs/stopped"
-    shutil.copytree(project / "runs/file", copy)
-    numbers = sorted((copy / "checkpoints").glob("[0-9]*"), key=lambda each: int(each.name))
-    whole = (copy / "metrics.jsonl").read_text().splitlines()
-    if len(numbers) > 1:
-        shutil.rmtree(numbers[-1])
-    assert_one_line(call("train", "--resume", str(copy)), "imported once you trust it")
-    result = call("train", "--resume", str(copy), *options("my_tasks.py"), "--quiet")
-    assert result.exit_code == 0, result.output
-    told = [json.loads(line) for line in (copy / "metrics.jsonl").read_text().splitlines()]
-    timeless = [{key: value for key, value in line.items() if "second" not in key} for line in told]
-    before = [{key: value for key, value in json.loads(line).items() if "second" not in key} for line in whole]
-    assert timeless == before
-    assert call("train", "--resume", str(copy), "--trust").exit_code == 0
+    def stop(_: object) -> None:
+        raise KeyboardInterrupt
+
+    config = replace(read_config(project / "runs/file"), out="runs/stopped")
+    with references.scope():
+        references.trust_everything()
+        with pytest.raises(KeyboardInterrupt):
+            ac.train(config, stop)
+    assert_one_line(call("train", "--resume", "runs/stopped"), "imported once you trust it")
+    assert_one_line(call("train", "--resume", "runs/stopped", "--env", "evacuation", "--trust"), "other options")
+    told = call("train", "--resume", "runs/stopped", *options("my_tasks.py"), "--quiet")
+    assert told.exit_code == 0, told.output
+    assert len(told.stdout.splitlines()) == 2, told.stdout
+    with references.scope():
+        references.trust_everything()
+        whole, stopped = (ac.load_policy(project / "runs" / name) for name in ("file", "stopped"))
+    for one, other in zip(jax.tree.leaves(whole), jax.tree.leaves(stopped), strict=True):
+        np.testing.assert_array_equal(one, other)
+    assert call("train", "--resume", "runs/stopped", "--trust").exit_code == 0
 
 
-def run_alone(*arguments: object, folder: Path) -> Result:
+def run_alone(*arguments: object, folder: Path) -> "subprocess.CompletedProcess[str]":
     """Run a command in a process of its own, where nothing has been imported."""
-    said = subprocess.run(
-        [sys.executable, "-m", "jaxdem_ac.cli", *map(str, arguments)], cwd=folder, capture_output=True, text=True
-    )
-    return said  # type: ignore[return-value]
+    program = [sys.executable, "-m", "jaxdem_ac.cli", *map(str, arguments)]
+    return subprocess.run(program, cwd=folder, capture_output=True, text=True)
 
 
 def test_nothing_is_imported_unasked(project: Path) -> None:
