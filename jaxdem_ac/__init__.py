@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from jaxdem_ac.plugin import discovery as _discovery
 from jaxdem_ac.plugin import names as _names
+from jaxdem_ac.plugin import references as _references
 from jaxdem_ac.plugin import registration as _registration
 
 if TYPE_CHECKING:
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from jaxdem_ac.environments.wrappers.make import make_parallel_env as make_parallel_env
     from jaxdem_ac.environments.wrappers.make import make_vector_env as make_vector_env
     from jaxdem_ac.models import make_model as make_model
+    from jaxdem_ac.plugin.references import trust as trust
     from jaxdem_ac.plugin.registration import register as register
     from jaxdem_ac.registry import list_action_spaces as list_action_spaces
     from jaxdem_ac.registry import list_algorithms as list_algorithms
@@ -64,6 +66,7 @@ _HOMES = {
     "rollout": "jaxdem_ac.trainers.rollout",
     "scripted_policy": "jaxdem_ac.environments.baselines",
     "train": "jaxdem_ac.runs.train",
+    "trust": "jaxdem_ac.plugin.references",
 }
 
 __all__ = ["__version__", "dem", *_HOMES]
@@ -88,4 +91,5 @@ def __dir__() -> list[str]:
 
 _discovery.install()
 _names.install()
+_references.install()
 _registration.install_hook()

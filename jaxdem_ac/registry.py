@@ -57,6 +57,8 @@ class Entry:
     """The class, the reference ``"module:attribute"`` it is loaded from, or what makes an instance of a host's."""
     origin: str
     """The distribution that brings it."""
+    own: bool = False
+    """Whether a script has registered it: another process finds it by its reference only."""
 
     def load(self) -> Any:
         """Import the class if that has not happened yet, and return it."""
@@ -106,12 +108,15 @@ class Registry:
         self._entries: dict[str, Entry] = {}
         self._discover: Discover | None = None
         self._sources: dict[str, Source] = {}
+        self._find_reference: Source | None = None
 
     def _key(self, name: str) -> str:
         return normalize_key(name).removeprefix(self.prefix)
 
-    def add(self, name: str, target: str | Callable[..., object], origin: str = "jaxdem-ac") -> None:
-        """Register `target` under `name`.
+    def add(
+        self, name: str, target: str | Callable[..., object], origin: str = "jaxdem-ac", *, own: bool = False
+    ) -> None:
+        """Register `target` under `name`; `own` as in :class:`Entry`.
 
         Raises
         ------
@@ -129,13 +134,13 @@ class Registry:
                 f"Registry.add: the {self.kind} name {name!r} is taken by {taken.name!r} of {taken.origin}; got "
                 f"{_shown(target)!r} of {origin}. Register it under another name."
             )
-        self._entries.setdefault(key, Entry(name, target, origin))
+        self._entries.setdefault(key, Entry(name, target, origin, own))
 
     def register(self, name: str) -> Callable[[Class], Class]:
         """Return a class decorator that registers the class under `name` for this process."""
 
         def decorate(cls: Class) -> Class:
-            self.add(name, cls, origin=cls.__module__.partition(".")[0])
+            self.add(name, cls, origin=cls.__module__.partition(".")[0], own=True)
             return cls
 
         return decorate
@@ -168,6 +173,20 @@ class Registry:
     def add_source(self, prefix: str, find: Source) -> None:
         """Have names ``<prefix>:<name>`` be found by `find`, which raises KeyError where it has no such name."""
         self._sources[prefix] = find
+
+    def on_reference(self, find: Source) -> None:
+        """Have references, ``my_file.py:Flock``, be found by `find`."""
+        self._find_reference = find
+
+    def is_reference(self, name: str) -> bool:
+        """Return whether a name is neither registered now nor a host's, and has a colon."""
+        prefix, colon, _ = name.partition(":")
+        return bool(colon) and normalize_key(prefix) not in self._sources and self._key(name) not in self._entries
+
+    def has_own(self, name: str) -> bool:
+        """Return whether a script has registered a class under `name` in this process; plugins are not looked for."""
+        entry = self._entries.get(self._key(name))
+        return entry is not None and entry.own
 
     def on_first_use(self, discover: Discover) -> None:
         """Have `discover` called once, before the first question that built-in names do not answer."""
@@ -213,6 +232,9 @@ class Registry:
             If nothing is registered under it; the message gives the nearest name and the list.
         ImportError
             If its name asks for a host, as ``jaxdem:<name>`` does, that is not installed.
+        PermissionError
+            If it is a reference, ``my_file.py:Flock``, that nobody trusts: see
+            :func:`jaxdem_ac.plugin.references.find`.
         """
         if not isinstance(name, str):
             raise TypeError(
@@ -221,8 +243,11 @@ class Registry:
         prefix, colon, rest = name.partition(":")
         if colon and normalize_key(prefix) in self._sources:
             return self._sources[normalize_key(prefix)](rest)
+        if self._find_reference is not None and self.is_reference(name):
+            return self._find_reference(name)
         if name not in self:
-            raise KeyError(f"{self.kind}: no such name; got {name!r}. {suggest(name, self.names())}")
+            hint = f"Of a file say the class: {name}:Flock. " if name.endswith(".py") else ""
+            raise KeyError(f"{self.kind}: no such name; got {name!r}. {hint}{suggest(name, self.names())}")
         return self._entries[self._key(name)]
 
     def get(self, name: str) -> Any:

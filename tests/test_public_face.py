@@ -16,7 +16,7 @@ PUBLIC = {
     *("make_model", "make_action_space", "make_environment"),
     *("make_parallel_env", "make_vector_env", "make_gym_env"),
     *("register", "train", "load_policy", "evaluate", "rollout", "dem"),
-    *("oracle_policy", "scripted_policy"),
+    *("oracle_policy", "scripted_policy", "trust"),
     *("TrainConfig", "PPOConfig", "TrainResult", "Trajectory", "__version__"),
 }
 

@@ -13,6 +13,7 @@ from flax import nnx
 from jaxdem_ac import registry
 from jaxdem_ac._types import Json
 from jaxdem_ac.models.per_particle import PerParticle, Sharing
+from jaxdem_ac.plugin.references import is_reference
 from jaxdem_ac.registry import normalize_key, suggest
 from jaxdem_ac.runs.build import build_environment, build_model
 from jaxdem_ac.runs.config import TrainConfig
@@ -122,7 +123,7 @@ def same_density(env: str, num_particles: int) -> dict[str, float]:
 
 def namesake(env: str) -> str:
     """Return the name of an environment without that of whom it comes from: ``jaxdem:swarm_navigator`` is ours too."""
-    return env.rpartition(":")[2]
+    return env if is_reference(env) else env.rpartition(":")[2]
 
 
 @dataclass(frozen=True, kw_only=True)

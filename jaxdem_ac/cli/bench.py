@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from jaxdem_ac.cli.options import FILE, FOLDER, PATH
+from jaxdem_ac.cli.options import FILE, FOLDER, PATH, trust_given
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -84,11 +84,15 @@ def bench(
     from jaxdem_ac.bench.suite import failed, run
     from jaxdem_ac.runs.config import parse_assignments
 
+    for field in ("env", "model"):
+        for name in axes[f"{field}s"] or ():
+            trust_given({field: name})
     asked = Axes(**axes)
     if not asked.is_preset and short is not None:
         raise ValueError("bench: --short and --long are grids of their own; got axes too. Leave out one or the other.")
     check_repeats(repeats)
     settings = parse_assignments(assignments)
+    trust_given(settings)
     import jax
 
     cases = grid(asked, long=short is False, platform=jax.default_backend())

@@ -19,7 +19,7 @@ import click
 import jaxdem_ac as ac
 from jaxdem_ac.cli.bench import bench
 from jaxdem_ac.cli.evaluate import evaluate
-from jaxdem_ac.cli.options import CHECKPOINT, PATH
+from jaxdem_ac.cli.options import CHECKPOINT, PATH, own_code
 from jaxdem_ac.cli.options import RUN as _RUN
 from jaxdem_ac.cli.render import plot, render
 from jaxdem_ac.cli.replay import record, replay
@@ -27,6 +27,7 @@ from jaxdem_ac.cli.report import report
 from jaxdem_ac.cli.train import train
 from jaxdem_ac.cli.words import in_options
 from jaxdem_ac.doctor import about_backend, is_of_backend
+from jaxdem_ac.plugin import references
 from jaxdem_ac.plugin.discovery import unreadable_lists
 from jaxdem_ac.registry import Entry, MissingKeywordError, Registry, suggest
 from jaxdem_ac.untrusted import printable, summary
@@ -44,8 +45,10 @@ class _OneLineGroup(click.Group):
         """Run a command; return as click does."""
         keywords["standalone_mode"] = False
         try:
-            with _warnings_in_one_line(), _stopped_by_ctrl_c():
+            with _warnings_in_one_line(), _stopped_by_ctrl_c(), references.scope():
                 result = super().main(*arguments, **keywords)
+                for sentence in references.unused():
+                    click.echo(f"warning: {sentence}", err=True)
         except click.exceptions.NoArgsIsHelpError as error:
             click.echo(error.ctx.get_help() if error.ctx else error.format_message())
             sys.exit(2)
@@ -171,6 +174,7 @@ def main() -> None:
 @CHECKPOINT
 @click.option("--sample", is_flag=True, help="Actions are sampled, with the data of a random key as second argument.")
 @click.option("--jaxdem", is_flag=True, help="PATH is a new folder, for JaxDEM's CheckpointModelLoader.")
+@own_code()
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def export(run: Path, path: Path, checkpoint: str | int, sample: bool, jaxdem: bool, as_json: bool) -> None:
     """Write a run's policy to one file, PATH, that needs only jax and flatbuffers to act.

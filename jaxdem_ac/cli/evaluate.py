@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 import click
 
 import jaxdem_ac as ac
-from jaxdem_ac.cli.options import CHECKPOINT, PATH, complete_names, complete_run
+from jaxdem_ac.cli.options import CHECKPOINT, PATH, complete_names, complete_run, own_code, trust_given
+from jaxdem_ac.plugin.references import is_reference, trust_typed
 from jaxdem_ac.registry import environments
 
 if TYPE_CHECKING:
@@ -19,7 +20,8 @@ if TYPE_CHECKING:
 @click.argument("run", type=PATH, required=False, shell_complete=complete_run)
 @CHECKPOINT
 @click.option("--env", metavar="NAME", shell_complete=complete_names(environments),
-    help="Play in that environment, as a training has it, where there is no RUN; --policy says who plays.")  # fmt: skip
+    help="Play in that environment, as a training has it, where there is no RUN; --policy says who plays. With a RUN: "
+    "trust its own environment, my_file.py:Class, which may have been moved.")  # fmt: skip
 @click.option("--set", "assignments", multiple=True, metavar="FIELD=VALUE",
     help="Set a keyword of --env, as env_kw.num_particles=32. Repeatable.")  # fmt: skip
 @click.option("--policy", "baselines", multiple=True, type=click.Choice(["random", "scripted", "oracle"]),
@@ -35,6 +37,7 @@ if TYPE_CHECKING:
 @click.option("--seed", default=1_000, show_default=True, help="Of the episodes.")
 @click.option("--sample", is_flag=True, help="Sample actions; else the policy's mode is played.")
 @click.option("--no-baseline", is_flag=True, help="Leave out the untrained policy.")
+@own_code(besides="env")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def evaluate(
     run: Path | None,
@@ -90,6 +93,9 @@ def _configuration(
     from jaxdem_ac.runs.config import TrainConfig, parse_assignments
     from jaxdem_ac.runs.run_dir import single
 
+    if run is not None and is_reference(env):
+        trust_typed("--env", str(env))
+        env = None
     if (run is None) == (env is None):
         got = "neither" if run is None else "both"
         raise click.UsageError(f"eval: a RUN is played, or an --env by a --policy; got {got}. Name one of them.")
@@ -100,6 +106,7 @@ def _configuration(
             )
         return single(run)
     assert env is not None
+    trust_given({"env": env})
     if not baselines:
         raise click.UsageError("eval: in an --env a --policy plays; got none. Add --policy oracle, or name a RUN.")
     return with_training_defaults(TrainConfig(env=env).with_values(parse_assignments(assignments)))

@@ -1,14 +1,16 @@
 """Options that commands share, and their shell completion, without a heavy import."""
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import click
 from click.shell_completion import CompletionItem
 
 from jaxdem_ac._files import as_path
 from jaxdem_ac.plugin.discovery import known_names
+from jaxdem_ac.plugin.references import is_reference, trust, trust_everything, trust_typed
 from jaxdem_ac.registry import Registry
 
 Completion = Callable[[click.Context, click.Parameter, str], list[CompletionItem]]
@@ -105,6 +107,61 @@ def number_or(*words: str, neither: str) -> Callable[[str], int | str]:
             raise click.BadParameter(f"{text!r} is neither {neither}.") from None
 
     return convert
+
+
+Command = TypeVar("Command", bound=Callable[..., object])
+
+
+# In these a name of a class may stand; of a PerParticle the model of each set is one.
+CLASS_FIELDS = ("env", "model", "action_space", "model_kw.model")
+
+
+def trust_given(values: Mapping[str, object]) -> None:
+    """Trust references among the values of fields that are typed: they are asked for."""
+    for field in CLASS_FIELDS:
+        if is_reference(values.get(field)):
+            # One that is malformed is told where it is looked for.
+            with suppress(ValueError):
+                trust(str(values[field]))
+
+
+def _trust_all(_: click.Context, __: click.Parameter, given: bool) -> None:
+    if given:
+        trust_everything()
+
+
+def _find_there(ctx: click.Context, parameter: click.Parameter, value: str | None) -> None:
+    if value is None:
+        return
+    option = parameter.opts[0]
+    if not is_reference(value):
+        raise click.UsageError(
+            f"{ctx.command.name}: {option} says where a class of the run's own is, as my_file.py:Flock; got {value!r}. "
+            "A run is played as it was configured: leave it out.",
+            ctx,
+        )
+    trust_typed(option, value)
+
+
+TRUST = click.option(
+    "--trust", is_flag=True, expose_value=False, callback=_trust_all,
+    help="Import code outside the registries that a file names: an environment, a model or an action space of yours.",
+)  # fmt: skip
+
+
+def own_code(besides: str = "") -> Callable[[Command], Command]:
+    """Return what adds --trust to a command, and options that say where a run's own classes are, but for one."""
+
+    def add(command: Command) -> Command:
+        for name, what in (("action-space", "action space"), ("model", "model"), ("env", "environment")):
+            if name != besides:
+                command = click.option(
+                    f"--{name}", metavar="REFERENCE", expose_value=False, callback=_find_there,
+                    help=f"Trust the run's own {what}, my_file.py:Class, which may have been moved.",
+                )(command)  # fmt: skip
+        return TRUST(command)
+
+    return add
 
 
 CHECKPOINT = click.option(

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 from click.core import ParameterSource
 
-from jaxdem_ac.cli.options import BASELINE, CHECKPOINT, FILE, PATH, number_or
+from jaxdem_ac.cli.options import BASELINE, CHECKPOINT, FILE, PATH, number_or, own_code
 
 if TYPE_CHECKING:
     from jaxdem_ac.runs.recording import Played
@@ -36,6 +36,7 @@ if TYPE_CHECKING:
 @click.option("--azimuth", default=-60.0, show_default=True, help="Of the camera in space, degrees.")
 @click.option("--vtk", type=PATH, metavar="FOLDER",
     help="Write frames for ParaView there instead, by JaxDEM's own writer.")  # fmt: skip
+@own_code()
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @click.pass_context
 def render(
@@ -103,7 +104,9 @@ def _only(context: click.Context, option: str, names: set[str]) -> None:
     """Raise unless what was given on the command line is among `names`."""
     for parameter in context.command.params:
         name = str(parameter.name)
-        if name not in names and context.get_parameter_source(name) is ParameterSource.COMMANDLINE:
+        # Options that trust take part in all.
+        mistaken = parameter.expose_value and name not in names
+        if mistaken and context.get_parameter_source(name) is ParameterSource.COMMANDLINE:
             raise click.UsageError(f"render: {option} does without {parameter.opts[0]}; got both. Leave one out.")
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from jaxdem_ac.cli.options import BASELINE, CHECKPOINT, FILE, PATH, RUN, complete_run
+from jaxdem_ac.cli.options import BASELINE, CHECKPOINT, FILE, PATH, RUN, complete_run, own_code
 
 
 @click.command()
@@ -17,6 +17,7 @@ from jaxdem_ac.cli.options import BASELINE, CHECKPOINT, FILE, PATH, RUN, complet
 @click.option("--decisions", default=None, type=int, help="How many at most.  [default: one episode]")
 @click.option("--sample", is_flag=True, help="Sample actions; else the policy's mode is played.")
 @click.option("--out", type=FILE, help="The file.  [default: RUN/episode.npz]")
+@own_code()
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def record(
     run: Path,
@@ -48,6 +49,7 @@ def record(
 @click.option("--decisions", default=50, show_default=True, help="How many to play action by action.")
 @click.option("--episodes", default=64, show_default=True, help="Whole ones that a run's policy plays; 0 for none.")
 @click.option("--seed", default=1_000, show_default=True, help="Of the episodes.")
+@own_code()
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def replay(source: Path, engine: str, decisions: int, episodes: int, seed: int, as_json: bool) -> None:
     """Play a run, or a recording, on another engine, and say how far apart the two go.

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import click
 
-from jaxdem_ac.cli.options import CHECKPOINT, PATH
+from jaxdem_ac.cli.options import CHECKPOINT, PATH, own_code
 
 
 @click.command()
@@ -18,6 +18,7 @@ from jaxdem_ac.cli.options import CHECKPOINT, PATH
 @click.option("--sample", is_flag=True, help="Sample actions; else the policy's mode is played.")
 @click.option("--recording", "recordings", multiple=True, type=PATH, metavar="FILE",
     help="Show this instead, from `record`; may be given again. Needs no RUN where --out is given.")  # fmt: skip
+@own_code()
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def report(
     run: Path | None,

@@ -14,14 +14,18 @@ import click
 
 import jaxdem_ac as ac
 from jaxdem_ac.cli.options import (
+    CLASS_FIELDS,
     PATH,
+    TRUST,
     Completion,
     complete_configuration,
     complete_names,
     complete_run,
     complete_words,
     number_or,
+    trust_given,
 )
+from jaxdem_ac.plugin.references import is_reference, short_name, trust_typed
 from jaxdem_ac.registry import action_spaces, algorithms, environments, models
 from jaxdem_ac.runs import claim
 from jaxdem_ac.runs.config import Log, TrainConfig, parse_assignments
@@ -122,6 +126,7 @@ def _field_documentation(cls: type) -> dict[str, str]:
 @click.option("--coordinator", metavar="HOST:PORT", help="Where there is no scheduler: where process 0 is reached.")
 @click.option("--num-processes", type=int, metavar="NUMBER", help="And how many processes there are.")
 @click.option("--process-id", type=int, metavar="NUMBER", help="And which one this is, from 0.")
+@TRUST
 @click.option("--quiet", is_flag=True, help="Plain lines instead of a live one.")
 @click.option("--json", "as_json", is_flag=True, help="Print the last report as JSON.")
 def train(
@@ -152,6 +157,9 @@ def train(
     alone = not (distributed or coordinator)
     already = False
     if resumed is not None:
+        # They say where a class of the run's own is, and change nothing.
+        for name in [name for name in CLASS_FIELDS if is_reference(chosen.get(name))]:
+            trust_typed(f"--{name.replace('_', '-')}", chosen.pop(name))
         if chosen.keys() - {"devices", "steps"} or assignments or overwrite or file:
             raise ValueError(
                 "train: --resume goes on with a run as it was configured; got other options. "
@@ -194,8 +202,11 @@ def _stored(run: Path, alone: bool) -> TrainConfig:
 def _configuration(file: str | None, chosen: dict[str, Any], assignments: Sequence[str]) -> TrainConfig:
     """Return what a file says, changed by options and then by assignments."""
     config = TrainConfig() if file is None else TrainConfig.from_file(file)
-    config = replace(config, **chosen).with_values(parse_assignments(assignments))
-    return config if config.out is not None else replace(config, out=f"runs/{config.env}-{config.seed}")
+    assigned = parse_assignments(assignments)
+    trust_given(chosen)
+    trust_given(assigned)
+    config = replace(config, **chosen).with_values(assigned)
+    return config if config.out is not None else replace(config, out=f"runs/{short_name(config.env)}-{config.seed}")
 
 
 def _say_end(result: "ac.TrainResult", as_json: bool, already: bool) -> None:

@@ -13,6 +13,7 @@ from jaxdem_ac._numbers import COUNT, WHOLE, check_number, shown
 from jaxdem_ac._types import Json
 from jaxdem_ac.registry import algorithms, normalize_key, suggest
 from jaxdem_ac.runs import config_checks
+from jaxdem_ac.runs.own_code import ACTION_SPACE, ENV, MODEL, ClassField
 from jaxdem_ac.trainers.ppo.config import GRID_FIELDS, PPOConfig
 
 if TYPE_CHECKING:
@@ -31,18 +32,21 @@ _PYTHON_WORDS = {"True": "true", "False": "false", "None": "null"}
 
 @dataclass(frozen=True, kw_only=True)
 class TrainConfig:
-    """One run: task, model, action space, algorithm, length and place."""
+    """One run: task, model, action space, algorithm, length and place.
 
-    env: str = "swarm_navigator"
-    """Name of the environment."""
+    `env`, `model` and `action_space` may be given as classes too, and are kept as what finds them again.
+    """
+
+    env: ClassField = ENV
+    """Name of the environment, or my_file.py:Class, or my_package.module:Class."""
     env_kw: Mapping[str, object] = field(default_factory=dict)
     """Its keywords; what is not here is taken from its `training_defaults`, then from its own defaults."""
-    model: str = "SharedActorCritic"
-    """Name of the model."""
+    model: ClassField = MODEL
+    """Name of the model, or of a class as for env."""
     model_kw: Mapping[str, object] = field(default_factory=dict)
     """Its keywords, but for sizes, key and action space."""
-    action_space: str = "MaxNorm"
-    """Name of the action space."""
+    action_space: ClassField = ACTION_SPACE
+    """Name of the action space, or of a class as for env."""
     action_space_kw: Mapping[str, object] = field(default_factory=dict)
     """Its keywords."""
     algorithm: str = "ppo"
@@ -97,8 +101,6 @@ class TrainConfig:
             check_number(
                 "TrainConfig", "devices", self.devices, int, lambda x: x >= 1, "a whole number from 1, or 'all'"
             )
-        for name in ("env", "model", "action_space"):
-            self._check_name(name)
         if self.out is not None:
             object.__setattr__(self, "out", str(as_path("TrainConfig", "out", self.out)))
         for name in ("env_kw", "model_kw", "action_space_kw"):
@@ -114,13 +116,10 @@ class TrainConfig:
                         "Lower it."
                     )
 
-    def _check_name(self, name: str) -> None:
-        if not isinstance(getattr(self, name), str):
-            raise TypeError(f"TrainConfig: {name} is a name; got {type(getattr(self, name)).__name__}. Pass a string.")
-
     def _check_algorithm(self) -> None:
         """Raise unless the hyperparameters are those of the algorithm; fill in its defaults if there are none."""
-        self._check_name("algorithm")
+        if not isinstance(self.algorithm, str):
+            raise TypeError(f"TrainConfig: algorithm is a name; got {type(self.algorithm).__name__}. Pass a string.")
         if not isinstance(self.ppo, PPOConfig):
             raise TypeError(
                 f"TrainConfig: ppo is a PPOConfig, in a file a mapping; got {type(self.ppo).__name__}. Build one."

@@ -12,6 +12,7 @@ import yaml
 from jaxdem_ac._files import DEEPEST, as_path, is_deep, parse_json
 from jaxdem_ac._types import Json
 from jaxdem_ac.registry import suggest
+from jaxdem_ac.runs.own_code import CODE, with_places
 
 REFERENCE = "reference"
 """Names of configurations that come with the package begin with it: ``reference/swarm_navigator``."""
@@ -45,8 +46,8 @@ def read_values(path: str | Path) -> Mapping[str, Json]:
         raise ValueError(
             f"config: {path} is a mapping of fields to values; got {type(values).__name__}. Write steps: 1000000, say."
         )
-    if values.keys() == {"format", "config"} and isinstance(values["config"], dict):
-        return values["config"]
+    if values.keys() - {CODE} == {"format", "config"} and isinstance(values["config"], dict):
+        return with_places(values["config"], values[CODE], path.parent) if CODE in values else values["config"]
     return values
 
 

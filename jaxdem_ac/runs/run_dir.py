@@ -6,6 +6,7 @@ from typing import Any
 
 from jaxdem_ac._files import as_path, parse_json, unwritable, write_text
 from jaxdem_ac.runs.config import TrainConfig
+from jaxdem_ac.runs.own_code import CODE, places, with_places
 
 Metrics = dict[str, Any]
 
@@ -25,7 +26,7 @@ def holds_run(run_dir: Path) -> bool:
         stored = parse_json((run_dir / CONFIG).read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return False
-    return isinstance(stored, dict) and stored.keys() == {"format", "config"}
+    return isinstance(stored, dict) and stored.keys() - {CODE} == {"format", "config"}
 
 
 def read_config(run_dir: str | Path) -> TrainConfig:
@@ -52,7 +53,10 @@ def read_config(run_dir: str | Path) -> TrainConfig:
                 f"load: this version reads runs of format {FORMAT}; got format={stored['format']} in {path}. "
                 "Use the version of jaxdem-ac that wrote it."
             )
-        return TrainConfig.from_dict(stored["config"])
+        values = stored["config"]
+        if CODE in stored and isinstance(values, dict):
+            values = with_places(values, stored[CODE], run_dir)
+        return TrainConfig.from_dict(values)
     except (_UnreadableError, KeyError, TypeError) as error:
         raise ValueError(f"load: {path} is not a run's configuration; got {error!r}. Train it again.") from error
 
@@ -94,8 +98,10 @@ def config_text(config: TrainConfig) -> str:
     TypeError
         If the configuration holds what JSON cannot.
     """
+    code = places(config)
     try:
-        return json.dumps({"format": FORMAT, "config": config.to_dict()}, indent=2) + "\n"
+        kept = {"format": FORMAT, "config": config.to_dict(), **({CODE: code} if code else {})}
+        return json.dumps(kept, indent=2) + "\n"
     except TypeError as error:
         raise TypeError(
             f"train: a configuration is made of numbers, strings and lists; got {error}. Use such values in "

@@ -11,12 +11,14 @@ import jax
 import numpy as np
 
 from jaxdem_ac._files import as_path, write_text
+from jaxdem_ac.plugin.references import check_not_loading
 from jaxdem_ac.runs import checkpoint, claim, distributed, loggers
 from jaxdem_ac.runs.build import steps_per_update, with_training_defaults
 from jaxdem_ac.runs.config import TrainConfig, run_path
 from jaxdem_ac.runs.distributed import Devices
 from jaxdem_ac.runs.init_from import with_source
 from jaxdem_ac.runs.metrics import first_bad_number, summarise
+from jaxdem_ac.runs.own_code import announce
 from jaxdem_ac.runs.run_batch import RunBatch
 from jaxdem_ac.runs.run_batch import TrainResult as TrainResult
 from jaxdem_ac.runs.run_dir import CONFIG, Metrics, config_text, is_reached, read_config
@@ -78,10 +80,12 @@ def train(config: TrainConfig, report: Report | None = None, *, overwrite: bool 
             texts = {name or ".": config_text(member) for name, member in runs.members.items()}
             claimed = claim.claimed(run_dir, overwrite, {**texts, ".": config_text(config)})
             distributed.in_first(partial(stack.enter_context, claimed))
+            distributed.in_first(partial(announce, config))
         return _run(runs, report)
 
 
 def _check_report(report: object) -> None:
+    check_not_loading("train")
     if report is not None and not callable(report):
         raise TypeError(f"train: report is a function of metrics; got {type(report).__name__}. Pass print, say.")
 

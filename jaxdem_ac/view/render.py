@@ -17,6 +17,7 @@ from jaxdem_ac.dem.particles import Particles
 from jaxdem_ac.dem.world import World
 from jaxdem_ac.environments.base import Environment, check_is_environment
 from jaxdem_ac.models.structure import Model
+from jaxdem_ac.plugin.references import short_name
 from jaxdem_ac.runs.build import build_baseline, build_environment
 from jaxdem_ac.runs.checkpoint import load_policy
 from jaxdem_ac.runs.recording import Played, Recording, record_run
@@ -205,7 +206,8 @@ def render_run(
     if episode is not None:
         draw_all(episode, folder, files, options)
     if "curve" in files:
-        plot_learning_curve(reports, folder / files["curve"], f"{config.env}, {config.model}, seed {config.seed}")
+        title = f"{short_name(config.env)}, {short_name(config.model)}, seed {config.seed}"
+        plot_learning_curve(reports, folder / files["curve"], title)
     return [folder / name for name in files.values()]
 
 

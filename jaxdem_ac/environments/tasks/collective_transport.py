@@ -19,8 +19,7 @@ from jaxdem_ac.environments.sensing.lidar import displacements, lidar, wall_lida
 from jaxdem_ac.environments.sensing.neighbor_lists import NeighborLists, NeighborListSpecs
 from jaxdem_ac.observation_layout import Block
 
-# A goal is the first of so many draws that is far enough, or else the farthest.
-_DRAWS = 16
+_DRAWS = 16  # A goal is the first of so many draws that is far enough, or else the farthest.
 
 
 @jax.tree_util.register_dataclass
@@ -136,8 +135,7 @@ class CollectiveTransport(swarm.SwarmEnvironment[CollectiveTransportState]):
     stiffness: Positive = 1e3
     """Of contacts, force / length."""
 
-    oracle = TransportOracle
-    scripted = TransportScript
+    oracle, scripted = TransportOracle, TransportScript
     success_name: ClassVar[str] = "goals reached"
     observes: ClassVar[tuple[Block, ...]] = (
         Block("velocity", "vector", 2),

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from jaxdem_ac._types import Json
+from jaxdem_ac.plugin.references import short_name
 from jaxdem_ac.runs.recording import Recording
 
 Shown = dict[str, Any]
@@ -242,7 +243,7 @@ def _about(recording: Recording, species: list[int] | None) -> dict[str, Json]:
             "periodic": world.boundary.periodic,
         }
     return {
-        "env": recording.env,
+        "env": short_name(recording.env),
         "seed": recording.seed,
         "decisions": recording.num_decisions,
         "decision_time": float(recording.decision_time),

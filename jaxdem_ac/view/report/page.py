@@ -14,6 +14,7 @@ import numpy as np
 
 from jaxdem_ac._files import as_path, write_bytes
 from jaxdem_ac._types import Json
+from jaxdem_ac.plugin.references import short_name
 from jaxdem_ac.runs.checkpoint import load_policy
 from jaxdem_ac.runs.config import TrainConfig
 from jaxdem_ac.runs.recording import Recording, record_episode
@@ -140,7 +141,7 @@ def _success_name(recording: Recording) -> str:
     """Return what the task calls its success; a recording outlives the package that its environment came from."""
     try:
         return recording.environment().success_name
-    except (ImportError, KeyError, TypeError, ValueError, AttributeError):
+    except (ImportError, KeyError, OSError, TypeError, ValueError, AttributeError):
         return "success"
 
 
@@ -158,7 +159,8 @@ def _page(config: TrainConfig | None, metrics: Sequence[Metrics], episodes: Sequ
         f"default-src 'none'; script-src '{_hash(script)}'; style-src '{_hash(style_text)}'; img-src data:; "
         "base-uri 'none'; form-action 'none'"
     )
-    heading = config.env if config is not None else ", ".join(sorted({each["env"] for each in episodes}))
+    named = {each["env"] for each in episodes} if config is None else {config.env}
+    heading = ", ".join(sorted(map(short_name, named)))
     sections = [
         _summary(config, metrics, episodes),
         _asset("player.html") if episodes else "",
@@ -211,7 +213,8 @@ def _lead(config: TrainConfig | None) -> str:
     if config is None:
         return "Recorded episodes"
     sharing = f", {config.model_kw['sharing']}" if "sharing" in config.model_kw else ""
-    return f"{config.model}{sharing}, actions in {config.action_space}, seed {config.seed}"
+    space = short_name(config.action_space)
+    return f"{short_name(config.model)}{sharing}, actions in {space}, seed {config.seed}"
 
 
 def _summary(config: TrainConfig | None, metrics: Sequence[Metrics], episodes: Sequence[Shown]) -> str:

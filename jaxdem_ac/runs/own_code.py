@@ -1,0 +1,144 @@
+"""Classes of a user's own code in the configuration of a run: what config.json keeps, so that they are found again."""
+
+import os
+import sys
+import warnings
+from collections.abc import Mapping
+from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from jaxdem_ac.plugin.references import Reference, is_reference, keep, kept_class
+from jaxdem_ac.registry import Registry, action_spaces, environments, models
+
+if TYPE_CHECKING:
+    from jaxdem_ac.runs.config import TrainConfig
+
+CODE = "code"
+"""Under which config.json keeps where the user's own classes are, by field: not there if there are none."""
+FIELDS = {"env": environments, "model": models, "action_space": action_spaces}
+"""Fields that name a class, and the registries that find it."""
+
+
+class ClassField:
+    """A field of a configuration that is the name of a class; given the class itself, it is that of the class."""
+
+    def __init__(self, registry: Registry, default: str) -> None:
+        self._registry, self._default, self._name = registry, default, ""
+
+    def __set_name__(self, owner: type, name: str) -> None:
+        """Note which field it is."""
+        self._name = name
+
+    def __get__(self, instance: object, owner: type | None = None) -> str:
+        """Return the name; of the class of configurations the default."""
+        return self._default if instance is None else instance.__dict__[self._name]
+
+    def __set__(self, instance: object, value: str | type) -> None:
+        """Keep a name, or that of a class; raises TypeError if it is neither, or the class is of another kind."""
+        if isinstance(value, type):
+            value = keep(self._registry, value)
+        elif not isinstance(value, str):
+            raise TypeError(
+                f"TrainConfig: {self._name} is a name; got {type(value).__name__}. Pass a string, or a class."
+            )
+        instance.__dict__[self._name] = value
+
+
+ENV = ClassField(environments, "swarm_navigator")
+MODEL = ClassField(models, "SharedActorCritic")
+ACTION_SPACE = ClassField(action_spaces, "MaxNorm")
+
+
+def _own(config: "TrainConfig") -> dict[str, Reference]:
+    """Return the references of a configuration's classes that stand in no distribution, by field."""
+    found = {}
+    for field, registry in FIELDS.items():
+        name = getattr(config, field)
+        if is_reference(name):
+            found[field] = Reference.parse(registry.kind, name)
+        elif registry.has_own(name):
+            found[field] = Reference.of(registry.get(name))
+    return found
+
+
+def places(config: "TrainConfig") -> dict[str, dict[str, str]]:
+    """Return where a configuration's own classes are, by field, as config.json keeps it.
+
+    A file stands there with its path, and with the path from the run's folder: of a project that is moved or copied as
+    a whole the second still holds.
+    """
+    found = {}
+    for field, reference in _own(config).items():
+        if not reference.lasts:
+            continue
+        place = {"class": reference.qualname, "file" if reference.is_file else "module": reference.place}
+        if reference.is_file and config.out is not None:
+            # On another drive of Windows there is no such path.
+            with suppress(ValueError):
+                place["from_run"] = Path(os.path.relpath(reference.place, Path(config.out).resolve())).as_posix()
+        found[field] = place
+    return found
+
+
+def with_places(values: Mapping[str, Any], code: object, folder: Path) -> dict[str, Any]:
+    """Return the fields of a stored configuration with references to where its own classes are now.
+
+    Nothing is imported, and nothing is trusted.
+
+    Parameters
+    ----------
+    values : mapping
+        Fields, as they are stored.
+    code : mapping
+        What :func:`places` gave.
+    folder : Path
+        Where config.json lies.
+
+    Raises
+    ------
+    ValueError
+        If `code` is something else.
+    """
+    found = dict(values)
+    if not isinstance(code, Mapping) or not all(field in FIELDS and _is_place(code[field]) for field in code):
+        raise ValueError(
+            f"load: {CODE} of {folder / 'config.json'} says in which file or module a class is; got {code!r:.200}. "
+            "Restore it as the run left it."
+        )
+    for field, place in code.items():
+        name = found.get(field)
+        if isinstance(name, str) and not is_reference(name) and name in FIELDS[field]:
+            # Registered in this process too, or installed since.
+            continue
+        where = place.get("file") or place["module"]
+        if "file" in place and "from_run" in place and (folder / place["from_run"]).is_file():
+            where = str((folder / place["from_run"]).resolve())
+        found[field] = f"{where}:{place['class']}"
+    return found
+
+
+def _is_place(place: object) -> bool:
+    """Return whether it is what :func:`places` gives for a field."""
+    texts = isinstance(place, Mapping) and all(isinstance(each, str) for each in [*place.keys(), *place.values()])
+    return texts and isinstance(place, Mapping) and "class" in place and bool({"file", "module"} & place.keys())
+
+
+def announce(config: "TrainConfig") -> None:
+    """Say how a run with classes of a script is found again, or that it is read only with them at hand."""
+    if config.out is None:
+        return
+    # Not a reference that was typed: it is known how that is found.
+    own = {field: each for field, each in _own(config).items() if kept_class(getattr(config, field)) is not None
+           or not is_reference(getattr(config, field))}  # fmt: skip
+    for field, reference in own.items():
+        if not reference.lasts and is_reference(getattr(config, field)):
+            warnings.warn(
+                f"train: {field} {reference} cannot be imported from elsewhere; {config.out!r} is read only where the "
+                f"class is at hand. Define it in a file; or call jaxdem_ac.trust({reference.qualname.split('.')[-1]}) "
+                "before load_policy.",
+                UserWarning,
+                stacklevel=2,
+            )
+    if own and all(each.lasts for each in own.values()):
+        print(f"in the shell: jaxdem-ac eval {config.out} --trust", file=sys.stderr)
