@@ -3,12 +3,11 @@
 import ast
 import inspect
 import json
-import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import MISSING, fields, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple, get_args
+from typing import Any, get_args
 
 import click
 
@@ -29,11 +28,8 @@ from jaxdem_ac.plugin.references import is_reference, short_name, trust_typed
 from jaxdem_ac.registry import action_spaces, algorithms, environments, models
 from jaxdem_ac.runs import claim
 from jaxdem_ac.runs.config import Log, TrainConfig, parse_assignments
+from jaxdem_ac.runs.progress import in_words, live_line
 from jaxdem_ac.runs.run_dir import Metrics, is_reached, read_config
-
-if TYPE_CHECKING:
-    from rich.console import Console, ConsoleOptions
-    from rich.text import Text
 
 # A training from the command line is always kept, though one from Python need not be.
 _DEFAULT_OUT = "runs/ENV-SEED"
@@ -165,8 +161,8 @@ def train(
                 "train: --resume goes on with a run as it was configured; got other options. "
                 "Leave out all but --steps and --devices."
             )
-        total = _stored(resumed, alone).steps
-        with _stoppable(resumed, first), _progress(total, **show) as report:
+        _check_stored(resumed, alone)
+        with _stoppable(resumed, first), _progress(**show) as report:
             made = _Counted(report)
             result = ac.resume(resumed, made, devices=chosen.get("devices"), steps=chosen.get("steps"))
         already = made.count == 0
@@ -175,7 +171,7 @@ def train(
         if alone:
             # Before JAX is imported. Of several processes the first may be in the folder already.
             claim.check(Path(config.out or ""), overwrite, [".", *(config.members() if config.is_many else [])])
-        with _stoppable(config.out, first), _progress(config.steps, **show) as report:
+        with _stoppable(config.out, first), _progress(**show) as report:
             result = ac.train(config, report, overwrite=overwrite)
     if first:
         _say_end(result, as_json, already)
@@ -193,10 +189,10 @@ class _Counted:
         self._report(metrics)
 
 
-def _stored(run: Path, alone: bool) -> TrainConfig:
-    """Return the configuration of a run that goes on; before JAX is imported, if that is in this process alone."""
+def _check_stored(run: Path, alone: bool) -> None:
+    """Raise unless a run can be read that goes on; before JAX is imported, if that is in this process alone."""
     with claim.reopened(run) if alone else nullcontext():
-        return read_config(run)
+        read_config(run)
 
 
 def _configuration(file: str | None, chosen: dict[str, Any], assignments: Sequence[str]) -> TrainConfig:
@@ -245,130 +241,16 @@ def _stoppable(run: str | Path | None, first: bool) -> Iterator[None]:
 
 
 @contextmanager
-def _progress(total: int, silent: bool, plain: bool) -> Iterator[Callable[[Metrics], None]]:
+def _progress(silent: bool, plain: bool) -> Iterator[Callable[[Metrics], None]]:
     """Give a function that shows a report: on a live line in a terminal, as a line of its own elsewhere."""
     if silent:
         yield lambda _: None
         return
     from rich.console import Console
-    from rich.live import Live
 
     console = Console()
     if plain or not console.is_terminal or console.is_dumb_terminal:
-        yield lambda metrics: click.echo("  ".join(part.wide for part in _parts(metrics, 0.0)))
+        yield lambda metrics: click.echo(in_words(metrics))
         return
-    line = _Line(total)
-    with Live(line, console=console, refresh_per_second=4):
-        yield line.report
-
-
-class _Line:
-    """The live line: a bar and the newest figures, never longer than the terminal is wide."""
-
-    def __init__(self, total: int) -> None:
-        self._total = total
-        self._metrics: Metrics | None = None
-        self._since = time.monotonic()
-
-    def report(self, metrics: Metrics) -> None:
-        """Show a report from now on."""
-        # An evaluation stays in sight until the next.
-        evaluated = {name: value for name, value in (self._metrics or {}).items() if name.startswith("eval_")}
-        self._metrics, self._since = {**evaluated, **metrics}, time.monotonic()
-
-    def __rich_console__(self, console: "Console", options: "ConsoleOptions") -> Iterator["Text"]:
-        """Draw it."""
-        from rich.text import Text
-
-        # The last column is left free: a cursor behind it wraps in some terminals.
-        width, seconds = options.max_width - 1, time.monotonic() - self._since
-        if self._metrics is None:
-            text = fitted([_Part(0, f"compiling ...  {_clock(seconds)}", "compiling")], width)
-            done = 0.0
-        else:
-            text = fitted(_parts(self._metrics, seconds), width)
-            done = self._metrics["steps"] / self._metrics["total_steps"]
-        yield Text(_bar(done, width - len(text) - 2, "#-" if options.ascii_only else "━╌") + text, no_wrap=True)
-
-
-class _Part(NamedTuple):
-    """A figure of a report."""
-
-    rank: int
-    """Rank of the figure; where room is short, the largest rank is left out first."""
-    wide: str
-    short: str
-
-
-def fitted(parts: Sequence[_Part], width: int) -> str:
-    """Return figures in one line of at most `width` columns: in full, or abbreviated, or the foremost of them."""
-    line = "  ".join(part.wide for part in parts)
-    kept = list(parts)
-    while len(line) > width and kept:
-        line = " ".join(part.short for part in kept)
-        kept.remove(max(kept, key=lambda part: part.rank))
-    return line[:width]
-
-
-def _bar(done: float, width: int, signs: str) -> str:
-    """Return a bar of at most 20 columns and two blanks, or nothing where there is no room."""
-    width = min(width, 20)
-    full = round(done * width)
-    return "" if width < 5 else signs[0] * full + signs[1] * (width - full) + "  "
-
-
-def _parts(metrics: Metrics, seconds: float) -> list[_Part]:
-    """Return the figures of a report that was made some seconds ago."""
-    steps, total, rate = metrics["steps"], metrics["total_steps"], metrics["agent_steps_per_second"]
-    left = _clock(max(0.0, (total - steps) * metrics.get("runs", 1) / max(rate, 0.1) - seconds))
-    parts = [
-        _Part(0, f"{steps:>{len(f'{total:,}')},} of {total:,} steps", f"{_short(steps)}/{_short(total)}"),
-        _Part(4, f"{rate:>7,.0f} agent-steps/s", f"{_short(rate)}/s"),
-        _Part(3, f"{left} left", f"{left} left"),
-        _figure(1, "reward", metrics.get("reward"), "+.4f", "+.3f"),
-        _figure(2, "success", metrics.get("final_success"), ".3f", ".2f", metrics.get("final_success_spread")),
-        *_evaluated(metrics),
-        _figure(5, "kl", metrics.get("kl"), ".4f", ".3f"),
-        _figure(6, "entropy", metrics.get("entropy"), "+.2f", "+.1f"),
-    ]
-    if metrics.get("diverged"):
-        diverged = f"{metrics['diverged']} of {metrics['runs']} diverged"
-        parts.insert(0, _Part(0, diverged, diverged))
-    return parts
-
-
-def _evaluated(metrics: Metrics) -> list[_Part]:
-    """Return the success of an evaluation, by mode and sampled, of a task without such a figure the reward, if any."""
-    for what, wide, short in (("success", ".3f", ".2f"), ("reward", "+.4f", "+.3f")):
-        name = f"eval_{what}"
-        if name in metrics:
-            spread = metrics.get(f"{name}_spread")
-            sampled = metrics.get(f"eval_sampled_{what}")
-            return [
-                _figure(2, "evaluated", metrics[name], wide, short, spread),
-                _figure(7, "sampled", sampled, wide, short),
-            ]
-    return []
-
-
-def _figure(rank: int, name: str, value: float | None, wide: str, short: str, spread: float | None = None) -> _Part:
-    """Return a figure, with its spread over runs side by side; a dash where there is none."""
-    if value is None:
-        return _Part(rank, f"{name} {'-':>{len(format(0.0, wide))}}", f"{name} -")
-    around = "" if spread is None else f" ± {spread:.3f}"
-    return _Part(rank, f"{name} {value:{wide}}{around}", f"{name} {value:{short}}")
-
-
-def _clock(seconds: float) -> str:
-    """Return a time as ``1:02:03`` or ``2:03``."""
-    minutes, rest = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
-
-
-def _short(number: float) -> str:
-    """Return a number with three digits, ``1.31M``."""
-    for limit, sign in ((1e9, "G"), (1e6, "M"), (1e3, "k")):
-        if number >= 0.9995 * limit:
-            return f"{number / limit:.3g}{sign}"
-    return f"{number:.3g}"
+    with live_line(console) as report:
+        yield report

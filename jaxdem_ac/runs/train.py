@@ -1,11 +1,12 @@
 """Training from configuration to policy, in memory or in a folder; one run, or many side by side."""
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from typing import Literal
 
 import jax
 import numpy as np
@@ -19,24 +20,27 @@ from jaxdem_ac.runs.distributed import Devices
 from jaxdem_ac.runs.init_from import with_source
 from jaxdem_ac.runs.metrics import first_bad_number, summarise
 from jaxdem_ac.runs.own_code import announce
+from jaxdem_ac.runs.progress import Report as Report
+from jaxdem_ac.runs.progress import showing
 from jaxdem_ac.runs.run_batch import RunBatch
 from jaxdem_ac.runs.run_batch import TrainResult as TrainResult
 from jaxdem_ac.runs.run_dir import CONFIG, Metrics, config_text, is_reached, read_config
 
-Report = Callable[[Metrics], None]
-
 SECONDS_BETWEEN_CHECKPOINTS = 60.0
 
 
-def train(config: TrainConfig, report: Report | None = None, *, overwrite: bool = False) -> TrainResult:
+def train(
+    config: TrainConfig, report: Report | Literal["live"] | None = "live", *, overwrite: bool = False
+) -> TrainResult:
     """Train a policy.
 
     Parameters
     ----------
     config : TrainConfig
-    report : callable, optional
+    report : callable or "live", optional
         Called with the metrics of every report, as they are written to metrics.jsonl; in the first of several
-        processes.
+        processes. "live" shows them on one line, in a terminal and in a notebook, and nothing elsewhere; None shows
+        nothing.
     overwrite : bool
         Whether a run that is in the folder already may be deleted.
 
@@ -86,12 +90,17 @@ def train(config: TrainConfig, report: Report | None = None, *, overwrite: bool 
 
 def _check_report(report: object) -> None:
     check_not_loading("train")
-    if report is not None and not callable(report):
-        raise TypeError(f"train: report is a function of metrics; got {type(report).__name__}. Pass print, say.")
+    if report is not None and report != "live" and not callable(report):
+        got = repr(report) if isinstance(report, str) else type(report).__name__
+        raise TypeError(f"train: report is a function of metrics, 'live' or None; got {got}. Pass print, say.")
 
 
 def resume(
-    run_dir: str | Path, report: Report | None = None, *, devices: Devices | None = None, steps: int | None = None
+    run_dir: str | Path,
+    report: Report | Literal["live"] | None = "live",
+    *,
+    devices: Devices | None = None,
+    steps: int | None = None,
 ) -> TrainResult:
     """Go on with a run from its newest checkpoint to the end it was configured for, or to another one.
 
@@ -102,7 +111,7 @@ def resume(
     ----------
     run_dir : path
         The run's folder, wherever it lies now.
-    report : callable, optional
+    report : callable or "live", optional
         As for :func:`train`.
     devices : int or "all", optional
         Over how many to spread the environments from now on; as configured if left out.
@@ -166,7 +175,7 @@ def _keep_steps(run_dir: Path, names: Sequence[str], steps: int) -> None:
         write_text(folder / CONFIG, config_text(replace(read_config(folder), steps=steps)))
 
 
-def _run(runs: RunBatch, report: Report | None) -> TrainResult:
+def _run(runs: RunBatch, report: Report | Literal["live"] | None) -> TrainResult:
     """Make the updates that are left; whatever stops them, what has been learnt is kept."""
     first, many = jax.process_index() == 0, runs.config.is_many
     with ExitStack() as stack:
@@ -179,8 +188,9 @@ def _run(runs: RunBatch, report: Report | None) -> TrainResult:
         members = runs.members if many else {}
         opened = loggers.opened(runs.config, runs.run_dir if first else None, members, runs.reports)
         log = stack.enter_context(opened)
+        shown = stack.enter_context(showing(report if first else None))
         try:
-            _loop(runs, report if first else None, signals, log)
+            _loop(runs, shown, signals, log)
         except (KeyboardInterrupt, SystemExit):
             # Several processes save together, in the loop, or not at all.
             if jax.process_count() == 1:

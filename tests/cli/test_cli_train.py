@@ -21,6 +21,7 @@ from support.command_line import assert_one_line, call
 
 import jaxdem_ac as ac
 from jaxdem_ac.cli import main, train
+from jaxdem_ac.runs import progress
 from jaxdem_ac.runs.config_file import reference_names
 
 ROOT = Path(__file__).parents[2]
@@ -165,7 +166,7 @@ def test_every_plain_field_is_an_option() -> None:
 def drawn(width: int, **changes: Any) -> str:
     """Return the live line as a terminal of that width shows it."""
     console = Console(file=io.StringIO(), width=width, force_terminal=True, color_system=None, legacy_windows=False)
-    line = train._Line(100)
+    line = progress.LiveLine()
     if changes.pop("reported", True):
         line.report({**REPORT, **changes})
     with console.capture() as captured:
@@ -200,15 +201,14 @@ def test_a_live_line_is_one_line_at_any_width(width: int, changes: dict[str, Any
 
 
 def test_an_evaluation_stays_on_the_live_line_until_the_next() -> None:
-    line = train._Line(100)
+    line = progress.LiveLine()
     for evaluated in ({"eval_success": 0.25, "eval_sampled_success": 0.125}, {}, {"eval_reward": -1.0}):
         line.report({**REPORT, **evaluated})
         console = Console(file=io.StringIO(), width=200, color_system=None)
         with console.capture() as captured:
             console.print(line)
         assert "success 0.751  evaluated 0.250  sampled 0.125" in captured.get()
-    only_reward = "  ".join(part.wide for part in train._parts({**REPORT, "eval_reward": -1.0}, 0.0))
-    assert "evaluated -1.0000  sampled " in only_reward
+    assert "evaluated -1.0000  sampled " in progress.in_words({**REPORT, "eval_reward": -1.0})
 
 
 def test_what_is_least_important_goes_first() -> None:
