@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from jaxdem_ac.runs.checkpoint import load_policy as load_policy
     from jaxdem_ac.runs.config import TrainConfig as TrainConfig
     from jaxdem_ac.runs.recording import Recording as Recording
+    from jaxdem_ac.runs.seeds import evaluate_run as evaluate_run
     from jaxdem_ac.runs.train import TrainResult as TrainResult
     from jaxdem_ac.runs.train import resume as resume
     from jaxdem_ac.runs.train import train as train
@@ -48,6 +49,7 @@ _HOMES = {
     "TrainResult": "jaxdem_ac.runs.train",
     "Trajectory": "jaxdem_ac.trainers.rollout",
     "evaluate": "jaxdem_ac.trainers.evaluate",
+    "evaluate_run": "jaxdem_ac.runs.seeds",
     "list_action_spaces": "jaxdem_ac.registry",
     "list_algorithms": "jaxdem_ac.registry",
     "list_environments": "jaxdem_ac.registry",

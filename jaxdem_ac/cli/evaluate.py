@@ -1,9 +1,11 @@
 """The command line, whole episodes and their figures: arguments in, words out."""
 
+import itertools
 import json
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -14,10 +16,15 @@ from jaxdem_ac.registry import environments
 
 if TYPE_CHECKING:
     from jaxdem_ac.runs.config import TrainConfig
+    from jaxdem_ac.trainers.evaluate import Estimate, Evaluation
+    from jaxdem_ac.trainers.seeds import SeedEstimate, SeedsEvaluation
+
+    _Result = Evaluation | dict[str, SeedsEvaluation]
+    _Row = tuple[str, Estimate | SeedEstimate | None, Estimate | SeedEstimate]
 
 
 @click.command("eval")
-@click.argument("run", type=PATH, required=False, shell_complete=complete_run)
+@click.argument("runs", metavar="[RUN]...", nargs=-1, type=PATH, shell_complete=complete_run)
 @CHECKPOINT
 @click.option("--env", metavar="NAME", shell_complete=complete_names(environments),
     help="Play in that environment, as a training has it, where there is no RUN; --policy says who plays. With a RUN: "
@@ -40,7 +47,7 @@ if TYPE_CHECKING:
 @own_code(besides="env")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def evaluate(
-    run: Path | None,
+    runs: tuple[Path, ...],
     checkpoint: str | int,
     env: str | None,
     assignments: tuple[str, ...],
@@ -55,34 +62,83 @@ def evaluate(
     """Play whole episodes with a run's policy, and with the untrained one; or with policies that need no training.
 
     Success is the environment's figure at the end of an episode: for swarm_navigator the share of targets with a
-    particle within one radius. Brackets are intervals of 95 % confidence over episodes.
+    particle within one radius. Brackets are intervals of 95 % confidence over episodes. Of many seeds every one is
+    played, and the mean over seeds and the interquartile mean (IQM) have intervals over seeds; of a grid, at each of
+    its points. Several RUNs are played one after the other.
     """
-    config = _configuration(run, env, assignments, baselines)
+    configs = {run: _configuration(run, env, assignments, baselines) for run in runs or (None,)}
     import jax
 
     from jaxdem_ac.environments.baselines import BASELINES
-    from jaxdem_ac.runs.build import build_environment, initial_policy
+    from jaxdem_ac.runs.build import build_environment
+    from jaxdem_ac.runs.seeds import evaluate_members
 
-    environment = build_environment(config)
-    if num_particles is not None:
-        environment = environment.with_num_particles(num_particles)
-    policies = {} if run is None or no_baseline else {"before": initial_policy(config)}
-    if run is not None:
-        policies["after"] = ac.load_policy(run, checkpoint)
-    policies |= {name: BASELINES[name](environment) for name in baselines}
-    results = {
-        name: ac.evaluate(environment, policy, jax.random.key(seed), episodes, sample=sample or name == "random")
-        for name, policy in policies.items()
-    }
+    found = {}
+    for run, config in configs.items():
+        environment = build_environment(config)
+        if num_particles is not None:
+            environment = environment.with_num_particles(num_particles)
+        play = partial(ac.evaluate, environment, key=jax.random.key(seed), num_episodes=episodes)
+        results: dict[str, _Result] = {}
+        if run is not None:
+            # A checkpoint that is not there shows before anything is played.
+            for kind in ("after",) if no_baseline else ("after", "before"):
+                points = evaluate_members(run, config, partial(play, sample=sample), checkpoint, kind == "before")
+                results[kind] = points if config.is_many else next(iter(points[""].members.values()))
+            results = dict(reversed(results.items()))
+        for name in baselines:
+            results[name] = play(BASELINES[name](environment), sample=sample or name == "random")
+        if as_json:
+            found[str(run)] = {name: _plain(result) for name, result in results.items()}
+            continue
+        swarm = "" if num_particles is None else f" of {num_particles:,} particles"
+        click.echo((f"{run}: " if len(configs) > 1 else "") + f"{episodes} episodes{swarm}", nl=False)
+        _say(environment.success_name, results)
     if as_json:
-        click.echo(json.dumps({name: asdict(result) for name, result in results.items()}))
-        return
-    swarm = "" if num_particles is None else f" of {num_particles:,} particles"
-    click.echo(f"{episodes} episodes{swarm}, mean and interval of 95 % confidence:")
-    width = max(6, *map(len, results))
-    for name, result in results.items():
-        success = "" if result.success is None else f"  {environment.success_name} {name:<{width}} {result.success} "
-        click.echo(f"{success or f'  {name:<{width}}'}  reward {result.reward}")
+        click.echo(json.dumps(found if len(found) > 1 else next(iter(found.values()))))
+
+
+def _plain(result: "_Result") -> dict[str, Any]:
+    """Return a result as JSON has it."""
+    if isinstance(result, dict):
+        return {point: asdict(each) for point, each in result.items()}
+    return asdict(result)
+
+
+def _say(success_name: str, results: "dict[str, _Result]") -> None:
+    """Print results in words: of many seeds each point of the grid, with every seed, then what needs no training."""
+    from jaxdem_ac.trainers.seeds import FEWEST
+
+    many = {kind: result for kind, result in results.items() if isinstance(result, dict)}
+    click.echo(f"{' of each seed' if many else ''}, mean and interval of 95 % confidence:")
+    rows: dict[str, list[_Row]] = {}
+    for point, after in many.get("after", {}).items():
+        rows[point] = [(name.partition(",")[0], each.success, each.reward) for name, each in after.members.items()]
+        for kind, points in many.items():
+            of = points[point]
+            for what, name in (("mean", f"{kind}, mean over seeds"), ("iqm", f"{kind}, IQM over seeds")):
+                success = None if of.success is None else getattr(of.success, what)
+                rows[point].append((name, success, getattr(of.reward, what)))
+    alone: list[_Row] = [
+        (kind, each.success, each.reward) for kind, each in results.items() if not isinstance(each, dict)
+    ]
+    width = max(6, *(len(row[0]) for row in [*itertools.chain(*rows.values()), *alone]))
+    for point, lines in rows.items():
+        if point:
+            click.echo(f"{point}:")
+        _say_rows(lines, success_name, width)
+    if any(of.num_seeds < FEWEST for of in many.get("after", {}).values()):
+        click.echo(f"Of fewer than {FEWEST} seeds no interval over seeds is known. Train more of them, --num-seeds 8.")
+    if rows and alone and "" not in rows:
+        click.echo("without training:")
+    _say_rows(alone, success_name, width)
+
+
+def _say_rows(rows: "list[_Row]", success_name: str, width: int) -> None:
+    """Print a line for each policy."""
+    for name, success, reward in rows:
+        figure = "" if success is None else f"  {success_name} {name:<{width}} {success} "
+        click.echo(f"{figure or f'  {name:<{width}}'}  reward {reward}")
 
 
 def _configuration(
@@ -91,7 +147,7 @@ def _configuration(
     """Return the configuration of what is played; only its environment counts where there is no run."""
     from jaxdem_ac.runs.build import with_training_defaults
     from jaxdem_ac.runs.config import TrainConfig, parse_assignments
-    from jaxdem_ac.runs.run_dir import single
+    from jaxdem_ac.runs.run_dir import read_config
 
     if run is not None and is_reference(env):
         trust_typed("--env", str(env))
@@ -104,7 +160,7 @@ def _configuration(
             raise click.UsageError(
                 "eval: a RUN is played as it was configured; got --set. Leave it out, or name an --env."
             )
-        return single(run)
+        return read_config(run)
     assert env is not None
     trust_given({"env": env})
     if not baselines:

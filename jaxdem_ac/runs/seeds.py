@@ -1,0 +1,100 @@
+"""Evaluation of a run folder: of one run, of many seeds, and of each point of a grid."""
+
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+
+import jax
+
+from jaxdem_ac._checks import check_seed
+from jaxdem_ac._files import as_path
+from jaxdem_ac.runs.build import build_environment, initial_policy
+from jaxdem_ac.runs.checkpoint import load_policy
+from jaxdem_ac.runs.config import TrainConfig
+from jaxdem_ac.runs.run_dir import read_config
+from jaxdem_ac.trainers.evaluate import Evaluation, evaluate
+from jaxdem_ac.trainers.policy import Policy
+from jaxdem_ac.trainers.seeds import SeedsEvaluation, together
+
+
+def evaluate_run(
+    run_dir: str | Path,
+    *,
+    checkpoint: str | int = "last",
+    num_episodes: int = 128,
+    seed: int = 1_000,
+    sample: bool = False,
+    num_particles: int | None = None,
+    untrained: bool = False,
+) -> dict[str, SeedsEvaluation]:
+    """Play whole episodes with the policy of every seed in a run's folder.
+
+    All seeds play the same episodes, so that an interval over seeds says what the seed of a training changes.
+
+    Parameters
+    ----------
+    run_dir : path
+        The folder of a training: of one run, many seeds or a grid.
+    checkpoint : "last", "best" or int
+        Of each run, as for :func:`~jaxdem_ac.load_policy`.
+    num_episodes : int
+        Of each policy; at least 2.
+    seed : int
+        Of the episodes.
+    sample : bool
+        Whether actions are sampled; else they are the policy's mode.
+    num_particles : int, optional
+        Size of another swarm of the same density, in which they play; that of the training if left out.
+    untrained : bool
+        Whether the policies play that the runs started from.
+
+    Returns
+    -------
+    dict
+        By the point of the grid, as ``"learning_rate=0.001"``; without a grid the only name is ``""``.
+
+    Raises
+    ------
+    FileNotFoundError, FloatingPointError, TypeError, ValueError
+        As :func:`~jaxdem_ac.load_policy` and :func:`~jaxdem_ac.evaluate`.
+    """
+    run_dir = as_path("evaluate_run", "run_dir", run_dir)
+    key = jax.random.key(check_seed("evaluate_run", seed))
+    config = read_config(run_dir)
+    environment = build_environment(config)
+    if num_particles is not None:
+        environment = environment.with_num_particles(num_particles)
+    play = partial(evaluate, environment, key=key, num_episodes=num_episodes, sample=sample)
+    return evaluate_members(run_dir, config, play, checkpoint, untrained)
+
+
+def evaluate_members(
+    run_dir: Path,
+    config: TrainConfig,
+    play: Callable[[Policy], Evaluation],
+    checkpoint: str | int = "last",
+    untrained: bool = False,
+) -> dict[str, SeedsEvaluation]:
+    """Return the results of the policy of every seed, by the point of the grid.
+
+    Parameters
+    ----------
+    run_dir, checkpoint, untrained
+        As for :func:`evaluate_run`.
+    config : TrainConfig
+        Of the folder.
+    play : callable
+        From a policy to its result.
+    """
+    # All are read before the first plays: one that is missing shows at once.
+    policies = {
+        name: initial_policy(member)
+        if untrained
+        else load_policy(run_dir / (name if config.is_many else "."), checkpoint)
+        for name, member in config.members().items()
+    }
+    points: dict[str, dict[str, Evaluation]] = {}
+    for name, policy in policies.items():
+        # A run is called "seed-0", in a grid "seed-0,learning_rate=0.001".
+        points.setdefault(name.partition(",")[2], {})[name] = play(policy)
+    return {point: together(members) for point, members in points.items()}
