@@ -85,8 +85,8 @@ def bootstrap_interval(
     """Return the interval of 95 % confidence of the interquartile mean, by the stratified percentile bootstrap.
 
     Each resample draws R seeds with replacement, in each task by itself; the interval lies between the percentiles 2.5
-    and 97.5 of the interquartile means of all resamples. Of few seeds it is too narrow: with 5 normal scores it holds the
-    truth in 89 % of all cases, with 10 in 94 %.
+    and 97.5 of the interquartile means of all resamples. Of few seeds it is too narrow: with 5 normal scores it holds
+    the truth in 89 % of all cases, with 10 in 94 %.
 
     Parameters
     ----------
