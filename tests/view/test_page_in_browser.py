@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from support.made_recordings import made_recording
 
+import jaxdem_ac as ac
 from jaxdem_ac import Recording
 from jaxdem_ac.view.report.page import write_report
 
@@ -283,6 +284,29 @@ def test_what_an_episode_has_not_is_left_out(player: Any, recordings: list[Recor
     assert text(player, "dd[data-name=value]") == "not recorded"
     assert "target" not in text(player, "#legend")
     assert not player.execute_script("return document.getElementById('strip').checkVisibility()")
+
+
+def test_an_observation_is_shown_in_blocks(browser: Any, tmp_path: Path) -> None:
+    environment = ac.make_environment("swarm_navigator", num_particles=4, n_lidar_rays=6)
+    recording = made_recording(
+        4, 5, environment.observation_size, env="swarm_navigator", env_kw={"num_particles": 4, "n_lidar_rays": 6}
+    )
+    path = write_report(None, tmp_path / "blocks.html", recordings=[recording.save(tmp_path / "blocks.npz")])
+    browser.get(path.as_uri())
+    wait(lambda: browser.execute_script("return window.jaxdemPlayer?.episode"))
+    assert text(browser, "#hint").startswith("Point at a particle, or choose one with the arrow keys")
+    ask(browser, "player.pause(), player.goTo(2), player.keep(1)")
+    names = browser.execute_script("return [...document.querySelectorAll('#blocks dt')].map((i) => i.textContent)")
+    assert names == [block.name for block in environment.observation_layout]
+    velocity = numbers_in(text(browser, ".block.vector dd").strip("()"))
+    np.testing.assert_allclose(velocity, np.asarray(recording.observation)[2, 1, :2], atol=1e-3)
+    drawn = browser.execute_script(
+        "return [...document.querySelectorAll('#blocks path')].map((i) => i.getAttribute('d'))"
+    )
+    assert [path.count("M") for path in drawn] == [2, 6, 6]
+    assert not browser.execute_script("return document.getElementById('observation').checkVisibility()")
+    press(browser, "ENTER", "#every summary")
+    wait(lambda: browser.execute_script("return document.getElementById('observation').checkVisibility()"))
 
 
 def test_nothing_is_wider_than_a_telephone(player: Any) -> None:

@@ -14,6 +14,7 @@ import numpy as np
 
 from jaxdem_ac._files import as_path, write_bytes
 from jaxdem_ac._types import Json
+from jaxdem_ac.observation_layout import as_layout
 from jaxdem_ac.plugin.references import short_name
 from jaxdem_ac.runs.checkpoint import load_policy
 from jaxdem_ac.runs.config import TrainConfig
@@ -26,7 +27,7 @@ from jaxdem_ac.view.report.pack import Shown, pack_episode
 LIMIT = 5_000_000
 """Bytes that a page may have."""
 
-_SCRIPTS = ("data.js", "scene.js", "numbers.js", "player.js", "curves.js", "main.js")
+_SCRIPTS = ("data.js", "scene.js", "blocks.js", "numbers.js", "player.js", "curves.js", "main.js")
 # Tables of what is kept, and what else is written once the episodes are known.
 _MARGIN, _MARGIN_EACH = 8_000, 6_000
 
@@ -123,13 +124,15 @@ def _target(run_dir: str | Path | None, out: str | Path | None) -> Path:
 def _episode(recording: Recording, label: str, room: float, config: TrainConfig | None) -> Shown:
     """Return an episode for the player, with its figures for the summary."""
     success = np.asarray(recording.success)
-    return {
+    success_name, layout = _of_task(recording)
+    said = {
         "label": label,
-        "success_name": _success_name(recording),
+        "success_name": success_name,
         "final_success": float(success[-1]) if np.isfinite(success[-1]) else None,
         "mean_reward": _mean(np.asarray(recording.reward)),
-        **pack_episode(recording, room - len(label) - 200, _species(recording, config)),
+        "layout": layout,
     }
+    return {**said, **pack_episode(recording, room - len(_json(said)), _species(recording, config))}
 
 
 def _mean(numbers: np.ndarray) -> float | None:
@@ -137,12 +140,21 @@ def _mean(numbers: np.ndarray) -> float | None:
     return mean if np.isfinite(mean) else None
 
 
-def _success_name(recording: Recording) -> str:
-    """Return what the task calls its success; a recording outlives the package that its environment came from."""
+def _of_task(recording: Recording) -> tuple[str, list[Json] | None]:
+    """Return the name of the task's success, and [name, kind, size] of an observation's blocks if they are known.
+
+    A recording outlives the package that its environment came from, and the layout that an observation had then.
+    """
+    unknown = (ImportError, KeyError, OSError, TypeError, ValueError, AttributeError)
+    name = "success"
     try:
-        return recording.environment().success_name
-    except (ImportError, KeyError, OSError, TypeError, ValueError, AttributeError):
-        return "success"
+        environment = recording.environment()
+        name = environment.success_name
+        layout = getattr(environment, "observation_layout", None)
+        blocks = () if layout is None else as_layout("report", layout, recording.observation.shape[-1])
+    except unknown:
+        return name, None
+    return name, [[block.name, block.kind, block.size] for block in blocks] or None
 
 
 def _species(recording: Recording, config: TrainConfig | None) -> list[int] | None:

@@ -58,6 +58,8 @@ class Panel {
       this[id] = document.getElementById(id);
     }
     this.seenTitle = document.getElementById("seen-title");
+    this.every = document.getElementById("every");
+    this.blocks = new Blocks(document.getElementById("blocks"), document.getElementById("blocks-note"));
   }
 
   show(episode, frame, particle, kept) {
@@ -74,7 +76,7 @@ class Panel {
     for (const [name, text] of facts) this.#fact(name, text);
     const where = frame < episode.decisions ? `decision ${frame}` : "the last frame";
     this.spoken = `Particle ${particle}, ${where}: ${facts.map((fact) => fact.join(" ")).join("; ")}.`;
-    if (observation) this.#observation(observation, frame);
+    if (observation) this.#observation(episode, observation, frame);
     else if (episode.left_out.includes("observation")) this.#fact("observation", "left out, there was no room");
   }
 
@@ -87,8 +89,9 @@ class Panel {
     this.facts.append(term, value);
   }
 
-  #observation({ from, values, texts }, frame) {
+  #observation(episode, { from, values, texts }, frame) {
     this.seen.hidden = false;
+    this.#arrange(Boolean(episode.layout));
     const when = from === frame ? `decision ${from}` : `decision ${from}, the last one kept`;
     this.seenTitle.textContent = `Observation of ${when}`;
     this.observation.replaceChildren(
@@ -103,7 +106,17 @@ class Panel {
     const bar = (v, i) => `M${(i + 0.1) * width} 20V${20 - (19 * v) / most}h${0.8 * width}V20z`;
     const path = values.map((v, i) => (Number.isFinite(v) ? bar(v, i) : "")).join("");
     this.bars.lastElementChild.setAttribute("d", path);
-    this.spoken += ` Observation of ${when}: ${texts.join(", ")}.`;
+    const said = episode.layout ? this.blocks.show(episode, values) : texts.join(", ");
+    this.spoken += ` Observation of ${when}: ${said}.`;
+  }
+
+  /** With blocks the bare numbers are folded away; without them they are all there is. */
+  #arrange(hasBlocks) {
+    if (this.hasBlocks === hasBlocks) return;
+    this.hasBlocks = hasBlocks;
+    document.getElementById("grouped").hidden = !hasBlocks;
+    this.every.firstElementChild.hidden = !hasBlocks;
+    this.every.open = !hasBlocks;
   }
 
   /** Say what is shown: only while nothing moves, and not for every pixel that the pointer goes. */

@@ -194,13 +194,16 @@ function showLegend(episode, colours) {
     }
   } else entries.push(["particle", "particle"]);
   const passive = Array.from({ length: episode.count - episode.acting }, (_, i) => episode.acting + i);
-  if (passive.some((i) => !episode.fixed.has(i))) entries.push(["passive", "does not act by itself"]);
+  const carried = passive.some((i) => !episode.fixed.has(i));
+  if (carried) entries.push(["passive", "does not act by itself"]);
   if (episode.targets) {
     const near = episode.target_radius ? "centre inside a target's ring" : "centre within its radius of a target";
-    entries.push([episode.species ? "there ring" : "there", near], ["target ring", "target"]);
+    if (!episode.species) entries.push(["there", near]);
+    if (episode.species || carried) entries.push(["there ring", episode.species ? near : "the same, of what does not act"]);
+    entries.push([`target ring${episode.targets.particles > 200 ? " whole" : ""}`, "target"]);
   }
   if (episode.fixed.size) entries.push(["fixed", "obstacle"]);
-  entries.push(["tick", "where it goes"]);
+  entries.push([`tick ${episode.species ? "species-0" : "particle"}`, "where it goes"]);
   if (episode.dim === 3) entries.push(["", "seen from above: x and y; z is in the numbers"]);
   if (episode.position.at) entries.push(["", "not every frame is kept: between them positions are interpolated"]);
   element("legend").replaceChildren(
