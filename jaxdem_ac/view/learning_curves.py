@@ -156,6 +156,8 @@ def plot_runs(runs: Sequence[Run], path: Path, *, x: str = "steps", title: str |
         for number, curve in enumerate(found):
             if curve is not None:
                 _draw_curve(axis, curve, unit, number)
+        if all(curve is None or len(curve.x) == 1 for curve in found):
+            axis.text(0.03, 0.04, "one report", transform=axis.transAxes, fontsize=8)
         axis.set_xlabel(label)
         axis.set_title(TITLES[PANELS[panel]], fontsize=9)
         axis.grid(alpha=0.25)

@@ -10,7 +10,8 @@ from click.testing import Result
 from scipy import stats
 from support import command_line
 
-from jaxdem_ac.view.learning_curves import Run, curve_of, read_runs
+from jaxdem_ac.view.learning_curves import Run, curve_of, plot_learning_curve, read_runs
+from jaxdem_ac.view.report.curves import curves_section
 
 
 def reports(rewards: list[float | None], step: int = 100, **more: Any) -> list[dict[str, Any]]:
@@ -134,3 +135,17 @@ def test_a_mistake_in_render_is_one_line(arguments: list[str], words: str, tmp_p
     result = command_line.call("render", *arguments)
     assert (result.exit_code, result.stdout) == (2, "")
     assert words in result.stderr
+
+
+def test_one_report_is_a_point_and_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("matplotlib")
+    drawn: list[Any] = []
+    monkeypatch.setattr("jaxdem_ac.view.learning_curves.save_figure", lambda figure, path, dpi: drawn.append(figure))
+    for rewards in ([1.0], [1.0, 2.0]):
+        plot_learning_curve(reports(list(rewards)), tmp_path / "curve.png", "a run")
+    for figure, words in zip(drawn, (["one report"], []), strict=True):
+        axis = figure.axes[0]
+        assert [text.get_text() for text in axis.texts] == words
+        assert axis.lines[0].get_marker() == "o"
+    assert "one report: 1" in curves_section(reports([1.0]))
+    assert "one report" not in curves_section(reports([1.0, 2.0]))

@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 
 from jaxdem_ac import dem
-from jaxdem_ac.view.episode import Episode
+from jaxdem_ac.environments.sensing.lidar import Channel
+from jaxdem_ac.view.episode import FIXED, PASSIVE, Episode
 from jaxdem_ac.view.figures.options import Look
 from jaxdem_ac.view.figures.style import BLUE, ORANGE, rgb
 
@@ -86,8 +87,8 @@ def test_a_heading_points_where_the_particle_goes() -> None:
 
 def test_a_reached_target_is_told_without_colour() -> None:
     def drawn(target: float) -> tuple[int, int]:
-        """Return how many pixels are black, and how many are of the ring's colour."""
-        pixels = Film(alone([[5.0, 10.0]], targets=np.array([[[target, 14.0]]]), radius=5.0), STILL).frame(0)
+        """Return how many pixels above the legend are black, and how many are of the ring's colour."""
+        pixels = Film(alone([[5.0, 10.0]], targets=np.array([[[target, 14.0]]]), radius=5.0), STILL).frame(0)[:-27]
         return int((pixels < 50).all(-1).sum()), int((np.abs(pixels / 255 - rgb(ORANGE)).sum(-1) < 0.4).sum())
 
     (rim, whole_ring), (no_rim, dashes) = drawn(5.0), drawn(12.0)
@@ -102,7 +103,64 @@ def test_forces_are_lines_between_centres_and_have_a_scale() -> None:
     (row,) = {(pixels.shape[0] - 27) // 2}
     line = pixels[row - 3 : row + 4, 180:220].min(0)
     assert (line < 60).any()
-    assert film.scene.legend[-1].get_label() == "contact force 20000"
+    assert film.legend[-1].get_label() == "contact force 20000"
+
+
+def labels_of(film: Film) -> list[str]:
+    return [str(entry.get_label()) for entry in film.legend]
+
+
+def test_a_legend_names_what_is_drawn() -> None:
+    target = np.array([[[5.0, 10.0]]])
+    assert labels_of(Film(alone([[5.0, 10.0]]), STILL)) == []
+    assert labels_of(Film(alone([[5.0, 10.0]], targets=target), STILL)) == ["particle", "at a target", "target"]
+    mixed = {"kinds": np.array([FIXED, 1, PASSIVE, 0])}
+    film = Film(alone([[x, 10.0] for x in (3.0, 8.0, 13.0, 18.0)], **mixed), STILL)
+    assert labels_of(film) == ["species 0", "species 1", "does not act by itself", "obstacle"]
+    # Every disc has the colour that the legend gives its kind.
+    drawn = film.frame(0)
+    faces = film.scene.layers[0].collection.get_facecolor()[:, :3]
+    named = {label: entry.get_markerfacecolor() for label, entry in zip(labels_of(film), film.legend, strict=True)}
+    for face, label in zip(faces, ["obstacle", "species 1", "does not act by itself", "species 0"], strict=True):
+        np.testing.assert_allclose(face, rgb(named[label]), atol=0.01)
+        assert (np.abs(drawn[-27:] / 255 - face).sum(-1) < 0.02).any()
+
+
+@pytest.mark.parametrize("width", [1.5, 3.0, 6.0])
+def test_a_legend_has_as_many_rows_as_it_needs(width: float) -> None:
+    episode = alone([[x, 10.0] for x in (3.0, 8.0, 13.0, 18.0)], kinds=np.array([FIXED, 1, PASSIVE, 0]))
+    film = Film(episode, Look(heading=False, size=int(100 * width)))
+    figure = film.canvas.figure
+    box = figure.legends[0].get_window_extent()
+    assert box.x0 >= -1
+    assert box.x1 <= film.size[0] + 1
+    axis = film.scene.layers[0].collection.axes
+    assert box.y1 <= axis.get_window_extent().y0 + 1
+
+
+def test_nothing_is_said_of_success_before_the_first_decision() -> None:
+    episode = moving(3)
+    assert episode.success is not None
+    film = Film(Episode(**{**vars(episode), "success": np.array([np.nan, 0.25, 0.5])}), Look(size=300))
+    said = []
+    for number in range(3):
+        film.frame(number)
+        said.append(film.scene.success.get_text())
+    assert said == ["", "success 25 %", "success 50 %"]
+
+
+def test_a_particle_whose_rays_are_drawn_has_a_ring() -> None:
+    fields = {"observation": np.zeros((1, 2, 4)), "lidars": (Channel("walls", 0, 4, 5.0),)}
+    episode = alone([[5.0, 10.0], [15.0, 10.0]], **fields)
+    one, every = (Film(episode, Look(heading=False, size=400, rays=rays)) for rays in (1, "all"))
+    assert labels_of(one) == ["particle", "lidar of walls", "particle 1"]
+    assert labels_of(every) == ["particle", "lidar of walls"]
+    black = [(film.frame(0)[:-30] < 60).all(-1) for film in (one, every)]
+    assert not black[1].any()
+    rows, columns = np.nonzero(black[0])
+    scale = 400 / 20.6
+    assert columns.mean() == pytest.approx(15.3 * scale, abs=2)
+    assert np.ptp(rows) == pytest.approx(2 * 1.35 * scale, abs=4)
 
 
 def test_a_gif_holds_every_moment(tmp_path: Path) -> None:

@@ -11,8 +11,9 @@ import numpy as np
 
 from jaxdem_ac._files import written
 from jaxdem_ac.view.episode import Episode
+from jaxdem_ac.view.figures.legend import add_legend
 from jaxdem_ac.view.figures.options import LONGEST_FILM, Look
-from jaxdem_ac.view.figures.scene import Scene, Stage, add_legend
+from jaxdem_ac.view.figures.scene import Scene, Stage
 from jaxdem_ac.view.figures.style import new_figure, save_figure
 
 DPI = 100
@@ -32,11 +33,12 @@ class Film:
         across = _even(look.size)
         # Matplotlib rounds: half a pixel more gives the one that is meant.
         width = (across + 0.5) / DPI
-        up = _even((stage.height(width) + stage.foot + stage.head) * DPI)
+        foot = stage.foot(width)
+        up = _even((stage.height(width) + foot + stage.head) * DPI)
         figure = new_figure(width, (up + 0.5) / DPI, layout=None, dpi=DPI)
-        self.scene = Scene(figure, stage, 0.0, stage.foot, width)
-        if stage.foot:
-            add_legend(figure, self.scene.legend)
+        self.scene = Scene(figure, stage, 0.0, foot, width)
+        self.legend = stage.legend
+        add_legend(figure, self.legend)
         self.canvas: Any = figure.canvas
         for artist in self.scene.artists:
             artist.set_animated(True)
@@ -81,12 +83,12 @@ def write_strip(episode: Episode, path: Path, look: Look) -> None:
     stage = Stage(episode, look, moments)
     width, gap = 3.0, 0.1
     across = len(moments) * (width + gap) - gap
-    figure = new_figure(across, stage.height(width) + stage.foot + stage.head, layout=None)
+    foot = stage.foot(across)
+    figure = new_figure(across, stage.height(width) + foot + stage.head, layout=None)
     for number, index in enumerate(moments):
-        scene = Scene(figure, stage, number * (width + gap), stage.foot, width)
+        scene = Scene(figure, stage, number * (width + gap), foot, width)
         scene.draw(index)
-    if stage.foot:
-        add_legend(figure, scene.legend)
+    add_legend(figure, stage.legend)
     save_figure(figure, path, dpi=200)
 
 

@@ -5,10 +5,11 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
-from jaxdem_ac.view.episode import FIXED, PASSIVE, Episode
+from jaxdem_ac.view.episode import FIXED, Episode
 from jaxdem_ac.view.figures.camera import Camera, in_space
 from jaxdem_ac.view.figures.contacts import Contacts
-from jaxdem_ac.view.figures.style import GREEN, GREY, INK, ORANGE, PALE, color_of, mixed, rgb
+from jaxdem_ac.view.figures.legend import FADED, WIDEST, disc_color
+from jaxdem_ac.view.figures.style import GREEN, INK, ORANGE, mixed, rgb
 
 if TYPE_CHECKING:
     from matplotlib.artist import Artist
@@ -24,10 +25,6 @@ class Layer(Protocol):
     def artists(self) -> "Sequence[Artist]":
         """Matplotlib's, below those of the next layer."""
 
-    @property
-    def legend(self) -> "Sequence[Artist]":
-        """Entries of the legend; empty where nothing needs one."""
-
     def draw(self, index: int) -> None:
         """Put everything where it is in one frame."""
 
@@ -37,13 +34,12 @@ class Discs:
 
     def __init__(self, axis: "Axes", episode: Episode, camera: Camera, scale: float, pale: bool) -> None:
         from matplotlib.collections import EllipseCollection
-        from matplotlib.patches import Patch
 
         self.episode, self.camera = episode, camera
         kinds = sorted(set(episode.kinds[episode.kinds >= 0].tolist()))
         self.several = len(kinds) > 1
-        self.colors = np.array([rgb(_color(int(kind))) for kind in episode.kinds])
-        self.pale = 0.6 if pale else 0.0
+        self.colors = np.array([rgb(disc_color(int(kind))) for kind in episode.kinds])
+        self.pale = FADED if pale else 0.0
         points = float(np.median(episode.particles.radius[0])) * scale
         self.shades = _shades(int(np.clip(points, 3, 9)) if episode.in_space else 1)
         self.width = min(0.8, 0.12 * points)
@@ -59,7 +55,6 @@ class Discs:
         )
         axis.add_collection(self.collection, autolim=False)
         self.artists = [self.collection]
-        self.legend = [Patch(color=_color(kind), label=f"species {kind}") for kind in kinds] if self.several else []
 
     def draw(self, index: int) -> None:
         """Put every particle where it is, the nearest last."""
@@ -109,7 +104,6 @@ class Rings:
         self.episode, self.camera = episode, camera
         self.targets = np.zeros((episode.num_frames, 0, 2)) if episode.targets is None else episode.targets
         self.artists: list[Artist] = []
-        self.legend: list[Artist] = []
         self.drawn: tuple[np.ndarray, np.ndarray] | None = None
         if not self.targets.shape[1]:
             return
@@ -151,7 +145,7 @@ class Headings:
         speed = np.linalg.norm(episode.particles.velocity, axis=-1)[:, episode.kinds != FIXED]
         self.rest = 0.02 * float(np.quantile(speed, 0.95)) if speed.size else 0.0
         width = min(1.6, 0.25 * float(np.median(episode.particles.radius[0])) * scale)
-        colors = [_color(int(kind)) for kind in episode.kinds]
+        colors = [disc_color(int(kind)) for kind in episode.kinds]
         self.colors = np.array([color if pale else _on(color) for color in colors])
         # One broken line for each colour: a collection of lines would take ten times as long.
         self.lines = {
@@ -161,7 +155,6 @@ class Headings:
         for line in self.lines.values():
             axis.add_line(line)
         self.artists = list(self.lines.values())
-        self.legend: list[Artist] = []
 
     def draw(self, index: int) -> None:
         """Turn every line to where its particle goes."""
@@ -191,27 +184,20 @@ class Headings:
 class Forces:
     """Contact forces as lines whose width is proportional to them; the scale stands in the legend."""
 
-    widest = 4.0
-    """Of the force that the scale names, points; the few that are larger are at most half as wide again."""
-
-    def __init__(self, axis: "Axes", camera: Camera, contacts: dict[int, Contacts]) -> None:
+    def __init__(self, axis: "Axes", camera: Camera, contacts: dict[int, Contacts], full: float) -> None:
         from matplotlib.collections import LineCollection
-        from matplotlib.lines import Line2D
 
-        self.camera, self.contacts = camera, contacts
-        self.full = nice(np.concatenate([found.force for found in contacts.values()]))
+        self.camera, self.contacts, self.full = camera, contacts, full
         self.collection: Any = LineCollection([], colors=INK, zorder=6, capstyle="round")
         axis.add_collection(self.collection, autolim=False)
         self.artists = [self.collection]
-        label = "no contact" if self.full == 0 else f"contact force {self.full:g}"
-        self.legend = [Line2D([], [], color=INK, linewidth=self.widest, label=label)]
 
     def draw(self, index: int) -> None:
         """Draw the contacts of one frame."""
         found = self.contacts[index]
         self.collection.set_segments(list(self.camera.project(found.lines)[..., :2]))
         share = found.force / (self.full or 1.0)
-        self.collection.set_linewidth(self.widest * np.minimum(share, 1.5))
+        self.collection.set_linewidth(WIDEST * np.minimum(share, 1.5))
 
 
 def nice(values: np.ndarray) -> float:
@@ -221,10 +207,6 @@ def nice(values: np.ndarray) -> float:
     top = float(np.quantile(values, 0.95))
     power = 10.0 ** np.floor(np.log10(top))
     return float(power * max(step for step in (1, 2, 5) if step <= top / power + 1e-9))
-
-
-def _color(kind: int) -> str:
-    return {FIXED: GREY, PASSIVE: PALE}.get(kind) or color_of(kind)
 
 
 def _on(color: str) -> str:

@@ -7,18 +7,20 @@ import numpy as np
 from jaxdem_ac.environments.sensing.lidar import Channel
 from jaxdem_ac.view.episode import Episode
 from jaxdem_ac.view.figures.camera import Camera, in_space
-from jaxdem_ac.view.figures.style import ORANGE, PURPLE, SKY
+from jaxdem_ac.view.figures.style import INK, RAYS
 
 if TYPE_CHECKING:
     from matplotlib.artist import Artist
     from matplotlib.axes import Axes
+    from matplotlib.lines import Line2D
 
-_COLORS = (ORANGE, PURPLE, SKY)
 _ARC = 9
 
 
 class Rays:
     """In each sector in which a lidar senses something, a ray that ends in an arc at the distance it senses.
+
+    One particle alone is marked by a ring.
 
     Where in the sector the thing is the lidar does not know, and the arc spans it all.
     """
@@ -30,26 +32,27 @@ class Rays:
         self.episode, self.camera = episode, camera
         self.sensors = sensors_of(episode, which)
         alpha = 1.0 if len(self.sensors) == 1 else 0.5
-        self.artists: list[LineCollection] = []
-        self.legend: list[Artist] = []
-        for number, channel in enumerate(episode.lidars):
-            color = _COLORS[number % len(_COLORS)]
-            lines = LineCollection([], colors=color, alpha=alpha, zorder=7, capstyle="round")
+        self.lidars: list[LineCollection] = []
+        for number in range(len(episode.lidars)):
+            lines = LineCollection([], colors=RAYS[number % len(RAYS)], alpha=alpha, zorder=7, capstyle="round")
             axis.add_collection(lines, autolim=False)
-            self.artists.append(lines)
-            self.legend.append(Line2D([], [], color=color, linewidth=2.0, label=f"lidar of {channel.senses}"))
+            self.lidars.append(lines)
+        self.mark = axis.add_line(Line2D([], [], color=INK, linewidth=1.6, zorder=8)) if which != "all" else None
+        self.artists: list[Artist] = [*self.lidars, *([self.mark] if self.mark is not None else [])]
 
     def draw(self, index: int) -> None:
         """Draw what is sensed in one frame; a recording does not hold what its last frame sees."""
         assert self.episode.observation is not None
+        if self.mark is not None:
+            self._surround(self.mark, self.sensors[0], index)
         if index >= len(self.episode.observation):
-            for lines in self.artists:
+            for lines in self.lidars:
                 lines.set_segments([])
             return
         observation = self.episode.observation[index]
         frame = self.episode.frame(index)
-        for number, (channel, lines) in enumerate(zip(self.episode.lidars, self.artists, strict=True)):
-            shares = (number + 1) / (len(self.artists) + 1)
+        for number, (channel, lines) in enumerate(zip(self.episode.lidars, self.lidars, strict=True)):
+            shares = (number + 1) / (len(self.lidars) + 1)
             rays, arcs = [], []
             for sensor in self.sensors:
                 centre = in_space(frame.position[sensor])
@@ -58,6 +61,13 @@ class Rays:
                 arcs += [self._seen(centre, line) for line in found[1]]
             lines.set_segments(rays + arcs)
             lines.set_linewidth([0.7] * len(rays) + [2.2] * len(arcs))
+
+    def _surround(self, mark: "Line2D", sensor: int, index: int) -> None:
+        """Put a ring around a particle, at a little distance: to touch it would be the rim of who is at a target."""
+        frame = self.episode.frame(index)
+        centre = self.camera.project(in_space(frame.position[sensor]))[..., :2]
+        turn = np.linspace(0, 2 * np.pi, 49)
+        mark.set_data(*(centre + 1.35 * frame.radius[sensor] * _polar(np.ones(()), turn)).T)
 
     def _seen(self, centre: np.ndarray, line: np.ndarray) -> np.ndarray:
         return self.camera.project(centre + in_space(line))[:, :2]

@@ -6,9 +6,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from jaxdem_ac.view.episode import Episode
-from jaxdem_ac.view.figures.artists import Discs, Forces, Headings, Layer, Rings
+from jaxdem_ac.view.figures.artists import Discs, Forces, Headings, Layer, Rings, nice
 from jaxdem_ac.view.figures.camera import Camera, in_space
 from jaxdem_ac.view.figures.contacts import Contacts, contacts_of
+from jaxdem_ac.view.figures.legend import foot_of, legend_of
 from jaxdem_ac.view.figures.options import Look
 from jaxdem_ac.view.figures.rays import Rays
 from jaxdem_ac.view.figures.style import GREY, INK
@@ -18,12 +19,12 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-LABEL, LEGEND = 0.27, 0.27
-"""Height of the line above a scene and of that below it, inches."""
+LABEL = 0.27
+"""Height of the line above a scene, inches."""
 
 
 class Stage:
-    """The common ground of the panels of a picture: point of view, size, and contacts of each frame."""
+    """The common ground of the panels of a picture: point of view, size, legend, and contacts of each frame."""
 
     def __init__(self, episode: Episode, look: Look, moments: list[int]) -> None:
         self.episode, self.look = episode, look
@@ -31,17 +32,18 @@ class Stage:
         low, high = _extent(episode, self.camera)
         self.low, self.size = low, high - low
         self.contacts = _contacts(episode, moments) if look.forces else {}
+        forces = [found.force for found in self.contacts.values()]
+        self.full_force = nice(np.concatenate(forces)) if forces else 0.0
+        self.legend = legend_of(episode, look, self.full_force)
 
     @property
     def head(self) -> float:
         """Height of the line that says time and success, inches; 0 where there is neither."""
         return LABEL if self.episode.decision_time or self.episode.success is not None else 0.0
 
-    @property
-    def foot(self) -> float:
-        """Height of the line that explains species, forces and rays, inches; 0 where there is nothing to explain."""
-        several = len(set(self.episode.kinds[self.episode.kinds >= 0].tolist())) > 1
-        return LEGEND if several or self.look.forces or self.look.rays is not None else 0.0
+    def foot(self, width: float) -> float:
+        """Return how high the legend is in a picture of a width, both in inches; 0 where it is empty."""
+        return foot_of(self.legend, width)
 
     def height(self, width: float) -> float:
         """Return how high a scene of that width is, in the same unit."""
@@ -74,11 +76,6 @@ class Scene:
         found = [artist for layer in self.layers for artist in layer.artists]
         return [*sorted(found, key=lambda artist: artist.get_zorder()), self.time, self.success]
 
-    @property
-    def legend(self) -> "list[Artist]":
-        """Entries of the legend for the layers."""
-        return [handle for layer in self.layers for handle in layer.legend]
-
     def draw(self, index: int) -> None:
         """Put everything where it is in one frame."""
         episode = self.episode
@@ -87,22 +84,8 @@ class Scene:
         self.time.set_text(f"t = {index * episode.decision_time:.2f} time units" if episode.decision_time else "")
         if episode.success is not None:
             value = float(episode.success[index])
-            self.success.set_text(f"{episode.success_name} {'-' if np.isnan(value) else f'{100 * value:.0f} %'}")
-
-
-def add_legend(figure: "Figure", handles: "list[Artist]") -> None:
-    """Explain species, forces and rays in the line at the foot of a figure."""
-    figure.legend(
-        handles=handles,
-        loc="lower center",
-        ncols=len(handles),
-        frameon=False,
-        fontsize=8,
-        borderpad=0.2,
-        borderaxespad=0.1,
-        handlelength=1.4,
-        columnspacing=1.2,
-    )
+            # Before the first decision it is unknown.
+            self.success.set_text("" if np.isnan(value) else f"{episode.success_name} {100 * value:.0f} %")
 
 
 def _layers(axis: "Axes", stage: Stage, scale: float) -> list[Layer]:
@@ -111,7 +94,7 @@ def _layers(axis: "Axes", stage: Stage, scale: float) -> list[Layer]:
     if look.heading:
         layers.append(Headings(axis, episode, camera, scale, pale=look.forces))
     if look.forces:
-        layers.append(Forces(axis, camera, stage.contacts))
+        layers.append(Forces(axis, camera, stage.contacts, stage.full_force))
     if look.rays is not None:
         layers.append(Rays(axis, episode, camera, look.rays))
     return layers

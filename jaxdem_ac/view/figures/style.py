@@ -20,6 +20,9 @@ PALE, INK, SILVER = "#BFBFBF", "#1A1A1A", "#A6A6A6"
 # The order in which each is farthest from those before it, by the eye that tells them apart worst.
 SERIES = (BLUE, AMBER, GREEN, SKY, ORANGE, PURPLE, YELLOW)
 
+RAYS = (ORANGE, PURPLE, SKY)
+"""Of an observation's lidars, in their order."""
+
 LINES: tuple[Literal["-", "--", "-.", ":"], ...] = ("-", "--", "-.", ":")
 
 

@@ -89,6 +89,8 @@ def _figure(name: str, points: Points) -> str:
         marks.append(f'<circle class="dot" cx="{placed[0][0]}" cy="{placed[0][1]}" r="3"/>')
     values = [y for _, y in points]
     words = f"last {written(values[-1])}, range {written(min(values))} to {written(max(values))}"
+    if len(values) == 1:
+        words = f"one report: {written(values[0])}"
     data = [[*where, written(x), written(y)] for where, (x, y) in zip(placed, points, strict=True)]
     foot = HEIGHT - FOOT
     return (
