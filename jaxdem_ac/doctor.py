@@ -36,6 +36,8 @@ _PACKAGES = (
 )
 # Who works on this package wants them, who uses it does not.
 _NOT_FOR_USERS = ("dev", "peers")
+# As JAX calls those of NVIDIA.
+_GPUS = ("gpu", "cuda")
 _LAYOUTS = {"action_spaces": "since 2026-06-12", "actionSpaces": "before 2026-06-12"}
 _REQUIREMENT = re.compile(r"""(?P<name>[\w.-]+)(?P<extras>\[)?.*;.*\bextra\s*==\s*['"](?P<extra>[\w-]+)['"]""")
 
@@ -43,7 +45,8 @@ _REQUIREMENT = re.compile(r"""(?P<name>[\w.-]+)(?P<extras>\[)?.*;.*\bextra\s*==\
 def diagnose() -> dict[str, dict[str, object]]:
     """Return what is there and what is broken, each section a mapping of names to findings.
 
-    Sections ``broken plugins`` and ``faults`` are empty where all is well; each line of theirs says what to do.
+    Sections ``slow``, ``broken plugins`` and ``faults`` are empty where all is well; each line of theirs says what to
+    do.
     """
     faults: dict[str, str] = {}
     devices = _devices(faults)
@@ -56,6 +59,7 @@ def diagnose() -> dict[str, dict[str, object]]:
         "registered in jaxdem": _registered_in_jaxdem(faults) if devices else {},
         "extras": _extras(),
     }
+    found["slow"] = _slow_scatters(_version("jaxlib"), devices)
     broken: dict[str, str] = {}
     for problem in (problem for each in registry.REGISTRIES for problem in each.problems):
         name = f"{problem.group}:{problem.name}"
@@ -99,6 +103,19 @@ def _devices(faults: dict[str, str]) -> dict[str, str]:
             'an NVIDIA GPU is there that JAX does not use. pip install "jaxdem-ac[cuda13]", or [cuda12].'
         )
     return {f"{device.platform}:{device.id}": f"{device.device_kind}, {_memory(device)}" for device in devices}
+
+
+def _slow_scatters(jaxlib: str, devices: Mapping[str, str]) -> dict[str, str]:
+    """Return what is said where scatters are slow: NVIDIA GPUs under some jaxlib (jax-ml/jax issue 38806)."""
+    release = re.match(r"(\d+)\.(\d+)\.(\d+)", jaxlib)
+    on_gpu = any(name.partition(":")[0] in _GPUS for name in devices)
+    if not on_gpu or release is None or not (0, 10, 2) <= tuple(map(int, release.groups())) <= (0, 11, 0):
+        return {}
+    return {
+        "scatters": f"additions of float32 into an array by index are slow on a GPU under jaxlib {jaxlib}, as under "
+        "all from 0.10.2 to 0.11.0: compare-and-swap loops stand in for atomic additions. Install another jaxlib: "
+        'pip install "jax[cuda13]<0.10.2", or a version above 0.11.0.'
+    }
 
 
 def is_of_backend() -> bool:
@@ -168,7 +185,12 @@ def _registered_in_jaxdem(faults: dict[str, str]) -> dict[str, str]:
     told = [str(each.message) for each in caught if str(each.message).startswith("register:")]
     if told:
         faults["registered in jaxdem"] = " ".join(told)
-    return {f"{kind}s": ", ".join(names) for kind, names in found.items()}
+    return {f"{kind}s": ", ".join(_prefixed(names)) for kind, names in found.items()}
+
+
+def _prefixed(names: list[str]) -> list[str]:
+    """Return names in JaxDEM, each once: with ``ac.``, which is always ours, and bare only where that is missing."""
+    return [name for name in names if name.startswith("ac.") or f"ac.{name}" not in names]
 
 
 def _extras() -> dict[str, str]:

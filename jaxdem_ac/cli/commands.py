@@ -80,6 +80,12 @@ class _OneLineGroup(click.Group):
             _fail(f"memory: a device holds all of a run; got {reason}. Lower ppo.num_envs or env_kw.num_particles.")
         sys.exit(result if isinstance(result, int) else 0)
 
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write what each command does: its whole first sentence, over as many lines as it takes."""
+        commands = [(name, command.get_short_help_str(sys.maxsize)) for name, command in sorted(self.commands.items())]
+        with formatter.section("Commands"):
+            formatter.write_dl(commands)
+
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
@@ -214,7 +220,9 @@ def list_all(as_json: bool) -> None:
     # On a terminal a row stays a line; elsewhere nothing is cut.
     columns = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
     for row in table:
-        line = "  ".join([*(f"{row[column]:<{width[column]}}" for column in width), row["summary"]])
+        # On a terminal code needs no quotes.
+        said = row["summary"].replace("``", "")
+        line = "  ".join([*(f"{row[column]:<{width[column]}}" for column in width), said])
         click.echo(line if columns is None or len(line) <= columns else f"{line[: columns - 4]} ...")
 
 

@@ -1,5 +1,6 @@
 """JaxDEM's own classes under our names: ``jaxdem:<name>`` wherever one of ours could stand."""
 
+import re
 from collections.abc import Callable
 from functools import partial
 
@@ -9,6 +10,8 @@ from jaxdem_ac.untrusted import attribute, class_name, printable
 
 PREFIX = "jaxdem"
 
+# Where a word of a class's name ends.
+_WORDS = re.compile(r"(?<=[a-z])(?=[A-Z0-9])")
 _ROOTS = {models.kind: "Model", action_spaces.kind: "ActionSpace", environments.kind: "Environment"}
 
 
@@ -30,7 +33,7 @@ def entries(registry: Registry) -> list[Entry]:
     # By identity: a class of a plugin's may not be hashed or compared.
     ours = {id(attribute(made, "host_class", made)) for made in (entry.load() for entry in registry.entries())}
     classes = {
-        _name(key, cls): cls
+        _name(registry, key, cls): cls
         for key, cls in root._registry.items()
         if key and cls is not root and id(attribute(cls, "guest_of", cls)) not in ours
     }
@@ -54,17 +57,27 @@ def find(registry: Registry, name: str) -> Entry:
     return found
 
 
-def _name(key: str, cls: type) -> str:
-    """Return the name that its class was registered with: a key has lost its capitals."""
+def _name(registry: Registry, key: str, cls: type) -> str:
+    """Return a class's name as it is typed; a key has lost its capitals, which the class's own name may still have.
+
+    JaxDEM's ``BoxSpace`` is ``Box``, and its environments are spelt as ours are: ``ThreeGears`` is ``three_gears``.
+    """
     name = class_name(cls)
-    return name if normalize_key(name) == normalize_key(key) else printable(key)
+    spelt = [name, name.removesuffix("Space")]
+    if registry is environments and _package(cls) == PREFIX:
+        spelt.insert(0, _WORDS.sub("_", name).lower())
+    return next((each for each in spelt if normalize_key(each) == normalize_key(key)), printable(key))
+
+
+def _package(cls: type) -> str:
+    return printable(str(attribute(cls, "__module__", ""))).partition(".")[0]
 
 
 def _entry(registry: Registry, name: str, cls: type) -> Entry:
-    package = printable(str(attribute(cls, "__module__", ""))).partition(".")[0]
+    package = _package(cls)
     target: Callable[..., object] = cls
     if registry is environments:
         from jaxdem_ac.plugin.from_jaxdem import hosted
 
         target = hosted(name, cls)
-    return Entry(f"{PREFIX}:{name}", target, "JaxDEM" if package == "jaxdem" else package)
+    return Entry(f"{PREFIX}:{name}", target, "JaxDEM" if package == PREFIX else package)

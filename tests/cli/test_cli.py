@@ -15,6 +15,7 @@ from support.event_files import curve
 
 import jaxdem_ac as ac
 from jaxdem_ac import doctor, registry
+from jaxdem_ac.cli import main
 from jaxdem_ac.plugin import jaxdem, names
 from jaxdem_ac.runs.recording import record_episode
 
@@ -46,6 +47,14 @@ def test_help_lists_every_command() -> None:
     assert result.exit_code == 0
     for command in COMMANDS:
         assert command in result.output
+    summaries = result.output.partition("Commands:")[2]
+    assert "..." not in summaries
+    words = " ".join(summaries.split())
+    assert (
+        "eval Play whole episodes with a run's policy, and with the untrained one; or with policies that need no"
+        in words
+    )
+    assert all(f" {command.get_short_help_str(1_000)}" in words for command in main.commands.values())
 
 
 @pytest.mark.parametrize("command", COMMANDS)
@@ -293,6 +302,7 @@ def test_list_names_everything() -> None:
     words = call("list")
     assert words.exit_code == 0
     assert "MaxNorm" in words.stdout
+    assert "Actions inside a ball of radius max_norm." in words.stdout
 
 
 def test_list_is_one_line_each_whatever_stands_in_it() -> None:

@@ -239,7 +239,7 @@ def test_our_trainer_trains_in_its(rl: ModuleType, tmp_path: Path) -> None:
 
 def test_unknown_names_and_keywords_of_its_are_explained(rl: ModuleType) -> None:
     del rl
-    with pytest.raises(KeyError, match="Did you mean 'ThreeGears'"):
+    with pytest.raises(KeyError, match="Did you mean 'three_gears'"):
         ac.make_environment("jaxdem:three_gear")
     with pytest.raises(TypeError, match="Did you mean 'max_steps'"):
         ac.make_environment("jaxdem:three_gears", max_stepz=3)

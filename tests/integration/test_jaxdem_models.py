@@ -359,7 +359,7 @@ def test_its_own_models_and_action_spaces_stand_under_a_prefix(rl: ModuleType) -
     from jaxdem_ac.plugin import names
     from jaxdem_ac.registry import action_spaces, models
 
-    assert [entry.name for entry in names.entries(action_spaces)] == ["jaxdem:box", "jaxdem:free", "jaxdem:maxnorm"]
+    assert [entry.name for entry in names.entries(action_spaces)] == ["jaxdem:Box", "jaxdem:Free", "jaxdem:MaxNorm"]
     assert {entry.origin for entry in names.entries(models)} == {"JaxDEM"}
     model = ac.make_model("jaxdem:lstm_actor_critic", **SIZES, key=0, action_space=ac.make_action_space("jaxdem:Free"))
     assert type(model) is rl.Model._registry["lstmactorcritic"]

@@ -180,3 +180,28 @@ def test_an_entry_point_list_that_breaks_jax_is_reported_with_its_distribution(
     faults: dict[str, str] = {}
     assert doctor._devices(faults) == {}
     assert "got one that it cannot, bad: TypeError: " in faults["devices"]
+
+
+@pytest.mark.parametrize(
+    ("jaxlib", "device", "slow"),
+    [
+        ("0.10.1", "gpu:0", False),
+        ("0.10.2", "gpu:0", True),
+        ("0.11.0", "cuda:0", True),
+        ("0.11.0.dev20260701", "gpu:1", True),
+        ("0.11.1", "gpu:0", False),
+        ("0.10.2", "cpu:0", False),
+        ("0.10.2", "rocm:0", False),
+        ("not installed", "gpu:0", False),
+    ],
+)
+def test_slow_scatters_are_told(jaxlib: str, device: str, slow: bool) -> None:
+    told = doctor._slow_scatters(jaxlib, {device: "a device, 80.0 GiB"})
+    assert bool(told) is slow
+    if slow:
+        assert f"under jaxlib {jaxlib}" in told["scatters"]
+        assert "Install another jaxlib" in told["scatters"]
+
+
+def test_a_name_in_jaxdem_is_spelt_once_and_with_its_prefix() -> None:
+    assert doctor._prefixed(["ac.Box", "ac.Mine", "Mine", "Bare"]) == ["ac.Box", "ac.Mine", "Bare"]
