@@ -264,6 +264,13 @@ def test_colours_say_who_is_there_in_light_and_dark(player: Any, recordings: lis
     media(player, "dark", "reduce")
     wait(lambda: [colour_of(player, particle) for particle in (one, other)] == ["#009E73", "#56B4E9"])
     assert light == ["#009E73", "#0072B2"]
+    for kind, colour in (("there", "rgb(0, 158, 115)"), ("particle", "rgb(86, 180, 233)")):
+        swatch = f"getComputedStyle(document.querySelector('#legend .{kind}:not(.tick)')).backgroundColor"
+        assert player.execute_script(f"return {swatch}") == colour
+    tick = "getComputedStyle(document.querySelector('#legend .tick'), '::after').borderTopColor"
+    drawn = "player.scene.colours.ground"
+    assert player.execute_script(f"return {tick}") == "rgb(20, 23, 27)"
+    assert ask(player, drawn) == "#14171b"
     assert player.execute_script("return getComputedStyle(document.documentElement).backgroundColor") != ground
 
 
