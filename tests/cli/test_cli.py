@@ -385,6 +385,8 @@ def test_resume_goes_on_and_takes_no_other_option(trained: tuple[Path, Result], 
     assert steps == sorted(set(steps))
     assert len(steps) == len((copy / "metrics.jsonl").read_text().splitlines())
     assert_one_line(call("train", "--resume", str(copy), "--seed", "3"), "Leave out all but --steps and --devices")
-    assert_one_line(call("train", "--resume", str(copy), "--config", "x.yaml"), "Leave out all but --steps and --devices")
+    assert_one_line(
+        call("train", "--resume", str(copy), "--config", "x.yaml"), "Leave out all but --steps and --devices"
+    )
     assert_one_line(call("train", "--resume", str(tmp_path)), "holds config.json")
     assert_one_line(call("train", "--devices", "several"), "neither a whole number nor 'all'")
