@@ -74,9 +74,15 @@ def curve_of(seeds: Sequence[Reports]) -> dict[str, list[float]]:
     return curve
 
 
+def checkpoint_of(run: Path) -> str:
+    """Return which checkpoint of a run is shown: the best by evaluation, on episodes of its own, or else the last."""
+    return "best" if read_config(run).eval_every else "last"
+
+
 def success_of(run: Path) -> float:
     """Return the mean success of a run's policy at the end of an episode."""
-    evaluation = ac.evaluate(build_environment(read_config(run)), ac.load_policy(run), jax.random.key(KEY), EPISODES)
+    policy = ac.load_policy(run, checkpoint_of(run))
+    evaluation = ac.evaluate(build_environment(read_config(run)), policy, jax.random.key(KEY), EPISODES)
     assert evaluation.success is not None
     return round(evaluation.success.mean, 4)
 
@@ -126,7 +132,7 @@ def collect(run: Path, note: str = "", docs: Path = DOCS) -> Path:
     draw(curve, environment.success_name, docs / f"pictures/{config.env}_curve.png")
     middle = names[int(np.argsort(found["success"])[len(names) // 2])]
     picture = docs / f"pictures/{config.env}.png"
-    ac.render(environment, ac.load_policy(run / middle), picture, key=jax.random.key(KEY))
+    ac.render(environment, ac.load_policy(run / middle, checkpoint_of(run / middle)), picture, key=jax.random.key(KEY))
     path = docs / f"reference/{config.env}.json"
     write_text(path, json.dumps(found, indent=1) + "\n")
     return path

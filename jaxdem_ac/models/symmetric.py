@@ -62,6 +62,8 @@ class SymmetricActorCritic(ActorCriticBase):
     **options
         Sizes, scales, heads and types: see :class:`~jaxdem_ac.models.base.ActorCriticBase`. Actions are vectors of the
         plane, D = 2 and not discrete, and the standard deviation is one number, the same in all directions.
+        `actor_scale` is 0.01 if left out: a random answer to the own velocity is a multiple of it, for half of all
+        seeds a propulsion, and of five runs of swarm_navigator with a scale of 1 two ran away and learnt nothing.
 
     Raises
     ------
@@ -87,6 +89,7 @@ class SymmetricActorCritic(ActorCriticBase):
         action_space: distrax.Bijector | str | None = None,
         **options: Unpack[ActorCriticOptions],
     ) -> None:
+        options.setdefault("actor_scale", 0.01)
         super().__init__(**options)
         where = type(self).__name__
         if self.discrete or self.action_space_size != 2:

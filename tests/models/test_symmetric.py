@@ -46,7 +46,8 @@ def turned_action(action: Any, steps: int, mirrored: bool, kind: str) -> np.ndar
 
 
 def model_of(**options: Any) -> SymmetricActorCritic:
-    options = {"observation_layout": LAYOUT, "architecture": (6, 5), "critic_architecture": (7,), **options}
+    small = {"architecture": (6, 5), "critic_architecture": (7,), "actor_scale": 1.0}
+    options = {"observation_layout": LAYOUT, **small, **options}
     return SymmetricActorCritic(
         observation_space_size=SIZE, action_space_size=2, key=nnx.Rngs(options.pop("seed", 0)), **options
     )
@@ -228,6 +229,17 @@ def test_a_square_box_is_taken_where_sectors_have_its_symmetry() -> None:
             observation_layout=["vector", "lidar:6"],
             action_space=ac.make_action_space("Box", x_min=-2.0, x_max=2.0),
         )
+
+
+def test_the_first_policy_hardly_acts() -> None:
+    """With a scale of 1 an untrained swarm would drive itself: its answer to a velocity is a multiple of it."""
+    x = jax.random.normal(jax.random.key(1), (64, SIZE)) * 10
+    plain = SymmetricActorCritic(
+        observation_space_size=SIZE, action_space_size=2, key=nnx.Rngs(0), observation_layout=LAYOUT
+    )
+    still, driven = (float(np.abs(model(x)[0].mode()).max()) for model in (plain, model_of()))
+    assert still < 0.5 < 3 < driven, (still, driven)
+    assert plain.metadata["actor_scale"] == 0.01
 
 
 def test_blocks_have_names() -> None:
