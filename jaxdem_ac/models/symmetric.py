@@ -13,7 +13,7 @@ from jax import Array
 from jax.typing import ArrayLike, DTypeLike
 
 from jaxdem_ac._types import Json
-from jaxdem_ac.action_spaces.distributions import SquashedGaussian
+from jaxdem_ac.action_spaces.distributions import SquashedGaussian, as_vector_bijector
 from jaxdem_ac.models.base import ActorCriticBase, ActorCriticOptions, as_rows, takes_options
 from jaxdem_ac.models.checks import check_architecture
 from jaxdem_ac.models.heads import Dense, LearnedStd, StdHead, hidden_layers
@@ -214,18 +214,26 @@ class SymmetricActorCritic(ActorCriticBase):
         return jnp.tile(self.biases[layer][...], self.num_copies).astype(dtype)
 
     def _check_symmetry(self, where: str) -> None:
-        """Raise ValueError if the action space lacks the symmetries of the model."""
-        space = self._action_space
-        low, high = getattr(space, "x_min", None), getattr(space, "x_max", None)
-        if low is None or high is None:
-            return
-        low, high = np.broadcast_to(low, 2), np.broadcast_to(high, 2)
-        if self.num_sectors % 4 or np.ptp(high) or np.any(low != -high):
-            raise ValueError(
-                f"{where}: a box has the symmetries of a lidar's sectors only if it is a square about 0 and their "
-                f"number is a multiple of 4; got x_min={low.tolist()}, x_max={high.tolist()} and {self.num_sectors} "
-                "sectors. Use MaxNorm."
-            )
+        """Raise ValueError unless the action space turns with the frame: by a sector, or by a quarter."""
+        quarter = self.num_sectors % 4 == 0
+        mirror = np.diag([1.0, -1.0])
+        with jax.ensure_compile_time_eval():
+            turns = [_rotation(2 * math.pi / self.num_sectors), *([_rotation(math.pi / 2)] if quarter else [])]
+            fits = [self._commutes(turn) for turn in turns]
+            if any(fits) and (self.group == "cyclic" or self._commutes(mirror)):
+                return
+        raise ValueError(
+            f"{where}: an action space has the symmetries of the model; got {type(self._action_space).__name__} for "
+            f"{self.num_sectors} sectors, {self.group}. Use MaxNorm or Free; a Box is a square about 0, and then the "
+            "number of sectors is a multiple of 4."
+        )
+
+    def _commutes(self, turn: np.ndarray) -> bool:
+        """Return whether the action space maps turned vectors to turned actions."""
+        points = np.random.default_rng(0).normal(size=(32, 2)) * np.geomspace(0.1, 3, 32)[:, None]
+        space = as_vector_bijector(self._action_space)
+        found, expected = (np.asarray(space.forward(jnp.asarray(each, float))) for each in (points @ turn.T, points))
+        return bool(np.allclose(found, expected @ turn.T, rtol=1e-4, atol=1e-4 * np.abs(expected).max()))
 
     @property
     def metadata(self) -> dict[str, Json]:
@@ -243,6 +251,10 @@ class SymmetricActorCritic(ActorCriticBase):
 def _kernel(key: nnx.Rngs, shape: tuple[int, ...], scale: float, fan_in: int) -> nnx.Param[Array]:
     """Return a kernel of independent normal numbers with a deviation of ``scale / sqrt(fan_in)``."""
     return nnx.Param(jax.random.normal(key.params(), shape, float) * (scale / math.sqrt(fan_in)))
+
+
+def _rotation(angle: float) -> np.ndarray:
+    return np.array([[math.cos(angle), -math.sin(angle)], [math.sin(angle), math.cos(angle)]])
 
 
 def directions(num_sectors: int) -> tuple[np.ndarray, np.ndarray]:

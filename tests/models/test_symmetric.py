@@ -11,6 +11,7 @@ import pytest
 from flax import nnx
 
 import jaxdem_ac as ac
+from jaxdem_ac.action_spaces.base import ActionBounds, ActionSpace
 from jaxdem_ac.models.symmetric import SymmetricActorCritic, directions
 from jaxdem_ac.models.testing import check_model
 from jaxdem_ac.observation_layout import Block, as_layout
@@ -209,8 +210,14 @@ create = partial(model_of, seed=0)
         ({"action_kind": "tensor"}, "no such action_kind; got 'tensor'"),
         ({"architecture": ()}, "architecture has a layer"),
         ({"discrete": True}, "an action is a vector of the plane"),
-        ({"action_space": ac.make_action_space("Box", x_min=-1.0, x_max=2.0)}, "a square about 0"),
-        ({"action_space": ac.make_action_space("Box", x_min=[-1.0, -2.0], x_max=[1.0, 2.0])}, "a square about 0"),
+        (
+            {"action_space": ac.make_action_space("Box", x_min=-1.0, x_max=2.0)},
+            "got Box for 8 sectors",
+        ),
+        (
+            {"action_space": ac.make_action_space("Box", x_min=[-1.0, -2.0], x_max=[1.0, 2.0])},
+            "got Box for 8 sectors",
+        ),
     ],
     ids=lambda each: each if isinstance(each, str) else "-".join(each),
 )
@@ -221,7 +228,7 @@ def test_what_it_refuses(options: dict[str, Any], message: str) -> None:
 
 def test_a_square_box_is_taken_where_sectors_have_its_symmetry() -> None:
     create(action_space=ac.make_action_space("Box", x_min=-2.0, x_max=2.0))
-    with pytest.raises(ValueError, match="and 6 sectors"):
+    with pytest.raises(ValueError, match="got Box for 6 sectors"):
         SymmetricActorCritic(
             observation_space_size=8,
             action_space_size=2,
@@ -240,6 +247,37 @@ def test_the_first_policy_hardly_acts() -> None:
     still, driven = (float(np.abs(model(x)[0].mode()).max()) for model in (plain, model_of()))
     assert still < 0.5 < 3 < driven, (still, driven)
     assert plain.metadata["actor_scale"] == 0.01
+
+
+class Swirl(ActionSpace):
+    """A map of somebody else's that turns an action by its length: rotations commute with it, a mirror does not."""
+
+    def __init__(self) -> None:
+        super().__init__(event_ndims_in=1)
+
+    def bounds(self, size: int) -> ActionBounds:
+        return ActionBounds.of(-np.inf, np.inf, size)
+
+    def _turned(self, x: jax.Array, way: float) -> tuple[jax.Array, jax.Array]:
+        angle = way * jnp.sqrt(jnp.sum(x**2, axis=-1))
+        cos, sin = jnp.cos(angle), jnp.sin(angle)
+        turned = jnp.stack([cos * x[..., 0] - sin * x[..., 1], sin * x[..., 0] + cos * x[..., 1]], axis=-1)
+        return turned, jnp.zeros(x.shape[:-1])
+
+    def forward_and_log_det(self, x: jax.Array) -> tuple[jax.Array, jax.Array]:
+        return self._turned(x, 1.0)
+
+    def inverse_and_log_det(self, y: jax.Array) -> tuple[jax.Array, jax.Array]:
+        return self._turned(y, -1.0)
+
+    def log_det_expectation(self, mean: jax.Array, std: jax.Array) -> jax.Array:
+        return jnp.zeros(jnp.broadcast_shapes(mean.shape, std.shape)[:-1])
+
+
+def test_the_symmetry_of_anybodys_action_space_is_tried() -> None:
+    create(action_space=Swirl(), group="cyclic")
+    with pytest.raises(ValueError, match="got Swirl for 8 sectors, dihedral"):
+        create(action_space=Swirl())
 
 
 def test_blocks_have_names() -> None:
