@@ -13,6 +13,7 @@ import numpy as np
 from jax import Array
 
 from jaxdem_ac._checks import check_flag
+from jaxdem_ac._types import PyTree
 from jaxdem_ac.dem import time_step
 from jaxdem_ac.dem.columns import Columns
 from jaxdem_ac.dem.particles import Particles
@@ -329,23 +330,54 @@ SwarmTask = SwarmEnvironment
 """Name of before, for one version."""
 
 
-def progress_reward(progress: Array, energy: Array, near: Array, weights: tuple[float, float, float]) -> Array:
-    """Return the reward of particles on their way to targets, ``(N,)``.
+class TargetTask(Protocol):
+    """Weights of a task whose particles are on their way to targets."""
 
-    ``(P_i - P_i') - ke_weight (K_i - K_i') + coop_weight mean_j (P_j - P_j') + near_goal_bonus [i is near a target]``
-    with the potential P and the kinetic energy K; primes are from before the decision.
+    @property
+    def near(self) -> float:
+        """Radii from a target within which a particle has the bonus."""
+
+    @property
+    def ke_weight(self) -> float:
+        """Of the change of kinetic energy."""
+
+    @property
+    def coop_weight(self) -> float:
+        """Of the swarm's mean progress."""
+
+    @property
+    def near_goal_bonus(self) -> float:
+        """For a particle near a target."""
+
+    @property
+    def coverage_weight(self) -> float:
+        """Of the share of targets that are reached."""
+
+
+def target_score(task: TargetTask, before: PyTree, after: PyTree) -> Score:
+    """Return the worth of a decision of particles on their way to targets; the success is the share of those reached.
+
+    ``(P_i - P_i') - ke_weight (K_i - K_i') + coop_weight mean_j (P_j - P_j') + near_goal_bonus [i is near a target]
+    + coverage_weight success`` with the potential P and the kinetic energy K; primes are from before the decision.
 
     Parameters
     ----------
-    progress, energy : Array, (N,)
-        Changes of potential and kinetic energy.
-    near : Array, (N,) of bool
-        Whether a particle is so near a target that it has the bonus.
-    weights : (float, float, float)
-        ``(ke_weight, coop_weight, near_goal_bonus)``.
+    task : SwarmEnvironment
+        With the weights.
+    before, after
+        States with `particles`, `potential`, `kinetic_energy`, `distance`, ``(N,)`` each, `reached`, ``(M,)``, and
+        `nearest`, the mask of particles that have the bonus, or None for all that are within `near` radii.
     """
-    ke_weight, coop_weight, near_goal_bonus = weights
-    return progress - ke_weight * energy + coop_weight * jnp.mean(progress) + near_goal_bonus * near
+    progress = after.potential - before.potential
+    near = after.distance <= task.near * after.particles.radius if after.nearest is None else after.nearest
+    reward = (
+        progress
+        - task.ke_weight * (after.kinetic_energy - before.kinetic_energy)
+        + task.coop_weight * jnp.mean(progress)
+        + task.near_goal_bonus * near
+    )
+    success = jnp.mean(after.reached.astype(reward.dtype))
+    return Score(reward + task.coverage_weight * success, success)
 
 
 def unit(vector: Array) -> Array:

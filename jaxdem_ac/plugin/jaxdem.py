@@ -30,7 +30,7 @@ class _Dataclass(Protocol):
 
 
 class JaxDEMState(_Dataclass, Protocol):
-    """What is read here of JaxDEM's State: N spheres."""
+    """JaxDEM's State, N spheres, as far as it is read here."""
 
     pos: "Array"
     vel: "Array"
@@ -44,7 +44,7 @@ class JaxDEMState(_Dataclass, Protocol):
 
 
 class JaxDEMSystem(_Dataclass, Protocol):
-    """What is read here of JaxDEM's System."""
+    """JaxDEM's System, as far as it is read here."""
 
     dt: "Array"
     time: "Array"
@@ -57,7 +57,7 @@ class JaxDEMSystem(_Dataclass, Protocol):
 
 
 class NativeEnvironment(_Dataclass, Protocol):
-    """What is read here of JaxDEM's Environment."""
+    """JaxDEM's Environment, as far as it is read here."""
 
     state: JaxDEMState
     system: JaxDEMSystem

@@ -85,7 +85,7 @@ class Reference:
 
 @dataclass
 class _Trust:
-    """What may be imported in this process."""
+    """Code that may be imported in this process."""
 
     known: dict[Reference, type | None]
     """References, with the class where there is one already."""

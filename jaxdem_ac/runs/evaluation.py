@@ -15,7 +15,7 @@ from jaxdem_ac.trainers.evaluate import estimate, play_episodes
 from jaxdem_ac.trainers.policy import Policy
 
 _STREAM = 2**31 - 1
-"""What is folded into a run's key for evaluations. Training splits that key in few: none of its parts is this one."""
+"""Number folded into a run's key for evaluations; none of the few parts into which training splits it is this one."""
 
 MODES = {"eval": False, "eval_sampled": True}
 """First words of the figures of an evaluation, and whether actions are sampled."""

@@ -178,8 +178,10 @@ def test_its_model_takes_our_action_space(rl: ModuleType, space: str) -> None:
     assert policy.entropy().shape == (4, 6)
 
 
-def _trainer(rl: ModuleType, name: str, **keywords: Any) -> Any:
-    environment = rl.Environment.create("singleNavigator")
+def _trainer(
+    rl: ModuleType, name: str, task: str = "singleNavigator", *, num: int | None = None, **keywords: Any
+) -> Any:
+    environment = rl.Environment.create(task, **({} if num is None else {"N": num}))
     model = rl.Model.create(
         name,
         observation_space_size=environment.observation_space_size,
@@ -243,32 +245,22 @@ def test_its_trainer_trains_a_symmetric_policy_of_its_navigator(rl: ModuleType, 
     """The layout is told by hand; what has learnt is as equivariant as before, and its checkpoint keeps it."""
     import jaxdem
 
-    environment = rl.Environment.create("swarmNavigator", N=4)
-    rays = (environment.observation_space_size - 2) // 2
-    model = rl.Model.create(
+    size = rl.Environment.create("swarmNavigator", N=4).observation_space_size
+    rays = (size - 2) // 2
+    trainer = _trainer(
+        rl,
         "ac.SymmetricActorCritic",
-        observation_space_size=environment.observation_space_size,
-        action_space_size=environment.action_space_size,
+        "swarmNavigator",
+        num=4,
         observation_layout=["vector", f"lidar:{rays}", f"lidar:{rays}"],
         architecture=(4, 4),
         action_space=rl.ActionSpace.create("ac.MaxNorm"),
-        key=nnx.Rngs(0),
     )
-    before = _parameters(model)
-    trainer = rl.Trainer.create(
-        "PPO",
-        env=environment,
-        model=model,
-        key=jax.random.key(0),
-        num_envs=4,
-        num_epochs=3,
-        num_steps_epoch=8,
-        num_minibatches=2,
-    )
+    before = _parameters(trainer.model)
     trained = trainer.train(trainer, verbose=False, log=False, directory=tmp_path / "train").model
     after = _parameters(trained)
     assert any(not np.array_equal(after[path], before[path]) for path in after)
-    x = np.asarray(jax.random.normal(jax.random.key(1), (5, environment.observation_space_size)))
+    x = np.asarray(jax.random.normal(jax.random.key(1), (5, size)))
     velocity, lidars = x[:, :2], x[:, 2:].reshape(5, 2, rays)
     mirror = np.diag([1.0, -1.0])
     turned = np.concatenate([velocity @ mirror, lidars[..., ::-1].reshape(5, -1)], axis=-1)

@@ -103,7 +103,7 @@ def test_the_figures_are_those_of_the_policy_on_keys_of_their_own(evaluated: ac.
 def test_a_run_that_was_stopped_in_an_evaluation_ends_the_same(
     evaluated: ac.TrainResult, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """What is kept then is the state that the last report is of."""
+    """The state that is kept then is that of the last report."""
     asked = []
     usual = evaluation.Evaluator.__call__
 

@@ -1,4 +1,4 @@
-"""What the tests of the wrappers share: a small task, a walk that counts its traces, and actions of walkers."""
+"""Support of the wrappers' tests: a small task, a walk that counts its traces, and actions of walkers."""
 
 from dataclasses import dataclass
 from typing import Any, ClassVar

@@ -184,14 +184,7 @@ class Navigator(swarm.SwarmEnvironment[NavigatorState]):
 
     def score(self, before: NavigatorState, after: NavigatorState) -> swarm.Score:
         """Return the reward of progress, and the share of targets reached."""
-        reward = swarm.progress_reward(
-            after.potential - before.potential,
-            after.kinetic_energy - before.kinetic_energy,
-            after.distance <= self.near * after.particles.radius if after.nearest is None else after.nearest,
-            (self.ke_weight, self.coop_weight, self.near_goal_bonus),
-        )
-        success = jnp.mean(after.reached.astype(reward.dtype))
-        return swarm.Score(reward + self.coverage_weight * success, success)
+        return swarm.target_score(self, before, after)
 
     def _begin(self, key: Array, position: Array, targets: Array, box_low: Array, box_high: Array) -> NavigatorState:
         """Return the state of discs at rest, their sizes drawn."""

@@ -263,14 +263,7 @@ class SwarmRoller(swarm.SwarmEnvironment[SwarmRollerState]):
 
     def score(self, before: SwarmRollerState, after: SwarmRollerState) -> swarm.Score:
         """Return the reward of progress, and the share of targets reached."""
-        reward = swarm.progress_reward(
-            after.potential - before.potential,
-            after.kinetic_energy - before.kinetic_energy,
-            after.distance <= self.near * after.particles.radius if after.nearest is None else after.nearest,
-            (self.ke_weight, self.coop_weight, self.near_goal_bonus),
-        )
-        success = jnp.mean(after.reached.astype(reward.dtype))
-        return swarm.Score(reward + self.coverage_weight * success, success)
+        return swarm.target_score(self, before, after)
 
     @cached_property
     def _surroundings(self) -> NeighborListSpecs:

@@ -25,7 +25,7 @@ TITLES = {
     "kl": "divergence of an update, nats",
     "value_loss": "loss of the value",
 }
-"""What is written above the curve of a figure, here and in other pictures."""
+"""Titles of the figures' curves, here and in other pictures."""
 
 Points = list[tuple[float, float]]
 
