@@ -16,7 +16,8 @@ import jaxdem_ac as ac
 from benchmarks.memory import peak_bytes
 from benchmarks.rows import absent, compared
 from jaxdem_ac.bench.measure import REPEATS, Side
-from jaxdem_ac.environments.base import Environment, reset_batch, step_batch
+from jaxdem_ac.environments.base import Environment
+from jaxdem_ac.environments.batching import reset_batch, step_batch
 
 # Particles, environments, physics steps of a decision.
 SHORT = ((64, 16, 1), (1024, 1, 1))

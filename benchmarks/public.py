@@ -31,7 +31,7 @@ from benchmarks.public_sides import (
 from benchmarks.public_tasks import BraxTask, GymnaxTask, PublicState
 from benchmarks.rows import compared
 from jaxdem_ac.bench.measure import Side
-from jaxdem_ac.environments.base import reset_batch, step_batch
+from jaxdem_ac.environments.batching import reset_batch, step_batch
 from jaxdem_ac.trainers.evaluate import estimate, student_t
 from jaxdem_ac.trainers.ppo import ppo
 from jaxdem_ac.trainers.ppo.config import PPOConfig

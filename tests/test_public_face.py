@@ -153,3 +153,14 @@ def test_every_command_is_there() -> None:
     from jaxdem_ac.cli import main
 
     assert set(main.list_commands(None)) >= COMMANDS  # type: ignore[arg-type]
+
+
+def test_functions_of_a_batch_are_still_found_in_their_place_of_before() -> None:
+    from jaxdem_ac.environments import base, batching, capacity
+
+    with pytest.warns(DeprecationWarning, match="Import it from jaxdem_ac.environments.batching"):
+        assert base.reset_batch is batching.reset_batch
+    with pytest.warns(DeprecationWarning, match="capacity"):
+        assert base.pad_state is capacity.pad_state
+    with pytest.raises(AttributeError, match="no attribute 'nothing'"):
+        _ = base.nothing

@@ -15,7 +15,8 @@ from jax.stages import Traced
 from jaxdem_ac._types import PyTree
 from jaxdem_ac.bench.cost import Work, count, quickly
 from jaxdem_ac.bench.measure import Side
-from jaxdem_ac.environments.base import Environment, reset_batch
+from jaxdem_ac.environments.base import Environment
+from jaxdem_ac.environments.batching import reset_batch
 from jaxdem_ac.environments.testing.toys import RandomEnvironment
 from jaxdem_ac.models import recurrent
 from jaxdem_ac.models.policy import sample_raw, to_action

@@ -1,11 +1,13 @@
-"""The interface of environments, and functions that step and reset a batch of them."""
+"""The interface of environments."""
 
 import abc
+import importlib
 import math
-from collections.abc import Callable, Mapping, Sequence
+import warnings
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields, is_dataclass, replace
-from functools import partial, wraps
-from typing import TYPE_CHECKING, Any, ClassVar, Generic, Protocol, Self, TypeVar, TypeVarTuple, cast
+from functools import wraps
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, Protocol, Self, TypeVar, cast
 
 import jax
 import jax.numpy as jnp
@@ -14,7 +16,6 @@ from jax import Array
 
 from jaxdem_ac._checks import check_count, check_key, check_numbers
 from jaxdem_ac._types import PyTree
-from jaxdem_ac.dem.scatter import broadcast_batch
 
 
 class State(Protocol):
@@ -34,8 +35,6 @@ else:
     StateT = TypeVar("StateT", bound=State)
 EnvironmentT = TypeVar("EnvironmentT", bound="Environment")
 Length = TypeVar("Length", float, tuple[float, ...])
-Result = TypeVar("Result")
-Arguments = TypeVarTuple("Arguments")
 Method = TypeVar("Method", bound=Callable[..., object])
 
 
@@ -274,123 +273,16 @@ def has_success(environment: Environment) -> bool:
     return "success" in timestep.info
 
 
-def reset_batch(environment: Environment[StateT], keys: Array) -> StateT:
-    """Return a batch of states at the beginning of their episodes; keys ``(E,)``, leaves ``(E, ...)``."""
-    return jax.vmap(environment.reset)(keys)
+if not TYPE_CHECKING:
+    _MOVED = {
+        **dict.fromkeys(("reset_batch", "step_batch", "reset_where", "when_any"), "batching"),
+        **dict.fromkeys(("worst_overflow", "retry_on_overflow", "pad_state"), "capacity"),
+    }
 
-
-def step_batch(environment: Environment[StateT], state: StateT, action: Array) -> tuple[StateT, Timestep]:
-    """Return a batch of states one decision later; action ``(E, N, D)``, leaves ``(E, ...)``."""
-    return jax.vmap(environment.step)(state, action)
-
-
-def reset_where(environment: Environment[StateT], state: StateT, done: Array, keys: Array) -> StateT:
-    """Return a batch of states, with those of ended episodes replaced by fresh ones.
-
-    Nothing is computed in a step in which no episode ends.
-
-    Parameters
-    ----------
-    environment : Environment
-    state : State
-        Leaves ``(E, ...)``.
-    done : Array, (E,)
-        Whose episode has ended.
-    keys : Array, (E,)
-        Random keys for the fresh states.
-    """
-
-    def replaced(done: Array, state: StateT, keys: Array) -> StateT:
-        fresh = reset_batch(environment, keys)
-
-        def choose(new: Array, old: Array) -> Array:
-            return jnp.where(done.reshape(done.shape + (1,) * (new.ndim - 1)), new, old)
-
-        return jax.tree.map(choose, fresh, state)
-
-    return when_any(done, replaced, state, done, state, keys)
-
-
-def when_any(
-    happens: Array, compute: Callable[[*Arguments], Result], otherwise: Result, *arguments: *Arguments
-) -> Result:
-    """Return ``compute(*arguments)`` where anything happens, else `otherwise`, of the same shapes.
-
-    Under `jax.vmap` it stays one condition, for all: as a `jax.lax.cond` it would become a choice between two results,
-    both computed every time.
-
-    Parameters
-    ----------
-    happens : Array, (...) of bool
-    compute : callable
-        Of `arguments` alone: what it closes over is the same for all.
-    otherwise, *arguments
-        Pytrees.
-    """
-
-    @jax.custom_batching.custom_vmap
-    def choose(happens: Array, otherwise: Result, arguments: tuple[*Arguments]) -> Result:
-        return jax.lax.cond(jnp.any(happens), lambda: compute(*arguments), lambda: otherwise)
-
-    @choose.def_vmap
-    def rule(axis_size: int, batched: Sequence[PyTree], *given: PyTree) -> tuple[Result, PyTree]:
-        happens, otherwise, arguments = broadcast_batch(axis_size, batched, given)
-        chosen = when_any(happens, jax.vmap(compute), otherwise, *arguments)
-        return chosen, jax.tree.map(lambda _: True, chosen)
-
-    return choose(happens, otherwise, arguments)
-
-
-@compiled
-def worst_overflow(environment: Environment[StateT], state: StateT) -> Array:
-    """Return the largest :meth:`Environment.overflow_of` of a batch of states, ``()``; leaves ``(E, ...)``.
-
-    A state with positions that are not numbers does not count: no list helps it.
-    """
-    finite = jnp.all(jnp.isfinite(state.observation), axis=(-2, -1))
-    return jnp.max(jnp.where(finite, jax.vmap(environment.overflow_of)(state), 0.0))
-
-
-def retry_on_overflow(
-    environment: EnvironmentT, play: Callable[[EnvironmentT], Result], overflow: Callable[[Result], Array | float]
-) -> tuple[EnvironmentT, Result]:
-    """Return what was played, again with longer lists of neighbours for as long as they have been too short.
-
-    Parameters
-    ----------
-    environment : Environment
-    play : callable
-        From an environment to a result.
-    overflow : callable
-        From that to the largest ``info["overflow"]``. One that is traced says nothing: then nothing is repeated.
-    """
-    while True:
-        played = play(environment)
-        worst = overflow(played)
-        if isinstance(worst, jax.core.Tracer) or not worst > 0:
-            return environment, played
-        environment = environment.with_capacity(float(worst))
-
-
-play_with_room = retry_on_overflow
-"""Name of before, for one version."""
-
-
-def pad_state(environment: Environment[StateT], state: StateT, num_envs: int) -> StateT:
-    """Return the states of a batch, leaves ``(E, ...)``, in the shapes of an environment whose lists are longer.
-
-    What is new at the end of an axis is 0, which pads a list. What a list that was too short has lost does not come
-    back: :func:`worst_overflow` of the states is 0 before.
-    """
-    like = jax.eval_shape(partial(reset_batch, environment), jax.random.split(jax.random.key(0), num_envs))
-
-    def pad(leaf: Array, new: Array) -> Array:
-        if leaf.shape == new.shape:
-            return leaf
-        return jnp.pad(leaf, [(0, after - before) for before, after in zip(leaf.shape, new.shape, strict=True)])
-
-    return jax.tree.map(pad, state, like)
-
-
-resized = pad_state
-"""Name of before, for one version."""
+    def __getattr__(name: str) -> object:
+        """Return a function that has moved, from its place of before, for one version."""
+        if name not in _MOVED:
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        new = f"jaxdem_ac.environments.{_MOVED[name]}"
+        warnings.warn(f"{__name__}.{name} has moved. Import it from {new}.", DeprecationWarning, stacklevel=2)
+        return getattr(importlib.import_module(new), name)

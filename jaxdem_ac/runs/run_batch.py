@@ -12,7 +12,8 @@ import numpy as np
 from jax import Array
 
 from jaxdem_ac._types import PyTree
-from jaxdem_ac.environments.base import Environment, play_with_room, resized, worst_overflow
+from jaxdem_ac.environments.base import Environment
+from jaxdem_ac.environments.capacity import pad_state, retry_on_overflow, worst_overflow
 from jaxdem_ac.environments.testing.conformance import check_shapes
 from jaxdem_ac.models.structure import split_model
 from jaxdem_ac.runs import checkpoint, distributed, loggers
@@ -134,7 +135,7 @@ class RunBatch:
             worst = partial(worst_overflow, made[0].environment)
             return float(jnp.max((jax.vmap(worst) if self.config.is_many else worst)(made[1].env_state)))
 
-        self.problem, self.state = play_with_room(self.environment, make, overflow)[1]
+        self.problem, self.state = retry_on_overflow(self.environment, make, overflow)[1]
         update = partial(update_many, self.algorithm, self.problem, num_updates=1, side_by_side=self.config.is_many)
         check_update(self.algorithm, *jax.eval_shape(update, self._numbers, self.state))
         distributed.check_alike(self.config, self.state)
@@ -203,7 +204,7 @@ class RunBatch:
                 return state, each
             environment = self.environment.with_capacity(overflow)
             self.problem = replace(self.problem, environment=environment)
-            grow = partial(resized, environment, num_envs=self.problem.config.num_envs)
+            grow = partial(pad_state, environment, num_envs=self.problem.config.num_envs)
             env_state = (jax.vmap(grow) if self.config.is_many else grow)(self.state.env_state)
             self.state = self._placed(replace(self.state, env_state=env_state))
 

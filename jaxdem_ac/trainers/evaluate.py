@@ -11,13 +11,9 @@ from jax import Array
 
 from jaxdem_ac._checks import check_count, check_flag, check_key
 from jaxdem_ac._types import PyTree
-from jaxdem_ac.environments.base import (
-    Environment,
-    check_is_environment,
-    has_success,
-    reset_batch,
-    retry_on_overflow,
-)
+from jaxdem_ac.environments.base import Environment, check_is_environment, has_success
+from jaxdem_ac.environments.batching import reset_batch
+from jaxdem_ac.environments.capacity import retry_on_overflow
 from jaxdem_ac.models.structure import Model
 from jaxdem_ac.trainers.policy import PolicyFn, Privileged, actor, as_policy, initial_carry
 from jaxdem_ac.trainers.rollout import OnState, decide

@@ -12,15 +12,9 @@ from jax import Array
 
 from jaxdem_ac._checks import check_count, check_flag, check_key
 from jaxdem_ac._types import PyTree
-from jaxdem_ac.environments.base import (
-    Environment,
-    Timestep,
-    check_is_environment,
-    play_with_room,
-    reset_batch,
-    reset_where,
-    step_batch,
-)
+from jaxdem_ac.environments.base import Environment, Timestep, check_is_environment
+from jaxdem_ac.environments.batching import reset_batch, reset_where, step_batch
+from jaxdem_ac.environments.capacity import retry_on_overflow
 from jaxdem_ac.models.structure import Model
 from jaxdem_ac.trainers.policy import Act, PolicyFn, Privileged, actor, as_policy, initial_carry, reset_carry
 
@@ -206,7 +200,7 @@ def rollout(
     def play(environment: Environment) -> Trajectory:
         return _rollout(environment, policy, key, num_steps, num_envs)
 
-    return play_with_room(environment, play, lambda played: _overflow(played.info))[1]
+    return retry_on_overflow(environment, play, lambda played: _overflow(played.info))[1]
 
 
 def _overflow(info: dict[str, Array]) -> Array:
@@ -297,7 +291,7 @@ def play_episode(
     def play(environment: Environment) -> Episode:
         return _play_episode(environment, policy, key, num_steps, sample)
 
-    played = play_with_room(environment, play, lambda played: _overflow(played.timestep.info))[1]
+    played = retry_on_overflow(environment, play, lambda played: _overflow(played.timestep.info))[1]
     # Not a number in a compiled program would stop it under JAX_DEBUG_NANS.
     unknown = np.full(played.value.shape, np.nan, played.value.dtype)
     return played if hasattr(policy, "value") else replace(played, value=unknown)

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from benchmarks.public_tasks import BraxTask, GymnaxTask
-from jaxdem_ac.environments.base import Environment, reset_batch, step_batch
+from jaxdem_ac.environments.base import Environment
+from jaxdem_ac.environments.batching import reset_batch, step_batch
 from jaxdem_ac.trainers.rollout import rollout
 
 

@@ -12,12 +12,12 @@ import pytest
 from jax import Array
 
 import jaxdem_ac as ac
-from jaxdem_ac.environments.base import reset_batch
 from jaxdem_ac.environments.baselines import BASELINES
 from jaxdem_ac.environments.baselines.assignment import least_total_distance
 from jaxdem_ac.environments.baselines.navigators import OwnTargetsOracle
 from jaxdem_ac.environments.baselines.policies import Oracle, action_scale
 from jaxdem_ac.environments.baselines.steering import arrival_velocity, force_to_reach, nearest_places
+from jaxdem_ac.environments.batching import reset_batch
 from jaxdem_ac.environments.sensing.lidar import displacements, lidar
 from jaxdem_ac.environments.testing import ConstantReward
 from jaxdem_ac.registry import environments

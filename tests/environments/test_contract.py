@@ -11,7 +11,8 @@ from jax import Array
 from support.compared import assert_equal
 
 import jaxdem_ac as ac
-from jaxdem_ac.environments.base import Environment, reset_batch, reset_where
+from jaxdem_ac.environments.base import Environment
+from jaxdem_ac.environments.batching import reset_batch, reset_where
 from jaxdem_ac.environments.testing import parametrize_with_checks
 from jaxdem_ac.registry import environments
 

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxdem_ac.environments.base import reset_batch, reset_where, step_batch
+from jaxdem_ac.environments.batching import reset_batch, reset_where, step_batch
 from jaxdem_ac.environments.tasks.collective_transport import CollectiveTransport
 from jaxdem_ac.environments.tasks.evacuation import Evacuation
 from jaxdem_ac.environments.tasks.swarm_roller import SwarmRoller

@@ -11,7 +11,7 @@ import pytest
 from jax import Array
 
 import jaxdem_ac as ac
-from jaxdem_ac.environments.base import play_with_room
+from jaxdem_ac.environments.capacity import retry_on_overflow
 from jaxdem_ac.environments.testing import (
     ActionMatters,
     Breaking,
@@ -118,7 +118,7 @@ def test_walkers_with_too_little_room_are_given_more() -> None:
             worst = max(worst, float(timestep.info["overflow"]))
         return state, worst
 
-    grown, (state, worst) = play_with_room(walk, play, lambda played: played[1])
+    grown, (state, worst) = retry_on_overflow(walk, play, lambda played: played[1])
     assert worst == 0 < play(walk)[1]
     assert grown.room > 2
     np.testing.assert_array_equal(state.observation, [[5, 0, 6], [5, 1, 6]])

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from support.compared import assert_equal, untimed
 
 import jaxdem_ac as ac
-from jaxdem_ac.environments.base import worst_overflow
+from jaxdem_ac.environments.capacity import worst_overflow
 from jaxdem_ac.environments.swarm import SwarmEnvironment
 from jaxdem_ac.trainers.evaluate import evaluate
 

@@ -15,7 +15,7 @@ from support.event_files import curve
 
 import jaxdem_ac as ac
 from jaxdem_ac import registry
-from jaxdem_ac.environments.base import when_any
+from jaxdem_ac.environments.batching import when_any
 from jaxdem_ac.environments.testing import Breaking, Tracking
 
 SMALL: dict[str, Any] = {

@@ -9,7 +9,8 @@ import optax
 from flax import nnx
 from jax import Array
 
-from jaxdem_ac.environments.base import reset_batch, worst_overflow
+from jaxdem_ac.environments.batching import reset_batch
+from jaxdem_ac.environments.capacity import worst_overflow
 from jaxdem_ac.models import recurrent
 from jaxdem_ac.models.policy import raw_log_prob, sample_raw, to_action
 from jaxdem_ac.trainers.base import Algorithm, Problem

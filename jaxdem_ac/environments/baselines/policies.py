@@ -10,7 +10,8 @@ import jax.numpy as jnp
 from jax import Array
 
 from jaxdem_ac._types import PyTree
-from jaxdem_ac.environments.base import Environment, when_any
+from jaxdem_ac.environments.base import Environment
+from jaxdem_ac.environments.batching import when_any
 from jaxdem_ac.environments.swarm import shorten
 
 # The plan of each swarm, and whether it has still to be made, (...) of bool.

@@ -13,7 +13,8 @@ from jax import Array
 from jaxdem_ac._checks import check_seed
 from jaxdem_ac._conformance import Check, as_cases, run_all
 from jaxdem_ac._types import PyTree
-from jaxdem_ac.environments.base import Environment, Timestep, reset_batch, step_batch
+from jaxdem_ac.environments.base import Environment, Timestep
+from jaxdem_ac.environments.batching import reset_batch, step_batch
 from jaxdem_ac.environments.checks import check_number, check_whole
 
 if TYPE_CHECKING:

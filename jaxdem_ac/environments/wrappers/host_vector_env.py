@@ -13,16 +13,9 @@ from jax.typing import ArrayLike
 
 from jaxdem_ac._types import PyTree
 from jaxdem_ac.action_spaces.base import ActionBounds, ActionSpace
-from jaxdem_ac.environments.base import (
-    Environment,
-    State,
-    StateT,
-    Timestep,
-    pad_state,
-    reset_batch,
-    reset_where,
-    step_batch,
-)
+from jaxdem_ac.environments.base import Environment, State, StateT, Timestep
+from jaxdem_ac.environments.batching import reset_batch, reset_where, step_batch
+from jaxdem_ac.environments.capacity import pad_state
 from jaxdem_ac.environments.swarm import shorten
 from jaxdem_ac.registry import action_spaces
 

@@ -9,7 +9,8 @@ import jax.numpy as jnp
 from jax import Array
 
 from jaxdem_ac._types import PyTree
-from jaxdem_ac.environments.base import when_any, worst_overflow
+from jaxdem_ac.environments.batching import when_any
+from jaxdem_ac.environments.capacity import worst_overflow
 from jaxdem_ac.models import recurrent
 from jaxdem_ac.models.policy import sample_raw, to_action
 from jaxdem_ac.trainers.base import ENDED

@@ -15,7 +15,8 @@ from flax import nnx
 from jax import Array
 
 from jaxdem_ac._types import PyTree
-from jaxdem_ac.environments.base import Environment, reset_batch
+from jaxdem_ac.environments.base import Environment
+from jaxdem_ac.environments.batching import reset_batch
 from jaxdem_ac.models import recurrent
 from jaxdem_ac.models.policy import entropy_to_report
 from jaxdem_ac.models.structure import Model
