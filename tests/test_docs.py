@@ -1,5 +1,6 @@
 """The documentation: its code is run, its commands and references are checked, its equations are the code's."""
 
+import ast
 import importlib.util
 import json
 import re
@@ -360,3 +361,25 @@ def test_the_notebook_runs(tmp_path: Path) -> None:
     nbclient.NotebookClient(notebook, timeout=500, resources={"metadata": {"path": str(tmp_path)}}).execute()
     shown = [output for cell in notebook.cells for output in cell.get("outputs", ()) if "data" in output]
     assert any("<img" in output["data"].get("text/html", "") for output in shown)
+
+
+# Words with which a fragment begins that only its code completes.
+FRAGMENTS = re.compile(
+    r"(about|above|as|at|below|by|everybody|for|from|how|in|into|it|its|itself|likewise|of|on|someone|something|that|their|"
+    r"these|this|through|to|under|what|whatever|when|where|who|whom|whose|with|within)\b",
+    re.IGNORECASE,
+)
+
+
+def test_docstrings_begin_with_the_noun_of_what_they_describe() -> None:
+    begins = {}
+    for file in sorted((ROOT / "jaxdem_ac").rglob("*.py")):
+        for node in ast.walk(ast.parse(file.read_text())):
+            if (
+                isinstance(node, ast.Expr)
+                and isinstance(node.value, ast.Constant)
+                and isinstance(node.value.value, str)
+            ):
+                begins[f"{file.relative_to(ROOT)}:{node.lineno}"] = node.value.value.strip()
+    assert len(begins) > 1_000
+    assert {place: text for place, text in begins.items() if FRAGMENTS.match(text)} == {}

@@ -48,7 +48,7 @@ class Case:
     """One row of a grid."""
 
     stage: str
-    """Of ``STAGES``."""
+    """Name of the stage, one of ``STAGES``."""
     env: str = BASE_ENV
     """Name of the environment."""
     num_particles: int = BASE_NUM_PARTICLES
@@ -58,9 +58,9 @@ class Case:
     model: str | None = BASE_MODEL
     """Name of the model; None for the environment alone."""
     sharing: str | None = None
-    """Of a model that has it."""
+    """Sharing of parameters, for a model that has a choice."""
     dtype: str = "float32"
-    """In which the model multiplies."""
+    """Type in which the model multiplies."""
 
     def about(self) -> dict[str, Json]:
         """Return what names a row, as JSON types."""
@@ -131,19 +131,19 @@ class Axes:
     """Values that are asked for; None where nothing is."""
 
     stages: Sequence[str] | None = None
-    """Some of ``STAGES``."""
+    """Names of stages, of ``STAGES``."""
     envs: Sequence[str] | None = None
-    """Names."""
+    """Names of environments."""
     models: Sequence[str] | None = None
-    """Names."""
+    """Names of models."""
     num_particles: Sequence[int] | None = None
-    """From 1."""
+    """N, particles of a swarm, 1 or more."""
     num_envs: Sequence[int] | None = None
-    """From 1."""
+    """E, environments that are stepped together, 1 or more."""
     dtypes: Sequence[str] | None = None
-    """Of ``DTYPES``."""
+    """Types in which the model multiplies, of ``DTYPES``."""
     sharings: Sequence[str] | None = None
-    """Of ``SHARINGS``."""
+    """Ways to share parameters, of ``SHARINGS``."""
 
     def __post_init__(self) -> None:
         """Check every value.

@@ -20,11 +20,11 @@ class Comparison:
     """The comparison of two benchmark reports."""
 
     rows: list[Row]
-    """For each row of either: its name, ``verdict``, both speeds and their ratio."""
+    """Rows of either report: name, ``verdict``, both speeds and their ratio."""
     allowed: float
     """Share of its speed that a row may lose without a word."""
     notes: list[str]
-    """In what else the reports differ."""
+    """Other differences between the reports, a sentence each."""
 
     @property
     def slower(self) -> list[Row]:

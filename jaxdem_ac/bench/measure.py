@@ -35,15 +35,15 @@ class Side:
     """One of those that are compared: what a call is, and how much it does."""
 
     call: Callable[[Array], PyTree]
-    """From a random key to all that is waited for; a call goes on from where the last one ended."""
+    """Function from a random key to all that is waited for; a call goes on from where the last one ended."""
     decisions: float
-    """In one call, of all environments."""
+    """Decisions of all environments in one call."""
     num_particles: int = 1
     """N: agent-steps are decisions times particles."""
     physics_steps: float | None = 1
-    """Of the engine in one decision; None where no physics are done."""
+    """Steps of the engine in one decision; None where no physics are done."""
     verify: Callable[[PyTree], str | None] = nothing_wrong
-    """From what a call returned to what is wrong with it, if anything."""
+    """Function from the result of a call to a sentence about what is wrong with it, or None."""
 
 
 @dataclass(frozen=True)
@@ -51,9 +51,9 @@ class Timing:
     """The times of one candidate."""
 
     seconds: tuple[float, ...]
-    """Of one call, once for each repeat; in the order of the other sides' repeats."""
+    """Seconds of one call, once for each repeat; in the order of the other sides' repeats."""
     first_call: float
-    """Of the very first call, seconds: with trace and compilation, unless these have been done before."""
+    """Seconds of the very first call, with trace and compilation, unless these have been done before."""
 
 
 def measure(

@@ -42,9 +42,9 @@ class Program:
     """The function of one call."""
 
     function: Callable[[PyTree, PyTree, Array], tuple[PyTree, PyTree]]
-    """From what the last call left, what stays, and a random key; to what it leaves, and figures with whatever else."""
+    """Function of what the last call left, what stays, and a random key; returns what it leaves, and figures."""
     held: PyTree
-    """Its first argument in the first call."""
+    """First argument of the first call."""
     stays: PyTree = None
     """The same for every call."""
     parts: tuple[str, ...] = ()
@@ -56,7 +56,7 @@ class Built:
     """A program that is compiled and warm."""
 
     side: Side
-    """To be timed."""
+    """Function to be timed."""
     compile_seconds: float
     """Trace and compilation."""
     memory_bytes: int
@@ -66,9 +66,9 @@ class Built:
     text: Callable[[], str]
     """The compiled program."""
     traced: Traced = field(repr=False)
-    """As JAX has traced it."""
+    """Program as JAX has traced it."""
     parts: tuple[str, ...] = ()
-    """As :class:`Program` has them."""
+    """Names of its parts, as :class:`Program` has them."""
 
     def work(self) -> Work:
         """Return what one call does; compiles parts of the program again to count them."""

@@ -25,7 +25,7 @@ class Boundary(abc.ABC):
     """
 
     name: ClassVar[str]
-    """As `World.create` and recordings spell it."""
+    """Name, as `World.create` and recordings spell it."""
 
     jaxdem_domain: ClassVar[str]
     """JaxDEM's domain that does the same, but for forces."""

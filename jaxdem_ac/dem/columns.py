@@ -30,7 +30,7 @@ class Columns:
     velocity: list[Array]
     """Length / time."""
     force: list[Array]
-    """Of the last step."""
+    """Force of the last step."""
     radius: Array
     """Length."""
     mass: Array
@@ -38,7 +38,7 @@ class Columns:
     angular_velocity: list[Array]
     """One component in 2D, three in 3D, 1 / time."""
     torque: list[Array]
-    """Of the last step, force * length."""
+    """Torque of the last step, force * length."""
     fixed: Array
     """Mask of particles that nothing moves, ``(N,)`` of bool."""
 

@@ -23,15 +23,15 @@ class Contact:
     normal: Components
     """Unit vector towards the particle that the force is for."""
     overlap: Array
-    """Above 0 in a contact, 0 elsewhere, length."""
+    """Overlap, above 0 in a contact and 0 elsewhere, length."""
     velocity: Components
-    """Of the particle relative to what it touches, without spin; empty where nothing asks for it."""
+    """Velocity of the particle relative to what it touches, without spin; empty where nothing asks for it."""
     spin: Components
     """``radius * angular_velocity`` of both sides, summed; one component in 2D; empty without friction."""
     reduced_mass: Array
-    """Of both sides, mass; a wall's is infinite."""
+    """Reduced mass of both sides, mass; a wall's is infinite."""
     reduced_radius: Array
-    """Of both sides, ``R_i R_j / (R_i + R_j)``, length; a wall's is infinite."""
+    """Reduced radius of both sides, ``R_i R_j / (R_i + R_j)``, length; a wall's is infinite."""
 
 
 class ContactLaw(abc.ABC):
@@ -41,7 +41,7 @@ class ContactLaw(abc.ABC):
     """
 
     name: ClassVar[str]
-    """As `World.create` and recordings spell it."""
+    """Name, as `World.create` and recordings spell it."""
 
     jaxdem_force: ClassVar[str | None] = None
     """JaxDEM's force model that is this law where contacts are elastic and smooth."""

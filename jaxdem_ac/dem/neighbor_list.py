@@ -49,7 +49,7 @@ class NeighborSpec:
     grid: tuple[int, ...]
     """Cells along each axis. Points beyond the outermost cells are counted to them."""
     width: tuple[float, ...]
-    """Of a cell along each axis, at least `reach`, length; in a periodic box its side divided by `grid` instead."""
+    """Width of a cell along each axis, at least `reach`, length; in a periodic box its side divided by `grid`."""
     self_pairs: bool = True
     """Whether sources are the particles themselves, each pair of which stands once."""
     periodic: bool = False
@@ -69,7 +69,7 @@ class Neighbors:
     left: Array
     """The particle of each pair, ``(P,)`` of int."""
     right: Array
-    """Its neighbour, ``(P,)`` of int; among themselves, what pads the list is a particle with itself."""
+    """The neighbour of that particle, ``(P,)`` of int. Padding is the pair (i, i), which exerts no force."""
     count: Array
     """Pairs in the list, ``()``."""
     reference: Points

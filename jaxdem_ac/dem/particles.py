@@ -106,12 +106,12 @@ class Particles:
 
     @property
     def kinetic_energy(self) -> Array:
-        """Of each particle's translation, ``(N,)``, energy."""
+        """Kinetic energy of each particle's translation, ``(N,)``, energy."""
         return 0.5 * self.mass * jnp.sum(self.velocity**2, axis=-1)
 
     @property
     def rotational_energy(self) -> Array:
-        """Of each particle's rotation, ``(N,)``, energy."""
+        """Rotational energy of each particle's rotation, ``(N,)``, energy."""
         return 0.5 * self.inertia * jnp.sum(self.angular_velocity**2, axis=-1)
 
 

@@ -32,7 +32,7 @@ class World:
     box_high: Array
     """Upper corner, ``(dim,)``, length."""
     stiffness: Array
-    """Of a contact, ``()``, force / length."""
+    """Stiffness of a contact, ``()``, force / length."""
     dt: Array
     """Time step, ``()``, time."""
     drag: Array
@@ -44,7 +44,7 @@ class World:
     friction: Array
     """Coulomb's coefficient, ``()``: the most that a contact drags along itself, per normal force."""
     tangential_damping: Array
-    """Of a contact that slips slowly, ``()``, mass / time."""
+    """Drag of a contact that slips slowly, ``()``, mass / time."""
     boundary: Boundary = field(metadata={"static": True})
     """The rule for a particle that reaches a side of the box; it equals its name."""
     damped: bool = field(metadata={"static": True})

@@ -49,7 +49,7 @@ class Timestep:
     """The outcome of one decision of a swarm."""
 
     observation: Array
-    """After the decision, ``(N, O)``. At the end of an episode still that episode's: a reset comes later."""
+    """Observation after the decision, ``(N, O)``; at the end of an episode its last, since a reset comes later."""
     reward: Array
     """``(N,)``."""
     terminated: Array

@@ -1,4 +1,4 @@
-"""Where particles and targets start."""
+"""Starting places of particles and targets."""
 
 import jax
 import jax.numpy as jnp

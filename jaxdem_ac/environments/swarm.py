@@ -92,9 +92,9 @@ class SwarmEnvironment(Environment[SwarmStateT]):
     engine: str = EMBEDDED
     """Engine of the particles: the embedded one, or ``"jaxdem"``, JaxDEM's own under the same law of contact."""
     radius: Sizes
-    """Of the particles, or a range to draw each from, length."""
+    """Radius of the particles, or a range to draw each from, length."""
     mass: Sizes
-    """Of the particles, or a range to draw each from."""
+    """Mass of the particles, or a range to draw each from."""
     max_steps: Count
     """Length of an episode, in physics steps."""
     physics_steps: Count
@@ -102,7 +102,7 @@ class SwarmEnvironment(Environment[SwarmStateT]):
     dt: Positive
     """Time step of the engine, time."""
     stiffness: Positive
-    """Of contacts, force / length."""
+    """Stiffness of contacts, force / length."""
 
     observes: ClassVar[tuple[Block, ...]] = ()
     """Blocks with which an observation begins, before its lidars."""
@@ -226,7 +226,7 @@ class SwarmEnvironment(Environment[SwarmStateT]):
 
     @property
     def lidars(self) -> tuple[Channel, ...]:
-        """Where in an observation the readings of each lidar stand."""
+        """The place of each lidar's readings in an observation."""
         if not self.lidar_senses:
             return ()
         num_bins, lidar_range = attrgetter("n_lidar_rays", "lidar_range")(self)
@@ -339,19 +339,19 @@ class TargetTask(Protocol):
 
     @property
     def ke_weight(self) -> float:
-        """Of the change of kinetic energy."""
+        """Weight of the change of kinetic energy."""
 
     @property
     def coop_weight(self) -> float:
-        """Of the swarm's mean progress."""
+        """Weight of the swarm's mean progress."""
 
     @property
     def near_goal_bonus(self) -> float:
-        """For a particle near a target."""
+        """Bonus of a particle near a target, per decision."""
 
     @property
     def coverage_weight(self) -> float:
-        """Of the share of targets that are reached."""
+        """Weight of the share of targets that are reached."""
 
 
 def target_score(task: TargetTask, before: PyTree, after: PyTree) -> Score:

@@ -135,7 +135,7 @@ class PerParticle(FeedForwardBase):
 
     @property
     def _log_std(self) -> nnx.Param[Array]:
-        """Of all sets, ``(K, 1, D)``: what JaxDEM's trainer logs."""
+        """Log standard deviations of all sets, ``(K, 1, D)``, which JaxDEM's trainer logs."""
         return self.sets._log_std
 
     @property

@@ -42,7 +42,7 @@ class AutoloadStatus:
     enabled: bool
     """Whether the file is there."""
     path: Path
-    """Where it is, or would be."""
+    """Path of the file, whether it is there or not."""
 
 
 def enable(directory: str | os.PathLike[str] | None = None) -> Path:

@@ -46,7 +46,7 @@ class JaxDEMEnvironmentState:
 
     @property
     def targets(self) -> Array:
-        """Its objectives, ``(M, dim)``, length; none where it keeps none under that name."""
+        """Objectives, ``(M, dim)``, length; none where the environment keeps none under that name."""
         position = self.env.state.pos
         return self.env.env_params.get("objective", jnp.zeros((*position.shape[:-2], 0, position.shape[-1])))
 
@@ -71,18 +71,18 @@ class JaxDEMEnvironment(Environment[JaxDEMEnvironmentState]):
     """
 
     name: str
-    """As JaxDEM knows it."""
+    """Name in JaxDEM's registry."""
     cls: type[NativeEnvironment]
-    """Its class there."""
+    """Class of the environment in JaxDEM."""
     keywords: tuple[tuple[str, object], ...]
-    """Of its `Create`."""
+    """Keywords of its `Create`."""
     physics_steps: int = 1
-    """For how many of its steps an action is held; JaxDEM's trainer calls one less ``skip_frames``."""
+    """Steps of JaxDEM for which an action is held; JaxDEM's trainer calls one less ``skip_frames``."""
     max_decisions: int | None = None
     """A time limit of our own, in decisions; for environments that have none."""
     success: Success | None = None
-    """From the environment to a figure between 0 and 1, ``()``; where there is none, that of JaxDEM's navigators and
-    rollers is known here, and an environment's own ``info["success"]`` is taken."""
+    """Function from the environment to its success, between 0 and 1, ``()``. Without it, that of JaxDEM's navigators
+    and rollers is known here, and an environment's own ``info["success"]`` is taken."""
 
     def __post_init__(self) -> None:
         where = f"environment jaxdem:{self.name}"
@@ -99,7 +99,7 @@ class JaxDEMEnvironment(Environment[JaxDEMEnvironmentState]):
 
     @cached_property
     def _template(self) -> NativeEnvironment:
-        """Itself after a reset: not a field, for arrays have no place in what is compared and hashed."""
+        """The environment after a reset: not a field, for arrays have no place in what is compared and hashed."""
         with jax.ensure_compile_time_eval():
             return self.cls.reset(self.cls.Create(**dict(self.keywords)), jax.random.key(0))
 
@@ -110,12 +110,12 @@ class JaxDEMEnvironment(Environment[JaxDEMEnvironmentState]):
 
     @property
     def observation_size(self) -> int:
-        """Its ``observation_space_size``."""
+        """JaxDEM's ``observation_space_size``."""
         return int(self._template.observation_space_size)
 
     @property
     def action_size(self) -> int:
-        """Its ``action_space_size``."""
+        """JaxDEM's ``action_space_size``."""
         return int(self._template.action_space_size)
 
     @property

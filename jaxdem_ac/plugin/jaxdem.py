@@ -66,7 +66,7 @@ class NativeEnvironment(_Dataclass, Protocol):
     observation_space_size: int
     action_space_size: int
     task: "Environment"
-    """Of an environment of ours, as it is there."""
+    """The environment of ours, where JaxDEM's wraps one."""
     Create: "ClassVar[Callable[..., NativeEnvironment]]"
     reset: "ClassVar[Callable[[NativeEnvironment, Array], NativeEnvironment]]"
     step: "ClassVar[Callable[[NativeEnvironment, Array], NativeEnvironment]]"

@@ -21,7 +21,7 @@ from jaxdem_ac.registry import HOSTED, Entry, Registry, action_spaces, environme
 from jaxdem_ac.untrusted import attempt, attribute, class_name, one_line, printable
 
 ORIGIN = "your code"
-"""Where a class comes from that a reference names, in place of a distribution."""
+"""Origin of a class that a reference names, in place of a distribution."""
 
 _LOCALS = "<locals>"
 _OPTIONS = {models.kind: "--model", action_spaces.kind: "--action-space", environments.kind: "--env"}

@@ -1,4 +1,4 @@
-"""Into JaxDEM: our classes in its registries, as soon as both are imported.
+"""Registration of our classes in JaxDEM's registries, as soon as both are imported.
 
 JaxDEM has no entry-point loader; a class is known to it once somebody registers it. :func:`install_hook`
 makes that happen when ``jaxdem.rl`` is imported, by whomever, without importing it.

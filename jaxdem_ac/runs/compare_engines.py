@@ -43,8 +43,8 @@ class Replay:
     reward: list[float]
     """The largest difference of a reward in each decision."""
     evaluations: dict[str, Evaluation]
-    """Of whole episodes: here, on the other engine and, where JaxDEM has the task, in its own environment. Empty where
-    there is no policy to play them."""
+    """Success of whole episodes: here, on the other engine and, where JaxDEM has the task, in its own environment.
+    Empty where there is no policy to play them."""
 
     def differences(self) -> dict[str, tuple[float, float, float]]:
         """Return how much better success is elsewhere than here, with its interval of 95 % confidence.

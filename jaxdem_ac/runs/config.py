@@ -40,28 +40,28 @@ class TrainConfig:
     env: ClassField = ENV
     """Name of the environment, or my_file.py:Class, or my_package.module:Class."""
     env_kw: Mapping[str, object] = field(default_factory=dict)
-    """Its keywords; what is not here is taken from its `training_defaults`, then from its own defaults."""
+    """Keywords of the environment; others are taken from its `training_defaults`, then from its own defaults."""
     model: ClassField = MODEL
     """Name of the model, or of a class as for env."""
     model_kw: Mapping[str, object] = field(default_factory=dict)
-    """Its keywords, but for sizes, key and action space."""
+    """Keywords of the model, but for sizes, key and action space."""
     action_space: ClassField = ACTION_SPACE
     """Name of the action space, or of a class as for env."""
     action_space_kw: Mapping[str, object] = field(default_factory=dict)
-    """Its keywords."""
+    """Keywords of the action space."""
     algorithm: str = "ppo"
     """Name of the learning algorithm."""
     steps: int = 4_000_000
     """Length of the run in agent-steps: decisions times particles, rounded up to whole reports."""
     seed: int = 0
-    """Of every random number in the run."""
+    """Seed of every random number in the run."""
     out: str | None = None
     """The run's folder; kept in memory only if left out."""
     init_from: str | None = None
     """The folder of a run whose policy is the beginning: its parameters and normalizers, and its model and action space
     where those stand at their defaults here."""
     init_checkpoint: str | int = "last"
-    """Which policy of that run: best, last, or a number of updates."""
+    """Checkpoint of that run: best, last, or a number of updates."""
     report_every: int = 10
     """Updates between two reports: one compiled call."""
     eval_every: int = 0
@@ -78,7 +78,7 @@ class TrainConfig:
     devices: int | Literal["all"] = 1
     """Over how many devices the environments are spread, or all that JAX sees."""
     log: Sequence[str] = ()
-    """Where reports go beside metrics.jsonl: tensorboard, wandb. Repeatable."""
+    """Loggers that get reports beside metrics.jsonl: tensorboard, wandb. Repeatable."""
     ppo: PPOConfig = field(default_factory=PPOConfig)
     """Hyperparameters of ppo."""
     algorithm_config: "AlgorithmConfig | None" = None

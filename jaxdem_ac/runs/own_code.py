@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from jaxdem_ac.runs.config import TrainConfig
 
 CODE = "code"
-"""Under which config.json keeps where the user's own classes are, by field: not there if there are none."""
+"""Key of config.json under which stands where the user's own classes are, by field: absent if there are none."""
 FIELDS = {"env": environments, "model": models, "action_space": action_spaces}
 """Fields that name a class, and the registries that find it."""
 

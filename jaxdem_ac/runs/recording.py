@@ -44,11 +44,11 @@ class Recording:
     env: str
     """The environment's name."""
     env_kw: dict[str, object]
-    """Its keywords."""
+    """Keywords of the environment."""
     seed: int
-    """Of the random key that it was played with."""
+    """Seed of the random key that it was played with."""
     decision_time: float
-    """Between two frames, time."""
+    """Time between two frames."""
     particles: Particles
     """Leaves ``(T + 1, B, ...)``; the first N of them act."""
     world: World | None

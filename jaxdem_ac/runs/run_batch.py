@@ -37,7 +37,7 @@ class TrainResult:
     """The result of a training."""
 
     config: TrainConfig
-    """As it ran, with the environment's training defaults filled in."""
+    """Configuration as it ran, with the environment's training defaults filled in."""
     run_dir: Path | None
     """The run's folder; None for a run in memory."""
     policy: Policy
@@ -226,7 +226,7 @@ class RunBatch:
 
     @property
     def bad_terms(self) -> np.ndarray:
-        """For each run 0, or 1 + the index of the term that was not finite first, ``(R,)``."""
+        """First term that was not finite, for each run 1 + its index, or 0, ``(R,)``."""
         return np.atleast_1d(np.asarray(self.state.bad_term))
 
     def report(self, about: Metrics, figures: list[Metrics], rate: float) -> Metrics:

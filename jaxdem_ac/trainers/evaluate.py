@@ -26,7 +26,7 @@ class Estimate:
     """A mean over episodes and its interval of 95 % confidence."""
 
     mean: float
-    """Of the episodes."""
+    """Mean over episodes."""
     low: float
     """Lower end of the interval."""
     high: float

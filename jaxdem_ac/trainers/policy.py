@@ -42,11 +42,11 @@ class Policy:
     model_state: PyTree
     """The model's parameters and constants, without its carry."""
     normalizer: Normalizer | None
-    """Of observations; None where the model sees them as they are."""
+    """Normalizer of observations; None where the model sees them as they are."""
     observation_size: int
     """O; static."""
     return_normalizer: Normalizer | None = None
-    """Of values; None where the model answers them as they are."""
+    """Normalizer of values; None where the model answers them as they are."""
     carry_template: Carry = field(default_factory=lambda: nnx.State({}))
     """A carry of one particle, all zeros: its variables and their shapes; without leaves for a feed-forward model."""
 
@@ -283,7 +283,7 @@ class Privileged(Protocol):
 
 
 Act = Callable[[Array, PyTree, Array | None], tuple[Array, PyTree, PyTree]]
-"""From observation, carry and random key to action, carry and answer."""
+"""Function from observation, carry and random key to action, carry and the model's answer."""
 
 
 def as_policy(where: str, policy: object, environment: Environment) -> PolicyFn | Privileged:

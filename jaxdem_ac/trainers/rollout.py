@@ -50,11 +50,11 @@ class Decision(NamedTuple):
     action: Array
     """``(E, N, D)``."""
     answer: PyTree
-    """Whatever `act` returned beside action and carry: log-probabilities, values."""
+    """Answer of `act` beside action and carry: log-probabilities, values."""
     carry: PyTree
-    """Of a recurrent policy, after the decision."""
+    """Carry of a recurrent policy, after the decision."""
     state: PyTree
-    """Of the environments, after the decision."""
+    """States of the environments, after the decision."""
     timestep: Timestep
     """Leaves ``(E, ...)``."""
 
@@ -245,7 +245,7 @@ class Episode:
     """One episode of one environment, with every state."""
 
     states: PyTree
-    """Of the environment, leaves ``(T + 1, ...)``, the first one included."""
+    """States of the environment, leaves ``(T + 1, ...)``, the first one included."""
     action: Array
     """``(T, N, D)``."""
     value: Array | np.ndarray

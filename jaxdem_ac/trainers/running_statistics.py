@@ -21,7 +21,7 @@ class Normalizer:
     mean: Array
     """``(O,)``."""
     sum_of_squares: Array
-    """Of the deviations from the mean, ``(O,)``."""
+    """Sum of squares of the deviations from the mean, ``(O,)``."""
 
     @classmethod
     def create(cls, size: int) -> Self:

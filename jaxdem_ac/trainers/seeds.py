@@ -53,7 +53,7 @@ class SeedsEvaluation:
     num_seeds: int
     """Number of seeds."""
     members: dict[str, Evaluation]
-    """Of each seed, by the name of its run."""
+    """Evaluation of each seed, by the name of its run."""
     success: OverSeeds | None
     """Success over seeds, the score of each being its mean over episodes; None where the task has no such figure."""
     reward: OverSeeds

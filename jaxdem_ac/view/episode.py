@@ -27,17 +27,17 @@ class Episode:
     particles: PyTree
     """Particles whose leaves are NumPy's, ``(T + 1, B, ...)``."""
     box_low: np.ndarray
-    """``(2,)`` or ``(3,)``, length; particles in space may stand on a floor of two dimensions."""
+    """Lower corner of the box, ``(2,)`` or ``(3,)``, length; ``(2,)`` too for particles that stand on a floor."""
     box_high: np.ndarray
-    """Likewise."""
+    """Upper corner of the box, in the same shape, length."""
     kinds: np.ndarray
     """The species of each particle, `FIXED` or `PASSIVE`; ``(B,)`` of int."""
     decision_time: float = 0.0
-    """Between two frames, time."""
+    """Time between two frames."""
     success: np.ndarray | None = None
     """The task's figure in each frame, ``(T + 1,)``, NaN where it is unknown."""
     success_name: str = "success"
-    """Its name in the task."""
+    """Name of the success in the task."""
     targets: np.ndarray | None = None
     """``(T + 1, M, dim)``, length."""
     target_radius: np.ndarray | None = None
@@ -51,7 +51,7 @@ class Episode:
     observation: np.ndarray | None = None
     """``(T + 1, N, O)``; of a recording ``(T, N, O)``."""
     lidars: tuple[Channel, ...] = ()
-    """Where in an observation their readings stand."""
+    """Places of the lidars' readings in an observation."""
     world: World | None = None
     """The box's material."""
 

@@ -41,7 +41,7 @@ class Picture:
     """A file that shows itself in a notebook."""
 
     path: Path
-    """Where it lies."""
+    """Path of the file."""
 
     def __fspath__(self) -> str:
         return str(self.path)

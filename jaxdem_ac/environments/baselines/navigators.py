@@ -70,7 +70,7 @@ class OwnTargetsScript(Scripted):
 @jax.tree_util.register_static
 @dataclass(frozen=True)
 class SharedTargetsScript(Scripted):
-    """To the nearest target in sight that nobody nearer has claimed, else on to look for one.
+    """A way to the nearest target in sight that nobody nearer has claimed, else on to look for one.
 
     The wanted velocity is :func:`~jaxdem_ac.environments.baselines.covering.covering_velocity`.
     """

@@ -42,7 +42,7 @@ class RollerOracle(Oracle):
 @jax.tree_util.register_static
 @dataclass(frozen=True)
 class RollerScript(Scripted):
-    """To the nearest target in sight that nobody nearer has claimed, else on to look for one.
+    """A way to the nearest target in sight that nobody nearer has claimed, else on to look for one.
 
     The wanted velocity is :func:`~jaxdem_ac.environments.baselines.covering.covering_velocity`; the torque is that
     under which a sphere that rolls has it after the decision.

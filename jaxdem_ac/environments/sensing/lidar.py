@@ -28,12 +28,12 @@ _ARCTAN = (
 
 @dataclass(frozen=True)
 class Channel:
-    """Where the readings of one lidar in the plane stand in an observation."""
+    """The place of one planar lidar's readings in an observation."""
 
     senses: str
     """The sensed things, in words."""
     start: int
-    """Of its readings on the last axis of an observation, one for each sector, divided by `lidar_range`."""
+    """Index of its readings on the last axis of an observation, one for each sector, divided by `lidar_range`."""
     num_bins: int
     """Equal sectors of [-pi, pi), the first beginning at -pi."""
     lidar_range: float

@@ -31,11 +31,11 @@ class NeighborListSpecs:
     """Specifications of the neighbour lists; hashable, static under `jax.jit`."""
 
     contacts: NeighborSpec | None
-    """Of contacts."""
+    """Specification of the list of contacts."""
     swarm: NeighborSpec | None
-    """Of sensing one another."""
+    """Specification of the list of particles that sense one another."""
     targets: NeighborSpec | None
-    """Of sensing what does not move; None if there is no such thing."""
+    """Specification of the list of sensed things that do not move; None if there is no such thing."""
 
     @classmethod
     def create(

@@ -25,7 +25,7 @@ _DRAWS = 16  # A goal is the first of so many draws that is far enough, or else 
 @jax.tree_util.register_dataclass
 @dataclass(frozen=True)
 class CollectiveTransportState:
-    """Where everything is, and what the last decision left."""
+    """Places of particles, load and goal, and what the last decision left."""
 
     particles: dem.Particles
     """N + 1 discs: the swarm, and last the load."""
@@ -101,9 +101,9 @@ class CollectiveTransport(swarm.SwarmEnvironment[CollectiveTransportState]):
     tolerance: Positive = 1.0
     """Distance from its goal within which the load's centre has reached it, length."""
     radius: sizes.Sizes = 1.0
-    """Of the particles, or a range to draw each from, length."""
+    """Radius of the particles, or a range to draw each from, length."""
     mass: sizes.Sizes = 1.0
-    """Of the particles, or a range to draw each from."""
+    """Mass of the particles, or a range to draw each from."""
     load_radius: Positive = 3.0
     """Length."""
     load_mass: Positive = 10.0
@@ -111,21 +111,21 @@ class CollectiveTransport(swarm.SwarmEnvironment[CollectiveTransportState]):
     load_friction: NonNegative = 7.5
     """The most force with which the ground holds the load."""
     max_force: Positive = 3.0
-    """Of one particle."""
+    """Largest force of one particle."""
     drag: NonNegative = 1.0
     """Viscous drag, mass / time."""
     restitution: Fraction = 0.5
-    """Of contacts, in [0, 1]."""
+    """Restitution of contacts, in [0, 1]."""
     max_steps: Count = 3000
     """Length of an episode, in physics steps."""
     physics_steps: Count = 20
     """Physics steps for which an action is held: one decision."""
     progress_weight: Real = 1.0
-    """Of the load's progress, per length."""
+    """Weight of the load's progress, per length."""
     approach_weight: Real = 0.1
-    """Of a particle's own approach, per length."""
+    """Weight of a particle's own approach, per length."""
     goal_bonus: Real = 5.0
-    """For all, when a goal is reached."""
+    """Bonus of all particles when a goal is reached."""
     lidar_range: Positive = 8.0
     """Length."""
     n_lidar_rays: Count = 16
@@ -133,7 +133,7 @@ class CollectiveTransport(swarm.SwarmEnvironment[CollectiveTransportState]):
     dt: Positive = 1e-2
     """Time step of the engine, time."""
     stiffness: Positive = 1e3
-    """Of contacts, force / length."""
+    """Stiffness of contacts, force / length."""
 
     oracle, scripted = TransportOracle, TransportScript
     success_name: ClassVar[str] = "goals reached"
@@ -165,7 +165,7 @@ class CollectiveTransport(swarm.SwarmEnvironment[CollectiveTransportState]):
 
     @property
     def inverse_masses_besides(self) -> tuple[float, ...]:
-        """Of the load."""
+        """Inverse mass of the load."""
         return (1 / self.load_mass,)
 
     @property

@@ -24,7 +24,7 @@ from jaxdem_ac.observation_layout import Block
 @jax.tree_util.register_dataclass
 @dataclass(frozen=True)
 class EvacuationState:
-    """Where everything is, and what the last decision left."""
+    """Places of the crowd and the wall, and what the last decision left."""
 
     particles: dem.Particles
     """N + M discs: the crowd, and the fixed ones that the wall with the gap is made of."""
@@ -89,17 +89,17 @@ class Evacuation(swarm.SwarmEnvironment[EvacuationState]):
     gap: AtLeastOne = 2.5
     """Width of the gap, in diameters of the largest particle."""
     radius: sizes.Sizes = 0.5
-    """Of the particles, or a range to draw each from, length."""
+    """Radius of the particles, or a range to draw each from, length."""
     mass: sizes.Sizes = 1.0
-    """Of the particles, or a range to draw each from."""
+    """Mass of the particles, or a range to draw each from."""
     wall_radius: Positive = 0.5
-    """Of the fixed discs of the wall, length."""
+    """Radius of the fixed discs of the wall, length."""
     max_force: Positive = 3.0
-    """Of one particle."""
+    """Largest force of one particle."""
     drag: NonNegative = 1.0
     """Viscous drag, mass / time."""
     restitution: Fraction = 0.3
-    """Of contacts, in [0, 1]."""
+    """Restitution of contacts, in [0, 1]."""
     contact_friction: NonNegative = 0.5
     """Coulomb's coefficient of contacts."""
     max_steps: Count = 1500
@@ -107,11 +107,11 @@ class Evacuation(swarm.SwarmEnvironment[EvacuationState]):
     physics_steps: Count = 20
     """Physics steps for which an action is held: one decision."""
     progress_weight: Real = 0.2
-    """Of a particle's own way, per length."""
+    """Weight of a particle's own way, per length."""
     coop_weight: Real = 0.2
-    """Of the crowd's mean way, per length."""
+    """Weight of the crowd's mean way, per length."""
     exit_bonus: Real = 1.0
-    """For a particle that has passed the wall; taken back if it returns."""
+    """Bonus of a particle that has passed the wall; taken back if it returns."""
     clearing: NonNegative = 4.0
     """Depth beyond the wall up to which a particle is rewarded for going on, length."""
     lidar_range: Positive = 5.0
@@ -121,9 +121,9 @@ class Evacuation(swarm.SwarmEnvironment[EvacuationState]):
     dt: Positive = 1e-2
     """Time step of the engine, time."""
     stiffness: Positive = 1e3
-    """Of contacts, force / length."""
+    """Stiffness of contacts, force / length."""
     tangential_damping: Positive = 8.0
-    """Of contacts that slip slowly, mass / time."""
+    """Drag of contacts that slip slowly, mass / time."""
 
     oracle = EvacuationOracle
     scripted = EvacuationScript
@@ -158,7 +158,7 @@ class Evacuation(swarm.SwarmEnvironment[EvacuationState]):
 
     @property
     def inverse_masses_besides(self) -> tuple[float, ...]:
-        """Of the wall, which nothing moves."""
+        """Inverse mass of the wall, which nothing moves."""
         return (0.0,)
 
     @property
@@ -172,7 +172,7 @@ class Evacuation(swarm.SwarmEnvironment[EvacuationState]):
 
     @property
     def _start_region(self) -> tuple[float, float]:
-        """Where the crowd starts: the room, without the wall."""
+        """Region in which the crowd starts: the room, without the wall."""
         return self.room_size - self.wall_radius, self.room_size
 
     @compiled

@@ -21,7 +21,7 @@ from jaxdem_ac.environments.sensing.neighbor_lists import NeighborLists, Neighbo
 @jax.tree_util.register_dataclass
 @dataclass(frozen=True)
 class NavigatorState:
-    """Where everything is, and what the last decision left."""
+    """Places of discs and targets, and what the last decision left."""
 
     particles: dem.Particles
     """N discs."""
@@ -36,7 +36,7 @@ class NavigatorState:
     potential: Array
     """Potential of each particle, ``(N,)``; its change is the particle's progress."""
     distance: Array
-    """To a particle's own target, or to the nearest one, at most `lidar_range`; ``(N,)``, length."""
+    """Distance to a particle's own target, or to the nearest one, at most `lidar_range`; ``(N,)``, length."""
     reached: Array
     """Mask of reached targets, ``(N,)`` of bool."""
     kinetic_energy: Array
@@ -67,19 +67,19 @@ class Navigator(swarm.SwarmEnvironment[NavigatorState]):
     physics_steps: Count = 1
     """Physics steps for which an action is held: one decision."""
     radius: sizes.Sizes = 1.0
-    """Of the discs, or a range to draw each from, length."""
+    """Radius of the discs, or a range to draw each from, length."""
     mass: sizes.Sizes = 1.0
-    """Of the discs, or a range to draw each from."""
+    """Mass of the discs, or a range to draw each from."""
     friction: NonNegative = 0.2
     """Viscous drag, mass / time."""
     ke_weight: Real = 0.1
-    """Of the change of kinetic energy."""
+    """Weight of the change of kinetic energy."""
     coop_weight: Real = 0.2
-    """Of the swarm's mean progress."""
+    """Weight of the swarm's mean progress."""
     near_goal_bonus: Real = 0.1
-    """For a particle near its goal."""
+    """Bonus of a particle near its goal, per decision."""
     coverage_weight: Real = 0.0
-    """Of the share of targets that are reached, for everybody at each decision; 0 in JaxDEM."""
+    """Weight of the share of targets that are reached, for everybody at each decision; 0 in JaxDEM."""
     lidar_range: Positive = 10.0
     """Length."""
     n_lidar_rays: Count = 24
@@ -87,7 +87,7 @@ class Navigator(swarm.SwarmEnvironment[NavigatorState]):
     dt: Positive = 2e-3
     """Time step of the engine, time."""
     stiffness: Positive = 2e5
-    """Of contacts, force / length."""
+    """Stiffness of contacts, force / length."""
 
     training_defaults: ClassVar[Mapping[str, object]] = {"num_particles": 16, "physics_steps": 50, "max_steps": 5000}
     action_space_defaults: ClassVar[Mapping[str, Mapping[str, object]]] = {
@@ -96,7 +96,7 @@ class Navigator(swarm.SwarmEnvironment[NavigatorState]):
     }
     room_lengths: ClassVar[tuple[str, ...]] = ("min_box_size", "max_box_size", "box_padding")
     near: ClassVar[float] = 1.0
-    """Within how many radii of its target a particle has the bonus."""
+    """Radii around its target within which a particle has the bonus."""
     senses_targets: ClassVar[bool] = False
     """Whether targets are sensed by lidar."""
 

@@ -24,7 +24,7 @@ from jaxdem_ac.observation_layout import Block
 @jax.tree_util.register_dataclass
 @dataclass(frozen=True)
 class SwarmRollerState:
-    """Where everything is, and what the last decision left."""
+    """Places of spheres and targets, and what the last decision left."""
 
     particles: dem.Particles
     """N spheres."""
@@ -39,7 +39,7 @@ class SwarmRollerState:
     potential: Array
     """Potential of the targets in sight, ``(N,)``."""
     kinetic_energy: Array
-    """Of translation, ``(N,)``, energy."""
+    """Kinetic energy of translation, ``(N,)``, energy."""
     step_count: Array
     """Physics steps since the reset, ``()``."""
     distance: Array
@@ -94,11 +94,11 @@ class SwarmRoller(swarm.SwarmEnvironment[SwarmRollerState]):
     box_padding: Positive = 8.0
     """Difference between the sides of floor and region, length; most of the swarm starts in the ring between."""
     radius: sizes.Sizes = 1.0
-    """Of the spheres, or a range to draw each from, length."""
+    """Radius of the spheres, or a range to draw each from, length."""
     mass: sizes.Sizes = 1.0
-    """Of the spheres, or a range to draw each from."""
+    """Mass of the spheres, or a range to draw each from."""
     max_torque: Positive = 4.0
-    """About the axes of the floor, force * length."""
+    """Largest torque about an axis of the floor, force * length."""
     contact_friction: Positive = 0.6
     """Coulomb's coefficient of every contact."""
     gravity: Positive = 9.81
@@ -106,22 +106,22 @@ class SwarmRoller(swarm.SwarmEnvironment[SwarmRollerState]):
     drag: NonNegative = 1.0
     """Viscous drag, mass / time."""
     restitution: Fraction = 0.5
-    """Of contacts, in [0, 1]."""
+    """Restitution of contacts, in [0, 1]."""
     max_steps: Count = 5000
     """Length of an episode, in physics steps."""
     physics_steps: Count = 50
     """Physics steps for which an action is held: one decision."""
     ke_weight: Real = 0.02
-    """Of the change of kinetic energy."""
+    """Weight of the change of kinetic energy."""
     coop_weight: Real = 0.2
-    """Of the swarm's mean progress."""
+    """Weight of the swarm's mean progress."""
     coverage_weight: Real = 0.0
-    """Of the share of targets that are reached, for everybody at each decision; 0 in JaxDEM."""
+    """Weight of the share of targets that are reached, for everybody at each decision; 0 in JaxDEM."""
     exclusive_goal_bonus: bool = False
     """Whether `near_goal_bonus` is paid only to the nearest particle of a target, and not to all that are near one, as
     in JaxDEM."""
     near_goal_bonus: Real = 0.1
-    """For a particle within one radius of a target."""
+    """Bonus of a particle within one radius of a target, per decision."""
     shaping_length: Positive = 1.0
     """Over which the potential of a target falls off, length."""
     lidar_range: Positive = 10.0
@@ -131,15 +131,15 @@ class SwarmRoller(swarm.SwarmEnvironment[SwarmRollerState]):
     dt: Positive = 4e-3
     """Time step of the engine, time."""
     stiffness: Positive = 2e3
-    """Of contacts, force / length."""
+    """Stiffness of contacts, force / length."""
     tangential_damping: Positive = 20.0
-    """Of contacts that slip slowly, mass / time: rolling creeps by the force of friction divided by this."""
+    """Drag of contacts that slip slowly, mass / time: rolling creeps by the force of friction divided by this."""
 
     oracle = RollerOracle
     scripted = RollerScript
     success_name: ClassVar[str] = "coverage"
     near: ClassVar[float] = 1.0
-    """Within how many radii of a target a particle has the bonus."""
+    """Radii around a target within which a particle has the bonus."""
     observes: ClassVar[tuple[Block, ...]] = (
         Block("velocity along the floor", "vector", 2),
         Block("spin about the axes of the floor", "axial", 2),
@@ -170,7 +170,7 @@ class SwarmRoller(swarm.SwarmEnvironment[SwarmRollerState]):
 
     @property
     def inverse_masses_besides(self) -> tuple[float, ...]:
-        """Of the floor, which nothing moves."""
+        """Inverse mass of the floor, which nothing moves."""
         return (0.0,)
 
     @property

@@ -124,7 +124,7 @@ class RewardIsObservation(Toy):
 
 @dataclass(frozen=True, kw_only=True)
 class TeamReward(RewardIsObservation):
-    """Everybody is rewarded with the mean observation of all: only a centralised critic knows the value."""
+    """A team's reward, the mean observation of all, for each: only a centralised critic knows the value."""
 
     def reward(self, state: ToyState, action: Array) -> Array:
         """Return the mean observation before the decision, times `scale`."""

@@ -20,18 +20,18 @@ from jaxdem_ac.environments.swarm import shorten
 from jaxdem_ac.registry import action_spaces
 
 NEVER, SAME_STEP, NEXT_STEP = "Never", "SameStep", "NextStep"
-"""When a swarm begins its next episode by itself; the names are gymnasium's."""
+"""Moments at which a swarm begins its next episode by itself; the names are gymnasium's."""
 
 
 Draw = Callable[..., ArrayLike]
-"""From an environment and a state of one swarm to a picture, ``(height, width, 3)`` of uint8."""
+"""Function from an environment and a state of one swarm to a picture, ``(height, width, 3)`` of uint8."""
 
 
 class HostStep(NamedTuple):
     """The outcome of one step of E swarms; NumPy arrays of their own, floats in float32."""
 
     observation: np.ndarray
-    """To decide from next, ``(E, N, O)``: of a fresh episode where one has begun."""
+    """Observation of the next decision, ``(E, N, O)``: of a fresh episode where one has begun."""
     reward: np.ndarray
     """``(E, N)``."""
     terminated: np.ndarray
@@ -62,8 +62,8 @@ class HostVectorEnv:
     """
 
     resets: str = NEVER
-    """When a swarm whose episode has ended begins the next one by itself: `NEVER`, in the `SAME_STEP` or in the
-    `NEXT_STEP`."""
+    """Moment at which a swarm whose episode has ended begins the next one by itself: `NEVER`, in the `SAME_STEP`
+    or in the `NEXT_STEP`."""
 
     def __init__(self, environment: Environment, num_envs: int, bounds: ActionBounds) -> None:
         self.environment = environment

@@ -30,15 +30,15 @@ class Record(NamedTuple):
     """The T decisions of a rollout as PPO keeps them, leaves ``(T, E, ...)``."""
 
     raw_observation: Array | None
-    """As the environment gave it; None where the model sees it unnormalised, and it is kept once."""
+    """Observation as the environment gave it; None where the model sees it unnormalised, and it is kept once."""
     observation: Array
-    """As the model saw it."""
+    """Observation as the model saw it."""
     raw_action: Array
-    """Before the bijector."""
+    """Action before the bijector."""
     log_prob: Array
-    """Of the raw action."""
+    """Log-probability of the raw action."""
     value: Array
-    """As the model answered it."""
+    """Value as the model answered it."""
     reward: Array
     """``(T, E, N)``."""
     value_beyond: Array

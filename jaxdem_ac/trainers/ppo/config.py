@@ -23,11 +23,11 @@ class PPOConfig:
     num_minibatches: int = 8
     """Optimizer updates in a pass. With a recurrent model it divides `num_envs`: its sequences stay whole."""
     learning_rate: float = 3e-3
-    """Of the first optimizer update."""
+    """Learning rate of the first optimizer update."""
     schedule: Schedule = "linear"
     """Course of the learning rate over the run, counted in optimizer updates."""
     optimizer: Optimizer = "adam"
-    """By its name in optax."""
+    """Optimizer, by its name in optax."""
     gamma: float = 0.99
     """Discount of one decision."""
     gae_lambda: float = 0.95
@@ -39,9 +39,9 @@ class PPOConfig:
     target_kl: float | None = None
     """Passes over a rollout end where the policy has moved farther than this from the one that played, in nats."""
     value_coef: float = 0.5
-    """Of the value loss."""
+    """Coefficient of the value loss."""
     entropy_coef: float = 0.0
-    """Of the entropy bonus, per nat."""
+    """Coefficient of the entropy bonus, per nat."""
     max_grad_norm: float = 0.5
     """The gradient's global norm is scaled down to this."""
     normalize_advantage: bool = True

@@ -25,21 +25,21 @@ class Batch:
     """The samples of one update; leaves ``(T, E, N, ...)``, and later rows."""
 
     observation: Array
-    """As the model saw it, ``(..., O)``."""
+    """Observation as the model saw it, ``(..., O)``."""
     raw_action: Array
-    """Before the bijector, ``(..., D)``."""
+    """Action before the bijector, ``(..., D)``."""
     raw_log_prob: Array
-    """Of `raw_action` when it was drawn."""
+    """Log-probability of `raw_action` when it was drawn."""
     value: Array
     """V(s_t) when it was drawn, as the model answers it."""
     advantage: Array
     """Estimated."""
     target: Array
-    """Of the value, as the model should answer it."""
+    """Target of the value, as the model should answer it."""
     done: Array | None = None
     """Whether an episode ended with the step, ``(T, E)``; for a recurrent model only."""
     carry: PyTree = None
-    """Of a recurrent model when the rollout began, leaves ``(E, N, ...)``."""
+    """Carry of a recurrent model when the rollout began, leaves ``(E, N, ...)``."""
 
 
 def flatten_batch(batch: Batch) -> Batch:

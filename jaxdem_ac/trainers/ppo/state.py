@@ -39,19 +39,19 @@ class PPOState:
     """The training state of a run."""
 
     params: PyTree
-    """Of the model, as `nnx.State`."""
+    """Parameters of the model, as `nnx.State`."""
     constants: PyTree
     """Variables of the model but for parameters and carry, as `nnx.State`."""
     opt_state: optax.OptState
-    """Of the optimizer."""
+    """State of the optimizer."""
     normalizer: Normalizer
-    """Of observations."""
+    """Normalizer of observations."""
     return_normalizer: Normalizer
-    """Of the value's targets; it changes nothing unless it is asked for."""
+    """Normalizer of the value's targets, used with `normalize_return` alone."""
     env_state: PyTree
-    """Of the environments, leaves ``(E, ...)``."""
+    """States of the environments, leaves ``(E, ...)``."""
     carry: PyTree
-    """Of a recurrent model, as `nnx.State`, leaves ``(E, N, ...)``; no leaves if the model is feed-forward."""
+    """Carry of a recurrent model, as `nnx.State`, leaves ``(E, N, ...)``; no leaves if the model is feed-forward."""
     key: Array
     """Random key of the next update."""
     num_updates: Array

@@ -18,7 +18,7 @@ from jaxdem_ac.view.figures.style import new_figure, save_figure
 
 DPI = 100
 COLORS = 96
-"""In a GIF: of a few colours, and the shades between them at an edge."""
+"""Colours of a GIF: a few, and the shades between them at an edge."""
 
 Sink = Callable[[np.ndarray], None]
 Writer = Callable[[Path, "Film", float], AbstractContextManager[Sink]]

@@ -19,7 +19,7 @@ _LIGHT = np.array([-0.6, 0.8])
 
 
 class Layer(Protocol):
-    """Something that is drawn."""
+    """A part of a picture that is drawn."""
 
     @property
     def artists(self) -> "Sequence[Artist]":

@@ -1,4 +1,4 @@
-"""Where a picture is taken from: without perspective, so that sizes stay true."""
+"""Camera without perspective, so that sizes stay true."""
 
 from dataclasses import dataclass
 
@@ -10,13 +10,13 @@ class Camera:
     """An orthographic camera; a plane is seen from above."""
 
     elevation: float
-    """Above the plane of x and y, degrees."""
+    """Angle above the plane of x and y, degrees."""
     azimuth: float
     """Around the last axis, from x towards y, degrees."""
 
     @property
     def axes(self) -> np.ndarray:
-        """To the right, up, and towards the camera: three unit vectors, ``(3, 3)``, a row each."""
+        """Unit vectors to the right, up, and towards the camera, ``(3, 3)``, a row each."""
         tilt, turn = np.radians([self.elevation, self.azimuth])
         up, ahead = np.sin(tilt), np.cos(tilt)
         return np.array(

@@ -31,9 +31,9 @@ class Look:
     frames: int = 3
     """Moments in a strip, from the first to the last."""
     elevation: float = 35.0
-    """Of the camera above the floor, degrees; 90 looks down. In the plane there is no choice."""
+    """Elevation of the camera above the floor, degrees; 90 looks down. In the plane there is no choice."""
     azimuth: float = -60.0
-    """Of the camera around the vertical, degrees."""
+    """Azimuth of the camera around the vertical, degrees."""
 
     @classmethod
     def of(cls, **options: object) -> Self:

@@ -18,7 +18,7 @@ _ARC = 9
 
 
 class Rays:
-    """In each sector in which a lidar senses something, a ray that ends in an arc at the distance it senses.
+    """Rays of a lidar: one for each sector that senses something, ending in an arc at the distance it senses.
 
     One particle alone is marked by a ring.
 

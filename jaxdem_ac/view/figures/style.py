@@ -21,7 +21,7 @@ PALE, INK, SILVER = "#BFBFBF", "#1A1A1A", "#A6A6A6"
 SERIES = (BLUE, AMBER, GREEN, SKY, ORANGE, PURPLE, YELLOW)
 
 RAYS = (ORANGE, PURPLE, SKY)
-"""Of an observation's lidars, in their order."""
+"""Colours of an observation's lidars, in their order."""
 
 LINES: tuple[Literal["-", "--", "-.", ":"], ...] = ("-", "--", "-.", ":")
 

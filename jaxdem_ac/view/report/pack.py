@@ -41,7 +41,7 @@ class Packed:
     step: np.ndarray
     """``(C,)``; no number is off by more than half of it."""
     deflated: bytes
-    """As zlib writes it."""
+    """Bytes as zlib writes them."""
 
     @property
     def keeps_all(self) -> bool:
