@@ -5,6 +5,7 @@ empty line with the most memory that the process has held.
 """
 
 import json
+import math
 import os
 import sys
 import time
@@ -144,7 +145,40 @@ def brax(num_particles: int, num_envs: int) -> tuple[Call, dict[str, Any]]:
     }
 
 
-PEERS = {"jaxmarl": jaxmarl, "vmas": vmas, "gymnax": gymnax, "brax": brax}
+def camar(num_particles: int, num_envs: int) -> tuple[Call, dict[str, Any]]:
+    """Play CAMAR at random: each of N discs goes to a goal of its own (arXiv 2508.12845)."""
+    import jax
+    import jax.numpy as jnp
+    from camar import camar_v0
+    from camar.maps import random_grid
+
+    # Room for each disc as its 32 have it by default, and no obstacles but the border, as ours.
+    side = math.ceil((12.5 * num_particles) ** 0.5)
+    env = camar_v0(
+        random_grid(num_rows=side, num_cols=side, obstacle_density=0.0, num_agents=num_particles), frameskip=0
+    )
+
+    @jax.jit
+    def play(state: Any, key: Any) -> Any:
+        def body(state: Any, key: Any) -> Any:
+            key_action, key_step = jax.random.split(key)
+            action = jax.random.uniform(key_action, (num_envs, num_particles, env.action_size), minval=-1.0, maxval=1.0)
+            observation, state, reward, _, _ = jax.vmap(env.step)(jax.random.split(key_step, num_envs), state, action)
+            return state, jnp.sum(observation) + jnp.sum(reward)
+
+        return jax.lax.scan(body, state, jax.random.split(key, STEPS))
+
+    _, state = jax.vmap(env.reset)(jax.random.split(jax.random.key(0), num_envs))
+    return _held(play, state), {
+        "package": f"camar {version('camar')}",
+        "task": f"random_grid, {side} x {side}, no obstacles",
+        "observation_size": env.observation_size,
+        "physics_steps": env.frameskip + 1,
+        "differs": "goals of their own as in multi_navigator; no lidar: the 3 nearest in a window; walls of discs",
+    }
+
+
+PEERS = {"jaxmarl": jaxmarl, "vmas": vmas, "gymnax": gymnax, "brax": brax, "camar": camar}
 
 
 def _held(play: Callable[[Any, Any], Any], state: Any) -> Call:

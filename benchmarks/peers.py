@@ -28,6 +28,7 @@ SHORT = (
     ("vmas", "multi_navigator", 16, 64),
     ("gymnax", "multi_navigator", 1, 1024),
     ("brax", "multi_navigator", 1, 256),
+    ("camar", "multi_navigator", 16, 64),
 )
 LONG = (
     *SHORT,
@@ -35,6 +36,9 @@ LONG = (
     ("jaxmarl", "swarm_navigator", 64, 16),
     ("vmas", "multi_navigator", 4, 256),
     ("vmas", "multi_navigator", 64, 16),
+    ("camar", "multi_navigator", 64, 16),
+    ("camar", "multi_navigator", 256, 4),
+    ("camar", "multi_navigator", 1024, 1),
 )
 INSTALL = {"gymnax": 'pip install "gymnax<1"'}
 

@@ -1,15 +1,15 @@
 """Species in JaxDEM's trainer, which knows no axis of particles: they travel as the last number of an observation."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from dataclasses import fields
 from operator import attrgetter
 
-import jax
 from jax import Array
 
 from jaxdem_ac.environments.sizes import check_species
 from jaxdem_ac.models.per_particle import species_as_feature
 from jaxdem_ac.plugin.jaxdem import NativeEnvironment
+from jaxdem_ac.plugin.pytree import environment_class
 
 # One class for each base and species: the structure of a pytree names its class, and compiled code its structure.
 _CLASSES: dict[tuple[type, tuple[int, ...]], type] = {}
@@ -48,10 +48,10 @@ def with_species(environment: NativeEnvironment, species: Sequence[int]) -> Nati
             **{name: each for name, each in vars(cls).items() if isinstance(each, staticmethod)},
             "observation": staticmethod(observation),
             "observation_space_size": property(size),
-            # What JaxDEM's own wrappers keep, for its `unwrap`.
-            "_base_env_cls": getattr(cls, "_base_env_cls", cls),
         }
-        made: type = dataclass(slots=True)(type(f"Species{cls.__name__}", (cls,), names))
-        _CLASSES[cls, kinds] = jax.tree_util.register_dataclass(made)
+        made = environment_class(f"Species{cls.__name__}", (cls,), names)
+        # To this JaxDEM's `unwrap` goes back, and not to what has no species.
+        made._base_env_cls = made  # type: ignore[attr-defined]
+        _CLASSES[cls, kinds] = made
     kept = {field.name: getattr(environment, field.name) for field in fields(environment)}
     return _CLASSES[cls, kinds](**kept)

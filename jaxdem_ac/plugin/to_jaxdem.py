@@ -1,7 +1,7 @@
 """Our environments as JaxDEM's: one adapter, made from any environment of ours."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from functools import cache
 
 import jax
@@ -11,6 +11,7 @@ from jax import Array
 from jaxdem_ac._types import PyTree
 from jaxdem_ac.environments.base import Environment
 from jaxdem_ac.plugin.jaxdem import JaxDEMSystem, NativeEnvironment, import_host
+from jaxdem_ac.plugin.pytree import environment_class
 from jaxdem_ac.plugin.state import as_state, as_system
 from jaxdem_ac.registry import check_keywords
 
@@ -60,7 +61,7 @@ def guest(cls: type[Environment], name: str) -> type[NativeEnvironment]:
         "action_space_size": property(lambda env: env.task.action_size),
         "action_space_shape": property(lambda env: (env.task.action_size,)),
     }
-    return jax.tree_util.register_dataclass(dataclass(slots=True)(type(cls.__name__, (base,), names)))
+    return environment_class(cls.__name__, (base,), names)
 
 
 def _created(

@@ -96,6 +96,23 @@ def test_a_list_that_was_too_short_shows_as_overflow(rl: ModuleType) -> None:
     assert bool(env.reset(env, jax.random.key(1)).system.collider.overflow)
 
 
+def test_our_environments_are_not_taken_for_those_that_its_wrappers_make_of_them(rl: ModuleType) -> None:
+    """jaxlib compares dataclasses by their static fields alone: JaxDEM's own is equal to its vectorised one."""
+    from jaxdem_ac.plugin.species import with_species
+
+    ours = guest(rl, "multi_navigator")
+    for env in (
+        ours,
+        with_species(ours, [0, 1] * 3),
+        with_species(rl.Environment.create("multiNavigator", N=2), [0, 1]),
+    ):
+        wrapped = [rl.clip_action_env(env), jax.tree.map(lambda leaf: leaf[0], rl.vectorise_env(env, n=2))]
+        structures = [jax.tree.structure(each) for each in (env, *wrapped)]
+        assert all(structures[i] != structures[j] for i in range(3) for j in range(i))
+        assert type(env.step(env, action_of(env))) is type(env)
+        assert {type(rl.unwrap(each)) for each in (env, *wrapped)} == {type(env)}
+
+
 def test_its_wrappers_and_keywords_work(rl: ModuleType) -> None:
     env = guest(rl, "swarm_navigator", max_steps=7)
     assert env.task.num_particles == 6
