@@ -5,13 +5,14 @@ BIN := $(VENV)/bin
 DEMO_SEED ?= 0
 DEMO_RUN ?= runs/demo-$(DEMO_SEED)
 
-.PHONY: help demo test format lint types layers tests slow bench docs clean
+.PHONY: help demo test format lint types layers tests slow bench verify docs clean
 
 help:
 	@echo "make demo    set up, train a swarm, say how good it was before and after, and draw it (5 minutes)"
 	@echo "make test    format, lint, types, layers and tests"
 	@echo "make slow    the long proofs"
 	@echo "make bench   agent-steps per second on this machine, with figures (5 minutes)"
+	@echo "make verify  physics and tasks against closed forms and published results (5 minutes)"
 	@echo "make docs    the documentation, in build/docs; its notebook trains a swarm (3 minutes)"
 
 # A first Python that is too old is the commonest mistake: say so in one line.
@@ -68,6 +69,9 @@ slow: $(VENV)/.dev
 
 bench: $(VENV)/.view
 	$(BIN)/python -m benchmarks
+
+verify: $(VENV)/.view
+	$(BIN)/jaxdem-ac verify
 
 # What a page refers to has to be there, and a warning is an error.
 docs: $(VENV)/.docs

@@ -27,6 +27,8 @@ MAKERS: dict[str, Callable[..., str]] = {
     "public-face": generated.public_face,
     "reference-curve": generated.reference,
     "reference-table": generated.references,
+    "verify-summary": generated.verify_summary,
+    "verify-table": generated.verify_table,
 }
 
 

@@ -99,7 +99,7 @@ def _default(field: Field[Any]) -> str:
 def public_face() -> str:
     """Return every public name of the package, linked to where it is documented."""
     lines = []
-    for name in sorted(set(ac.__all__) - {"__version__", "dem"}, key=str.lower):
+    for name in sorted(set(ac.__all__) - {"__version__", "dem", "verify"}, key=str.lower):
         found = getattr(ac, name)
         kind = "class" if isinstance(found, type) else "func"
         summary = as_markdown((found.__doc__ or "").strip().splitlines()[0])
@@ -198,6 +198,35 @@ def name_of_success(name: str) -> str:
     """Return what an environment calls its success."""
     found: str = environments.find(name).load().success_name
     return found
+
+
+def verified() -> list[dict[str, Any]]:
+    """Return what `jaxdem-ac verify --json` has said of each case, as it is stored."""
+    found: list[dict[str, Any]] = json.loads((HERE / "reference/verify/results.json").read_text())["cases"]
+    return found
+
+
+def verify_summary() -> str:
+    """Return a line for each case that has been verified."""
+    lines = []
+    for case in verified():
+        met = sum(check["passed"] for check in case["checks"])
+        numbers = f"{met} of {len(case['checks'])}"
+        lines.append([f"[{case['name']}](#{case['name']})", case["compares"], "yes" if case["long"] else "", numbers,
+                      f"{case['seconds']:.0f} s"])  # fmt: skip
+    return table(["case", "what is compared", "long", "met", "took"], lines)
+
+
+def verify_table(name: str) -> str:
+    """Return the numbers of a case that has been verified."""
+    signs = {"equal": "", "at least": "at least ", "at most": "at most "}
+    (case,) = [case for case in verified() if case["name"] == name]
+    lines = [
+        [check["name"], f"{check['measured']:.6g}", f"{signs[check['bound']]}{check['expected']:.6g}",
+         f"{check['tolerance']:.2g}", check["source"], "met" if check["passed"] else "**not met**"]
+        for check in case["checks"]
+    ]  # fmt: skip
+    return table(["quantity", "measured", "expected", "tolerance", "source", "verdict"], lines)
 
 
 def entropy_errors() -> str:

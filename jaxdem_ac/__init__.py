@@ -13,6 +13,7 @@ from jaxdem_ac.plugin import registration as _registration
 
 if TYPE_CHECKING:
     from jaxdem_ac import dem as dem
+    from jaxdem_ac import verify as verify
     from jaxdem_ac.action_spaces import make_action_space as make_action_space
     from jaxdem_ac.environments import make_environment as make_environment
     from jaxdem_ac.environments.baselines import oracle_policy as oracle_policy
@@ -71,13 +72,16 @@ _HOMES = {
     "trust": "jaxdem_ac.plugin.references",
 }
 
-__all__ = ["__version__", "dem", *_HOMES]
+# Rooms that are public as a whole.
+_ROOMS = ("dem", "verify")
+
+__all__ = ["__version__", *_ROOMS, *_HOMES]
 
 
 def __getattr__(name: str) -> object:
     """Load a public name on first use (PEP 562)."""
-    if name == "dem":
-        value: object = importlib.import_module("jaxdem_ac.dem")
+    if name in _ROOMS:
+        value: object = importlib.import_module(f"jaxdem_ac.{name}")
     elif name in _HOMES:
         value = getattr(importlib.import_module(_HOMES[name]), name)
     else:

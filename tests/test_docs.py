@@ -228,7 +228,7 @@ def test_configurations_and_the_public_face_are_whole(generated: ModuleType) -> 
     for name, cls in (("TrainConfig", ac.TrainConfig), ("PPOConfig", ac.PPOConfig)):
         assert generated.configuration(name).count("\n") == 1 + len(fields(cls))
     face = generated.public_face()
-    assert all(f"`ac.{name} <" in face for name in ac.__all__ if name not in ("__version__", "dem"))
+    assert all(f"`ac.{name} <" in face for name in ac.__all__ if name not in ("__version__", "dem", "verify"))
 
 
 def test_every_result_of_the_benchmarks_is_in_its_page(generated: ModuleType) -> None:
@@ -238,6 +238,21 @@ def test_every_result_of_the_benchmarks_is_in_its_page(generated: ModuleType) ->
             assert f"### {suite} ({path.name})" in text
             rows = [row for row in report["rows"] if row.get("status", "ok") == "ok"]
             assert generated.results(suite, report).count("\n|") >= len(rows)
+
+
+def test_every_case_of_verify_is_on_its_page_and_met(generated: ModuleType) -> None:
+    from jaxdem_ac.verify import CASES
+
+    page = (DOCS / "verify.md").read_text()
+    stored = generated.verified()
+    assert [case["name"] for case in stored] == list(CASES)
+    for case in stored:
+        name = case["name"]
+        assert case["passed"]
+        assert f"\n## {name}\n" in page
+        assert f"```{{verify-table}} {name}\n" in page
+        assert generated.verify_table(name).count("\n") == 1 + len(case["checks"])
+        assert (CASES[name].draw is None) == (f"pictures/verify_{name}.png" not in page)
 
 
 def test_the_errors_of_the_entropy_are_those_that_its_page_claims(generated: ModuleType) -> None:

@@ -16,7 +16,7 @@ PUBLIC = {
     *("make_model", "make_action_space", "make_environment"),
     *("make_parallel_env", "make_vector_env", "make_gym_env"),
     *("register", "train", "load_policy", "evaluate", "rollout", "dem"),
-    *("oracle_policy", "scripted_policy", "trust"),
+    *("oracle_policy", "scripted_policy", "trust", "verify"),
     *("TrainConfig", "PPOConfig", "TrainResult", "Trajectory", "__version__"),
 }
 
@@ -146,7 +146,7 @@ def test_the_benchs_noise_is_a_random_environment() -> None:
 
 
 COMMANDS = {"autoload", "bench", "completion", "doctor", "eval", "export", "list", "record", "render", "replay"}
-COMMANDS |= {"report", "train"}
+COMMANDS |= {"report", "train", "verify"}
 
 
 def test_every_command_is_there() -> None:

@@ -25,6 +25,7 @@ from jaxdem_ac.cli.render import plot, render
 from jaxdem_ac.cli.replay import record, replay
 from jaxdem_ac.cli.report import report
 from jaxdem_ac.cli.train import train
+from jaxdem_ac.cli.verify import verify
 from jaxdem_ac.cli.words import in_options
 from jaxdem_ac.doctor import about_backend, is_of_backend
 from jaxdem_ac.plugin import references
@@ -302,6 +303,7 @@ main.add_command(plot)
 main.add_command(render)
 main.add_command(report)
 main.add_command(train)
+main.add_command(verify)
 
 
 def program() -> None:

@@ -14,6 +14,7 @@ from scipy.special import gamma
 from jaxdem_ac import dem
 from jaxdem_ac.dem.boundaries import BOUNDARIES
 from jaxdem_ac.dem.contact_law import LAWS
+from jaxdem_ac.verify.hertz import Hertz
 
 POISSON = 0.3
 """That with which JaxDEM's materials are made here."""
@@ -55,28 +56,6 @@ class Circle(dem.Boundary):
         return self._offset(world, list(position.T))[1] > self.wall_radius + radius
 
 
-@dataclass(frozen=True)
-class Hertz(dem.ContactLaw):
-    """Elastic spheres: ``4/3 E* sqrt(R*) overlap**1.5``, E* of two equal materials of Young's modulus `stiffness`."""
-
-    name: ClassVar[str] = "hertz"
-    jaxdem_force: ClassVar[str | None] = "hertz"
-
-    def _coefficient(self, world: dem.World, reduced_radius: Array) -> Array:
-        return 4 / 3 * world.stiffness / (2 * (1 - POISSON**2)) * jnp.sqrt(reduced_radius)
-
-    def normal_force(self, world: dem.World, contact: dem.Contact) -> Array:
-        """Return the push."""
-        overlap = contact.overlap
-        return (
-            self._coefficient(world, contact.reduced_radius) * overlap * jnp.sqrt(jnp.where(overlap > 0, overlap, 0.0))
-        )
-
-    def energy(self, world: dem.World, overlap: Array, reduced_radius: Array) -> Array:
-        """Return its integral over the overlap."""
-        return 2 / 5 * self._coefficient(world, reduced_radius) * overlap**2.5
-
-
 @pytest.mark.parametrize("friction", [0.0, 0.4])
 def test_a_round_wall(friction: float) -> None:
     """A central force: it keeps the energy of a smooth disc and its angular momentum, and friction takes of both."""
@@ -116,7 +95,7 @@ def test_hertz_has_its_closed_form_contact_time(dim: int, speed: float) -> None:
     expected = 2 * deepest / closing * math.sqrt(math.pi) * gamma(7 / 5) / gamma(9 / 10)
     dt = expected / 2_000
     with jax.enable_x64(True):
-        world = dem.World.create([-5.0] * dim, [5.0] * dim, law=Hertz(), stiffness=stiffness, dt=dt)
+        world = dem.World.create([-5.0] * dim, [5.0] * dim, law=Hertz(POISSON), stiffness=stiffness, dt=dt)
         rest = [0.0] * (dim - 1)
         start = dem.Particles.create(
             [[-radius, *rest], [radius, *rest]], [[speed, *rest], [-speed, *rest]], radius, mass
@@ -139,7 +118,7 @@ def test_hertz_has_its_closed_form_contact_time(dim: int, speed: float) -> None:
 @pytest.mark.parametrize("kind", ["hertz", "circle"])
 def test_they_do_the_same_on_jaxdems_engine(kind: str) -> None:
     pytest.importorskip("jaxdem")
-    material: dict[str, Any] = {"law": Hertz()} if kind == "hertz" else {"boundary": Circle(4.0)}
+    material: dict[str, Any] = {"law": Hertz(POISSON)} if kind == "hertz" else {"boundary": Circle(4.0)}
     generator = np.random.default_rng(0)
     with jax.enable_x64(True):
         world = dem.World.create([0.0] * 2, [8.0] * 2, **material, stiffness=1e4, dt=2e-4)

@@ -1,0 +1,135 @@
+"""Cases of verification: what one measures, what a source says, and how far apart both may be."""
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from jaxdem_ac._types import Json
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+Bound = Literal["equal", "at least", "at most"]
+
+Data = Mapping[str, Any]
+"""Arrays and numbers of a case, for its figure and for JSON."""
+
+
+@dataclass(frozen=True)
+class Check:
+    """Comparison of a measured number with that of a source."""
+
+    name: str
+    """Quantity that is compared."""
+    measured: float
+    """By this package."""
+    expected: float
+    """From a closed form or a publication, never from this package."""
+    tolerance: float
+    """Difference that is let pass, in the unit of the quantity."""
+    source: str
+    """Where the expected number comes from."""
+    bound: Bound = "equal"
+    """Side on which a difference counts: both, only below `expected`, or only above it."""
+
+    @property
+    def passed(self) -> bool:
+        """Whether the measured number is where it has to be; what is not a number never is."""
+        if not all(map(math.isfinite, (self.measured, self.expected, self.tolerance))):
+            return False
+        above = self.measured - self.expected
+        low = self.bound == "at most" or above >= -self.tolerance
+        return bool(low and (self.bound == "at least" or above <= self.tolerance))
+
+    def to_dict(self) -> dict[str, Json]:
+        """Return everything as JSON types."""
+        return {
+            "name": self.name,
+            "measured": plain(self.measured),
+            "expected": plain(self.expected),
+            "tolerance": plain(self.tolerance),
+            "bound": self.bound,
+            "passed": self.passed,
+            "source": self.source,
+        }
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """Result of playing a case: its comparisons, and what its figure shows."""
+
+    checks: tuple[Check, ...]
+    """One at least."""
+    data: Data = field(default_factory=dict)
+    """Numbers and arrays of the figure."""
+
+
+@dataclass(frozen=True)
+class Case:
+    """Question to the engine or a task, with an answer that is known from elsewhere."""
+
+    name: str
+    """As the command line spells it."""
+    compares: str
+    """One sentence: what is compared with what."""
+    play: Callable[[], Outcome]
+    """Computation of the outcome."""
+    draw: Callable[["Figure", Data], None] | None = None
+    """Figure of the outcome's data, if there is one, drawn into an empty figure."""
+    size: tuple[float, float] = (6.0, 3.2)
+    """Of the figure, inches."""
+    is_long: bool = False
+    """Whether it is left out unless it is named or all are asked for."""
+    float64: bool = True
+    """Whether it computes in double precision; the process stays as it was."""
+
+
+def worst(
+    name: str,
+    labels: Sequence[str],
+    measured: ArrayLike,
+    expected: ArrayLike,
+    tolerance: ArrayLike,
+    source: str,
+    bound: Bound = "equal",
+) -> Check:
+    """Return the check, of several alike, that uses most of its tolerance; a number that is none counts as most.
+
+    Parameters
+    ----------
+    name : str
+        Quantity.
+    labels : sequence of str, K
+        What tells the checks apart.
+    measured, expected, tolerance : array, (K,) or broadcastable
+    source, bound
+        As in :class:`Check`.
+    """
+    shape = (len(labels),)
+    made, right, allowed = (np.broadcast_to(np.asarray(each, float), shape) for each in (measured, expected, tolerance))
+    sign = {"equal": np.abs, "at most": np.positive, "at least": np.negative}[bound]
+    # NaN is the maximum to numpy.
+    at = int(np.argmax(sign(made - right) / allowed))
+    label = f"{name}: {labels[at]}, the worst of {len(labels)}"
+    return Check(label, float(made[at]), float(right[at]), float(allowed[at]), source, bound)
+
+
+def plain(value: Any, digits: int = 17) -> Json:
+    """Return numbers, arrays and mappings as JSON types, with so many digits; what is not finite becomes None."""
+    if isinstance(value, Mapping):
+        return {str(key): plain(each, digits) for key, each in value.items()}
+    if isinstance(value, list | tuple):
+        return [plain(each, digits) for each in value]
+    if isinstance(value, str | bool) or value is None:
+        return value
+    array = np.asarray(value)
+    if array.ndim:
+        return [plain(each, digits) for each in array]
+    number = array.item()
+    if not math.isfinite(number):
+        return None
+    return float(f"{number:.{digits}g}") if isinstance(number, float) else number
