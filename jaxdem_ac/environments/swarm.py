@@ -380,6 +380,12 @@ def target_score(task: TargetTask, before: PyTree, after: PyTree) -> Score:
     return Score(reward + task.coverage_weight * success, success)
 
 
+def length(vector: Array) -> Array:
+    """Return the lengths of vectors ``(..., dim)``, with slope 0 where they are 0; ``(...)``."""
+    square = jnp.sum(vector**2, axis=-1)
+    return jnp.where(square > 0, jnp.sqrt(jnp.where(square > 0, square, 1.0)), 0.0)
+
+
 def unit(vector: Array) -> Array:
     """Return vectors ``(..., dim)`` at length 1, and 0 where they are 0."""
     square = jnp.sum(vector**2, axis=-1, keepdims=True)

@@ -85,7 +85,9 @@ def displacements(
     square = pairs[0] ** 2
     for component in pairs[1:]:
         square = square + component**2
-    distance = jnp.sqrt(square)
+    # The square root never sees 0, where it has no slope: neither of a sensor itself nor of two points in one place.
+    apart = square > 0
+    distance = jnp.where(apart, jnp.sqrt(jnp.where(apart, square, 1.0)), 0.0)
     if counts is not None:
         distance = jnp.where(counts, distance, jnp.inf)
     return PairDisplacements(tuple(pairs), distance, sensor, source, num, alone and neighbors is not None)

@@ -351,7 +351,7 @@ class CollectiveTransport(swarm.SwarmEnvironment[CollectiveTransportState]):
         load, position = particles.position[-1], particles.position[:-1]
         behind = (self.load_radius + particles.radius[:-1])[:, None] * swarm.unit(goal - load)
         apart = position - (load - behind)
-        return jnp.sqrt(jnp.sum((goal - load) ** 2)), jnp.sqrt(jnp.sum(apart**2, axis=-1))
+        return swarm.length(goal - load), swarm.length(apart)
 
     @compiled
     def _state(

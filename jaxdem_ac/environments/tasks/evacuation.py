@@ -313,7 +313,7 @@ class Evacuation(swarm.SwarmEnvironment[EvacuationState]):
         """Return how far everybody has come, ``(N,)``, and who is outside, ``(N,)`` of bool."""
         to_opening = self._opening(particles, gap)
         depth = -to_opening[:, 0]
-        distance = jnp.sqrt(jnp.sum(to_opening**2, axis=-1))
+        distance = swarm.length(to_opening)
         return jnp.where(depth > 0, jnp.minimum(depth, self.clearing), -distance), depth > 0
 
     @compiled

@@ -15,6 +15,7 @@ from jaxdem_ac.environments.checks import Count, NonNegative, Positive
 from jaxdem_ac.environments.placement import jittered_grid
 from jaxdem_ac.environments.sensing.lidar import displacements, lidar, wall_lidar
 from jaxdem_ac.environments.sensing.neighbor_lists import NeighborLists
+from jaxdem_ac.environments.swarm import length
 from jaxdem_ac.environments.tasks.navigator import Navigator, NavigatorState
 from jaxdem_ac.observation_layout import Block
 
@@ -96,7 +97,7 @@ class MultiNavigator(Navigator):
                 wall_lidar(position, box_low, box_high, self.lidar_range, self.n_lidar_rays),
             )
         offset = position - targets
-        distance = jnp.sqrt(jnp.sum(offset**2, axis=-1))
+        distance = length(offset)
         direction = offset / jnp.where(distance > 0, distance, 1.0)[:, None]
         parts = (direction, jnp.clip(offset, -3.0, 3.0), particles.velocity, reading / self.lidar_range)
         return NavigatorState(
