@@ -23,10 +23,11 @@ from jaxdem_ac.registry import environments
 from jaxdem_ac.runs.config import TrainConfig
 from jaxdem_ac.trainers.evaluate import Estimate, estimate
 from jaxdem_ac.trainers.ppo.config import PPOConfig
+from jaxdem_ac.trainers.shac.config import SHACConfig
 
 HERE = Path(__file__).parent
 RESULTS = HERE.parent / "benchmarks/results"
-CONFIGURATIONS = {"TrainConfig": TrainConfig, "PPOConfig": PPOConfig}
+CONFIGURATIONS = {"TrainConfig": TrainConfig, "PPOConfig": PPOConfig, "SHACConfig": SHACConfig}
 
 
 def table(heads: Sequence[str], lines: Iterable[Sequence[str]]) -> str:

@@ -346,10 +346,12 @@ environments.add("swarm_roller", "jaxdem_ac.environments.tasks.swarm_roller:Swar
 
 engines = Registry("engine", "jaxdem.engines")
 engines.add("embedded", "jaxdem_ac.dem.step:step")
+engines.add("embedded_given_contacts", "jaxdem_ac.dem.step:step_with_given_contacts")
 engines.add("jaxdem", "jaxdem_ac.plugin.state:step", origin="JaxDEM")
 
 algorithms = Registry("algorithm", "jaxdem_ac.algorithms")
 algorithms.add("ppo", "jaxdem_ac.trainers.ppo.ppo:PPO")
+algorithms.add("shac", "jaxdem_ac.trainers.shac.shac:SHAC")
 
 HOSTED = (models, action_spaces, environments)
 """Registries whose kinds JaxDEM has too."""

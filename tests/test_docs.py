@@ -22,6 +22,7 @@ import jaxdem_ac as ac
 from jaxdem_ac.cli import main
 from jaxdem_ac.runs.build import with_training_defaults
 from jaxdem_ac.runs.config import TrainConfig, parse_assignments
+from jaxdem_ac.trainers.shac.config import SHACConfig
 
 __all__ = ["plugin"]
 
@@ -225,7 +226,7 @@ def test_every_option_of_an_environment_is_in_its_table(name: str, generated: Mo
 
 
 def test_configurations_and_the_public_face_are_whole(generated: ModuleType) -> None:
-    for name, cls in (("TrainConfig", ac.TrainConfig), ("PPOConfig", ac.PPOConfig)):
+    for name, cls in (("TrainConfig", ac.TrainConfig), ("PPOConfig", ac.PPOConfig), ("SHACConfig", SHACConfig)):
         assert generated.configuration(name).count("\n") == 1 + len(fields(cls))
     face = generated.public_face()
     assert all(f"`ac.{name} <" in face for name in ac.__all__ if name not in ("__version__", "dem", "verify"))

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 
 import jax
 import jax.numpy as jnp
@@ -36,6 +37,7 @@ def step(
     external_torque: list[Array] | None = None,
     spec: NeighborSpec | None = None,
     neighbors: Neighbors | None = None,
+    contact_slopes: bool = True,
 ) -> tuple[Columns, Neighbors | None]:
     """Return the particles one time step later, and the list of neighbours, refreshed.
 
@@ -54,6 +56,8 @@ def step(
     spec : NeighborSpec, optional
     neighbors : Neighbors, optional
         Both or neither: without them all pairs are looked at.
+    contact_slopes : bool
+        Whether derivatives go through the forces between particles; else those are given numbers.
 
     Notes
     -----
@@ -77,6 +81,8 @@ def step(
     if spec is not None and neighbors is not None:
         neighbors = refresh(spec, neighbors, moved.position, world.box_low, world.box_high)
     force, torque = contact_force(world, moved, neighbors)
+    if not contact_slopes:
+        force, torque = jax.lax.stop_gradient((force, torque))
     force = [
         contact + (external + dragged) + particles.mass * world.gravity[axis]
         for axis, (contact, external, dragged) in enumerate(zip(force, external_force, drag, strict=True))
@@ -97,6 +103,10 @@ def step(
         position = [jnp.where(free, x, old) for x, old in zip(position, moved.position, strict=True)]
         velocity = [jnp.where(free, v, 0.0) for v in velocity]
     return replace(moved, position=position, velocity=velocity), neighbors
+
+
+step_with_given_contacts = partial(step, contact_slopes=False)
+"""The same step, whose contacts have no derivatives."""
 
 
 def _kicked(velocity: list[Array], force: list[Array], half_dt_over_mass: Array) -> list[Array]:

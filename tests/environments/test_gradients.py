@@ -88,6 +88,21 @@ def test_navigators(name: str) -> None:
     check(*navigator(name), touched=1, step=3e-3)
 
 
+def test_contacts_that_are_given_push_and_have_no_slopes() -> None:
+    environment, state, actions = navigator("multi_navigator")
+    given = replace(environment, engine="embedded_given_contacts")
+
+    def ends(environment: Environment) -> Array:
+        slope = jax.jacrev(lambda action: environment.step(state, action)[0].particles.position[1])(actions[0])
+        after = environment.step(state, actions[0])[0].particles.position
+        return jnp.concatenate([after, slope[:, 0]])
+
+    real, without = (jax.jit(ends, static_argnums=0)(each) for each in (environment, given))
+    np.testing.assert_array_equal(real[:4], without[:4])
+    assert np.abs(real[4:]).max() > 1e-4
+    np.testing.assert_array_equal(without[4:], 0)
+
+
 def test_collective_transport() -> None:
     check(*transport(), touched=4, step=1e-4)
 

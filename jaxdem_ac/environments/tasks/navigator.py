@@ -186,6 +186,16 @@ class Navigator(swarm.SwarmEnvironment[NavigatorState]):
         """Return the reward of progress, and the share of targets reached."""
         return swarm.target_score(self, before, after)
 
+    def smooth_reward(self, before: NavigatorState, after: NavigatorState) -> Array:
+        """Return the reward with a bonus that falls off as ``r / (r + d)``, r the reach of the one that jumps there.
+
+        It has a slope at any distance d.
+        """
+        reach = self.near * after.particles.radius
+        near = after.distance <= reach if after.nearest is None else after.nearest
+        bonus = reach / (reach + after.distance) - near
+        return self.score(before, after).reward + self.near_goal_bonus * bonus
+
     def _begin(self, key: Array, position: Array, targets: Array, box_low: Array, box_high: Array) -> NavigatorState:
         """Return the state of discs at rest, their sizes drawn."""
         key_radius, key_mass = jax.random.split(key)

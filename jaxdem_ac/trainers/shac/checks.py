@@ -1,0 +1,98 @@
+"""Checks that slopes can be taken: through an environment, and in the actions of a model."""
+
+from functools import partial
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jax import Array
+from jax.custom_derivatives import SymbolicZero
+
+from jaxdem_ac._types import PyTree
+from jaxdem_ac.action_spaces.distributions import SquashedGaussian
+from jaxdem_ac.environments.base import Environment
+from jaxdem_ac.models import recurrent
+from jaxdem_ac.models.structure import Distribution
+from jaxdem_ac.trainers.shac.state import SHACProblem
+
+EMBEDDED, GIVEN_CONTACTS = "embedded", "embedded_given_contacts"
+
+
+def gaussian(distribution: Distribution) -> SquashedGaussian:
+    """Return a Gaussian through an action space, which draws actions that follow its parameters.
+
+    Raises
+    ------
+    TypeError
+        If the distribution is another one.
+    """
+    if not isinstance(distribution, SquashedGaussian):
+        raise TypeError(
+            "shac: a policy is a Gaussian through an action space, whose actions follow its parameters; got "
+            f"{type(distribution).__name__}. Choose another model, or algorithm='ppo'."
+        )
+    return distribution
+
+
+def check_differentiable(problem: SHACProblem, model_state: PyTree) -> None:
+    """Raise unless slopes can be taken through an environment, in the actions of a model.
+
+    Nothing is computed: one decision is traced.
+
+    Raises
+    ------
+    TypeError
+        If the policy is no Gaussian.
+    ValueError
+        If the model is recurrent; if a decision has no derivative, or nothing of it depends on its action.
+    """
+    environment, config = problem.environment, problem.config
+    _, carry = recurrent.split_carry(
+        problem.graphdef, model_state, environment.num_particles, environment.observation_size
+    )
+    if jax.tree.leaves(carry):
+        raise ValueError(
+            "shac: its models are feed-forward; got a recurrent one. Choose another model, or algorithm='ppo'."
+        )
+    engine = getattr(environment, "engine", EMBEDDED)
+    if config.contacts == "stop" and engine != EMBEDDED:
+        raise ValueError(
+            f"shac: slopes stop at the contacts of the embedded engine; got contacts='stop' on engine={engine!r}. Set "
+            "shac.contacts=keep, or leave the engine out."
+        )
+    check_slopes(environment)
+
+
+def check_slopes(environment: Environment) -> None:
+    """Raise ValueError if a decision has no derivative in its action, or nothing that is seen or gained has one."""
+    where = f"shac: {type(environment).__name__}"
+    follows = []
+
+    @jax.custom_jvp
+    def probe(value: Array) -> Array:
+        return value
+
+    @partial(probe.defjvp, symbolic_zeros=True)
+    def rule(primals: tuple[Array], tangents: tuple[Any]) -> tuple[Array, Array]:
+        follows.append(not isinstance(tangents[0], SymbolicZero))
+        return primals[0], tangents[0]
+
+    def worth(state: PyTree, action: Array) -> Array:
+        _, timestep = environment.step(state, action)
+        return jnp.sum(probe(timestep.reward)) + jnp.sum(probe(timestep.observation))
+
+    state = jax.eval_shape(environment.reset, jax.eval_shape(partial(jax.random.key, 0)))
+    action = jax.eval_shape(lambda: jnp.zeros((environment.num_particles, environment.action_size)))
+    try:
+        jax.eval_shape(jax.grad(worth, argnums=1), state, action)
+    except (NotImplementedError, TypeError, ValueError) as error:
+        reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        raise ValueError(
+            f"{where}: a decision has a derivative in its action; got none: {reason:.200} Train it with "
+            "algorithm='ppo'."
+        ) from error
+    if not any(follows):
+        raise ValueError(
+            f"{where}: what is seen or gained depends on the action by more than choices; got no derivative. Train it "
+            "with algorithm='ppo'."
+        )

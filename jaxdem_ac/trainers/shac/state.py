@@ -1,0 +1,64 @@
+"""The training state of the short-horizon actor-critic, and its model applied."""
+
+from dataclasses import dataclass
+
+import jax
+import jax.numpy as jnp
+import optax
+from flax import nnx
+from jax import Array
+
+from jaxdem_ac._types import PyTree
+from jaxdem_ac.models import recurrent
+from jaxdem_ac.models.structure import Distribution
+from jaxdem_ac.trainers.base import Problem
+from jaxdem_ac.trainers.running_statistics import Normalizer
+from jaxdem_ac.trainers.shac.config import SHACConfig
+
+TERMS = ("observation", "reward", "value", "slope", "policy_loss", "value_loss", "parameters")
+"""In the order in which a bad number travels: the first of these that is not finite is the one to name."""
+
+SHACProblem = Problem[SHACConfig]
+
+
+@jax.tree_util.register_dataclass
+@dataclass(frozen=True)
+class SHACState:
+    """The training state of a run."""
+
+    params: PyTree
+    """Of the model, policy and critic, as `nnx.State`."""
+    target_params: PyTree
+    """Parameters that answer values: they follow `params`, as `nnx.State`."""
+    constants: PyTree
+    """Variables of the model but for parameters, as `nnx.State`."""
+    opt_state: optax.OptState
+    """Of the optimizer."""
+    return_normalizer: Normalizer
+    """Of the critic's targets; it changes nothing unless it is asked for."""
+    env_state: PyTree
+    """Of the environments, leaves ``(E, ...)``."""
+    carry: PyTree
+    """Without leaves: the model is feed-forward."""
+    key: Array
+    """Random key of the next update."""
+    num_updates: Array
+    """Updates made, ``()``."""
+    bad_term: Array
+    """0, or 1 + the index in ``TERMS`` of the first number that was not finite, ``()``."""
+
+
+def apply_model(
+    problem: SHACProblem, params: PyTree, constants: PyTree, observation: Array
+) -> tuple[Distribution, Array]:
+    """Return the policy and the value, ``(...)``, of observations ``(..., O)``."""
+    distribution, value, _ = recurrent.step(problem.graphdef, (params, constants), nnx.State({}), observation)
+    return distribution, value
+
+
+def first_bad(bad_term: Array, **terms: Array) -> Array:
+    """Return `bad_term` if it is set, else 1 + the index of the first of `terms` with a number that is not finite."""
+    for name, term in terms.items():
+        bad = ~jnp.all(jnp.isfinite(term))
+        bad_term = jnp.where((bad_term == 0) & bad, 1 + TERMS.index(name), bad_term)
+    return bad_term
