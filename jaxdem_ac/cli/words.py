@@ -21,7 +21,7 @@ _WORDS = {
     "Give coordinator='HOST:PORT', num_processes and process_id": "Give --coordinator HOST:PORT, --num-processes and "
     "--process-id",
     "Give run_dir, or recordings": "Give RUN, or --recording FILE",
-    "got no out. Give one": "got no out. Give --out FILE",
+    "and no out. Give one": "and no --out. Give --out FILE",
     "leave sharings out": "leave --sharing out",
     "Use the axis sharings": "Use --sharing",
     **{f"Use the axis {axis}": f"Use --{option}" for axis, option in _AXES.items()},

@@ -1,6 +1,6 @@
 """Evaluation of a run folder: of one run, of many seeds, and of each point of a grid."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
 
@@ -86,15 +86,31 @@ def evaluate_members(
     play : callable
         From a policy to its result.
     """
-    # All are read before the first plays: one that is missing shows at once.
-    policies = {
+    return evaluate_policies(load_members(run_dir, config, checkpoint, untrained), play)
+
+
+def load_members(
+    run_dir: Path, config: TrainConfig, checkpoint: str | int = "last", untrained: bool = False
+) -> dict[str, Policy]:
+    """Return the policy of every seed, by the name of its run; as :func:`evaluate_members`."""
+    return {
         name: initial_policy(member)
         if untrained
         else load_policy(run_dir / (name if config.is_many else "."), checkpoint)
         for name, member in config.members().items()
     }
+
+
+def evaluate_policies(
+    policies: Mapping[str, Policy], play: Callable[[Policy], Evaluation]
+) -> dict[str, SeedsEvaluation]:
+    """Return the results of policies by the name of their run, those of a point of a grid together."""
     points: dict[str, dict[str, Evaluation]] = {}
     for name, policy in policies.items():
-        # A run is called "seed-0", in a grid "seed-0,learning_rate=0.001".
-        points.setdefault(name.partition(",")[2], {})[name] = play(policy)
+        points.setdefault(point_of(name), {})[name] = play(policy)
     return {point: together(members) for point, members in points.items()}
+
+
+def point_of(name: str) -> str:
+    """Return the point of the grid in the name of a run: of "seed-0,learning_rate=0.001" what follows the comma."""
+    return name.partition(",")[2]

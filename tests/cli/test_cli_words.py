@@ -48,7 +48,7 @@ def one_of_two(_: Path) -> None:
         (lambda _: distributed.connect("here:1", process_id=0), "got no --num-processes. Give all three, or under a "
          "scheduler --distributed alone."),
         (lambda _: write_report(None), "Give RUN, or --recording FILE."),
-        (lambda _: write_report(None, recordings=["a"]), "got no out. Give --out FILE."),
+        (lambda _: write_report(None, recordings=["a"]), "and no --out. Give --out FILE."),
         (lambda _: Axes(models=["SharedActorCritic"], sharings=["species"]), "or leave --sharing out."),
         (lambda _: check(grid(Axes()), {"env": "evacuation"}, models=False), "Use --env."),
         (lambda _: check(grid(Axes()), {"ppo.num_envs": 3}, models=False), "Use --num-envs."),

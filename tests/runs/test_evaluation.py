@@ -20,7 +20,7 @@ from jaxdem_ac.runs import checkpoint, evaluation
 from jaxdem_ac.runs.metrics import is_best, score_of
 from jaxdem_ac.runs.run_dir import read_config, read_metrics
 from jaxdem_ac.view.learning_curves import last_figures, read_runs
-from jaxdem_ac.view.report import page
+from jaxdem_ac.view.report import sections
 from jaxdem_ac.view.report.curves import curves_section
 
 PPO = ac.PPOConfig(num_envs=4, num_steps=8, num_minibatches=2, num_epochs=1, learning_rate=0.03, schedule="constant")
@@ -188,7 +188,7 @@ def test_the_command_line_has_both(tmp_path: Path) -> None:
     assert f"stopped at an evaluated success of {last['eval_success']:.3f}; kept in" in said
     config = read_config(tmp_path / "run")
     assert (config.eval_every, config.stop_at_success, config.eval_episodes) == (1, 0.001, 4)
-    text = curves_section([last]) + page._summary(config, [last], [])
+    text = curves_section([last]) + sections.summary(config, [last], "success")
     for words in (
         "evaluated success, by the policy&#x27;s mode",
         "evaluated success, sampled actions",

@@ -4,7 +4,6 @@ import base64
 import hashlib
 import json
 import re
-from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
 
@@ -12,43 +11,17 @@ import jax.numpy as jnp
 import pytest
 from click.testing import CliRunner
 from support.made_recordings import made_recording
+from support.parsed_page import Parsed, data_of
 
 from jaxdem_ac import TrainConfig
 from jaxdem_ac.cli import main
 from jaxdem_ac.runs.run_dir import config_text
-from jaxdem_ac.view.report import page
+from jaxdem_ac.view.report import groups, page
 from jaxdem_ac.view.report.page import LIMIT, write_report
 
 HOSTILE = "</script><script>alert(1)</script><img src=x onerror=alert(2)>\"'&\ud800"
 TINY = {"num_particles": 4, "physics_steps": 1, "max_steps": 3, "n_lidar_rays": 5}
 REPORT = {"update": 1, "steps": 64, "seconds": 2.0, "reward": 0.25, "final_success": 0.5, "entropy": 1.5}
-
-
-class Parsed(HTMLParser):
-    """What a browser would find."""
-
-    def __init__(self, text: str) -> None:
-        super().__init__()
-        self.tags: list[tuple[str, dict[str, str | None]]] = []
-        self.texts: list[str] = []
-        self.raw: dict[str, list[str]] = {"script": [], "style": []}
-        self._open = ""
-        self.feed(text)
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.tags.append((tag, dict(attrs)))
-        self._open = tag
-        if tag in self.raw:
-            self.raw[tag].append("")
-
-    def handle_endtag(self, tag: str) -> None:
-        self._open = ""
-
-    def handle_data(self, data: str) -> None:
-        if self._open in self.raw:
-            self.raw[self._open][-1] += data
-        else:
-            self.texts.append(data)
 
 
 def made_run(folder: Path, lines: tuple[dict[str, Any], ...] = (REPORT,), **config: Any) -> Path:
@@ -60,11 +33,6 @@ def made_run(folder: Path, lines: tuple[dict[str, Any], ...] = (REPORT,), **conf
     return folder
 
 
-def data_of(path: Path) -> list[dict[str, Any]]:
-    episodes: list[dict[str, Any]] = json.loads(Parsed(path.read_text()).raw["script"][0])["episodes"]
-    return episodes
-
-
 @pytest.fixture(scope="module")
 def played(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Write the page of a run whose policy pushes everybody along x."""
@@ -74,14 +42,15 @@ def played(tmp_path_factory: pytest.TempPathFactory) -> Path:
         return jnp.broadcast_to(jnp.array([1.0, 0.0]), (*observation.shape[:-1], 2))
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(page, "load_policy", lambda folder, checkpoint: push)
-        return write_report(run, episodes=2, seed=7)
+        patch.setattr(groups, "load_members", lambda *_, **__: {"seed-0": push})
+        return write_report(run, episodes=2, seed=7, eval_episodes=4)
 
 
 def test_it_plays_a_runs_episodes(played: Path) -> None:
     assert played.name == "report.html"
-    first, second = data_of(played)
+    first, second, *untrained = data_of(played)
     assert (first["label"], second["label"]) == ("seed 7", "seed 8")
+    assert [(each["policy"], each["label"]) for each in untrained] == [("untrained", "seed 7"), ("untrained", "seed 8")]
     assert (first["decisions"], first["acting"], first["env"]) == (3, 4, "swarm_navigator")
     assert first["success_name"] == "coverage"
     assert first["arrays"]["position"]["data"] != second["arrays"]["position"]["data"]
@@ -119,7 +88,7 @@ def test_every_control_has_a_name(played: Path) -> None:
     found = Parsed(played.read_text())
     controls = [attrs for tag, attrs in found.tags if tag in ("canvas", "input", "select")]
     labels = sum(tag == "label" for tag, _ in found.tags)
-    assert sum("aria-label" in attrs for attrs in controls) + labels == len(controls) == 5
+    assert sum("aria-label" in attrs for attrs in controls) + labels == len(controls) == 9
     ids = [attrs["id"] for _, attrs in found.tags if "id" in attrs]
     assert len(ids) == len(set(ids))
     for _, attrs in found.tags:
@@ -151,7 +120,7 @@ def test_a_page_of_a_large_swarm_stays_below_its_limit(tmp_path: Path, monkeypat
 
 @pytest.mark.parametrize("lines", [(), ({"update": 1, "steps": 64, "reward": float("nan"), "kl": "much"},)])
 def test_a_run_with_nothing_to_draw_yet_has_a_page(tmp_path: Path, lines: tuple[dict[str, Any], ...]) -> None:
-    path = write_report(made_run(tmp_path / "run", lines), episodes=0)
+    path = write_report(made_run(tmp_path / "run", lines), episodes=0, eval_episodes=0)
     found = Parsed(path.read_text())
     assert "canvas" not in [tag for tag, _ in found.tags]
     assert "Learning curves" not in " ".join(found.texts)
@@ -175,7 +144,7 @@ def test_all_or_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None
     with monkeypatch.context() as patch:
         patch.setattr(Path, "replace", full)
         with pytest.raises(OSError, match="no space"):
-            write_report(run, episodes=0)
+            write_report(run, episodes=0, eval_episodes=0)
     with pytest.raises(FileNotFoundError, match="a recording is a file"):
         write_report(run, recordings=[tmp_path / "none.npz"])
     assert (run / "report.html").read_text() == "before"
@@ -186,7 +155,9 @@ def test_all_or_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None
     ("keywords", "words"),
     [
         ({"run_dir": None}, "got neither. Give run_dir, or recordings"),
-        ({"run_dir": None, "recordings": ["a.npz"]}, "got no out. Give one"),
+        ({"run_dir": None, "recordings": ["a.npz"]}, "got no run, and no out. Give one"),
+        ({"run_dir": ["run", "run"]}, "got several runs, and no out. Give one"),
+        ({"run_dir": "run", "eval_episodes": 1}, "an interval needs 2 episodes; got eval_episodes=1"),
         ({"run_dir": "run", "episodes": -1}, "episodes is a whole number from 0; got episodes=-1"),
         ({"run_dir": "run", "out": "."}, "out is a file in a folder that is there"),
         ({"run_dir": "run", "out": "not/there.html"}, "out is a file in a folder that is there"),

@@ -35,7 +35,7 @@ def contacts_of(world: World, particles: Particles) -> Contacts:
         Leaves ``(B, ...)``.
     """
     particles = jax.tree.map(jnp.asarray, particles)
-    left, right, force, across = _pairs(world, particles)
+    left, right, force, across = touching_pairs(world, particles)
     position, radius = np.asarray(particles.position), np.asarray(particles.radius)
     share = (radius[left] / (radius[left] + radius[right]))[:, None]
     lines = [
@@ -44,13 +44,15 @@ def contacts_of(world: World, particles: Particles) -> Contacts:
     ]
     forces = [force, force]
     if world.boundary.exerts_force:
-        wall_lines, wall_forces = _walls(world, particles)
-        lines.append(wall_lines)
+        at, side, wall_forces = touching_walls(world, particles)
+        foot, corners = position[at].copy(), np.stack([world.box_low, world.box_high], axis=1)
+        foot[np.arange(len(at)), side // 2] = corners[side // 2, side % 2]
+        lines.append(np.stack([position[at], foot], axis=1))
         forces.append(wall_forces)
     return Contacts(np.concatenate(lines), np.concatenate(forces))
 
 
-def _pairs(world: World, particles: Particles) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+def touching_pairs(world: World, particles: Particles) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
     """Return who touches whom, ``(K,)`` each, with what force, ``(K,)``, and the vectors between, ``(K, dim)``."""
     from scipy.spatial import cKDTree
 
@@ -77,19 +79,14 @@ def _pair_forces(world: World, particles: Particles, left: Array, right: Array) 
     return stacked(forces), world.displacement(particles.position[left], particles.position[right])
 
 
-def _walls(world: World, particles: Particles) -> tuple[np.ndarray, np.ndarray]:
-    """Return lines to the walls that are touched, and their forces."""
-    forces = np.asarray(_wall_forces(world, particles))
-    position, fixed = np.asarray(particles.position), np.asarray(particles.fixed)
-    lines, sizes = [], []
-    for side, force in enumerate(np.linalg.norm(forces, axis=-1)):
-        axis, corner = side // 2, (world.box_low, world.box_high)[side % 2]
-        foot = position.copy()
-        foot[:, axis] = corner[axis]
-        touching = (force > 0) & ~fixed
-        lines.append(np.stack([position, foot], axis=1)[touching])
-        sizes.append(force[touching])
-    return np.concatenate(lines), np.concatenate(sizes)
+def touching_walls(world: World, particles: Particles) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return who touches a soft wall, which side, ``2 axis`` the low and ``2 axis + 1`` the high one, and the force.
+
+    All are ``(K,)``.
+    """
+    forces = np.linalg.norm(np.asarray(_wall_forces(world, particles)), axis=-1)
+    side, at = np.nonzero((forces > 0) & ~np.asarray(particles.fixed))
+    return at, side, forces[side, at]
 
 
 @jax.jit

@@ -1,31 +1,18 @@
-"""Learning curves as figures inside a page: SVG, a line of words for each, and a table of all."""
+"""Learning curves as figures inside a page: SVG, a line of words for each, and a table."""
 
 import json
 import math
 from collections.abc import Sequence
 from html import escape
 
+import numpy as np
+
 from jaxdem_ac.runs.run_dir import Metrics
+from jaxdem_ac.view.curve_data import SHARES, TITLES, Curve, Run, curve_of
 
 WIDTH, HEIGHT = 340, 200
 LEFT, RIGHT, TOP, FOOT = 52, 12, 10, 38
 MOST = 300
-
-SHARES = ("final_success", "eval_success", "eval_sampled_success")
-"""Figures between 0 and 1."""
-
-TITLES = {
-    "reward": "mean reward of a decision",
-    "final_success": "success at the end of an episode",
-    "eval_success": "evaluated success, by the policy's mode",
-    "eval_sampled_success": "evaluated success, sampled actions",
-    "eval_reward": "evaluated reward, by the policy's mode",
-    "entropy": "entropy of the policy, nats",
-    "explained_variance": "explained variance of the value",
-    "kl": "divergence of an update, nats",
-    "value_loss": "loss of the value",
-}
-"""Titles of the figures' curves, here and in other pictures."""
 
 Points = list[tuple[float, float]]
 
@@ -58,10 +45,14 @@ def written(number: float) -> str:
 
 
 def _even_choice(metrics: Sequence[Metrics]) -> list[Metrics]:
-    last = len(metrics) - 1
-    if last < MOST:
-        return list(metrics)
-    return [metrics[round(number * last / (MOST - 1))] for number in range(MOST)]
+    return [metrics[number] for number in _even(len(metrics))]
+
+
+def _even(number: int) -> list[int]:
+    """Return which of so many are drawn: all, or an even choice with the first and the last."""
+    if number <= MOST:
+        return list(range(number))
+    return [round(each * (number - 1) / (MOST - 1)) for each in range(MOST)]
 
 
 def _points(metrics: Sequence[Metrics], name: str) -> Points:
@@ -73,35 +64,135 @@ def _is_number(value: object) -> bool:
 
 
 def _figure(name: str, points: Points) -> str:
-    """Return one curve with its axes; scripts find its points in ``data-points``."""
-    (low, high), unit, unit_name = _range(name, [y for _, y in points]), *_unit(points[-1][0])
-    most = points[-1][0] or 1.0
-
-    def place(x: float, y: float) -> tuple[float, float]:
-        right, down = x / most, (high - y) / (high - low)
-        return round(LEFT + right * (WIDTH - LEFT - RIGHT), 1), round(TOP + down * (HEIGHT - TOP - FOOT), 1)
-
-    placed = [place(*point) for point in points]
-    marks = [_horizontal(place(0, y)[1], f"{y:.6g}") for y in _ticks(low, high)]
-    marks += [_vertical(place(x * unit, low)[0], f"{x:.6g}") for x in _ticks(0, most / unit)]
-    line = " ".join(f"{x},{y}" for x, y in placed)
-    if len(placed) == 1:
-        marks.append(f'<circle class="dot" cx="{placed[0][0]}" cy="{placed[0][1]}" r="3"/>')
+    """Return one curve with its axes."""
     values = [y for _, y in points]
     words = f"last {written(values[-1])}, range {written(min(values))} to {written(max(values))}"
     if len(values) == 1:
         words = f"one report: {written(values[0])}"
-    data = [[*where, written(x), written(y)] for where, (x, y) in zip(placed, points, strict=True)]
-    foot = HEIGHT - FOOT
-    return (
-        f'<figure class="curve" data-points="{escape(json.dumps(data))}">\n'
-        f'<figcaption>{escape(TITLES[name])}</figcaption>\n<p class="reading">{words}</p>\n'
-        f'<svg viewBox="0 0 {WIDTH} {HEIGHT}" role="img" aria-label="{escape(TITLES[name])}: {words}">\n'
-        + "\n".join(marks)
-        + f'\n<path class="axis" d="M{LEFT} {foot}H{WIDTH - RIGHT}"/>\n<polyline class="line" points="{line}"/>\n'
-        f'<text x="{(LEFT + WIDTH - RIGHT) / 2}" y="{HEIGHT - 6}" text-anchor="middle">agent-steps{unit_name}</text>\n'
-        '<circle class="cursor" r="4.5" visibility="hidden"/>\n</svg>\n</figure>'
+    axes = _Axes(points[-1][0], _range(name, values))
+    data = [[*axes.place(x, y), written(x), written(y)] for x, y in points]
+    return axes.figure(name, words, axes.line(points, "line"), data)
+
+
+def bands_section(runs: Sequence[Run]) -> str:
+    """Return the curves of runs beside each other, each a mean over its seeds in a band, or an empty text.
+
+    A band is Student's interval of 95 % confidence for the mean, as in :func:`~jaxdem_ac.view.curve_data.curve_of`.
+    """
+    found = {name: [(number, curve_of(run, name)) for number, run in enumerate(runs)] for name in TITLES}
+    drawn = {name: [(number, curve) for number, curve in each if curve is not None] for name, each in found.items()}
+    drawn = {name: curves for name, curves in drawn.items() if curves}
+    if not drawn:
+        return ""
+    figures = "\n".join(_bands(name, runs, curves) for name, curves in drawn.items())
+    entries = "\n".join(
+        '<li><svg class="sample" viewBox="0 0 32 8" aria-hidden="true">'
+        f'<path class="line {_kind(number)}" d="M0 4H32"/></svg>{escape(run.name)}{_seeds(run)}</li>'
+        for number, run in enumerate(runs)
     )
+    return (
+        '<section aria-labelledby="curves-title">\n<h2 id="curves-title">Learning curves</h2>\n'
+        f'<ul class="legend" aria-label="Runs">\n{entries}\n</ul>\n<div class="curves">\n{figures}\n</div>\n'
+        f"{_last_table(runs, drawn)}\n</section>"
+    )
+
+
+def _seeds(run: Run) -> str:
+    """Return what is said of a run's band."""
+    number = len(run.seeds)
+    said = {1: "", 2: "mean of 2 seeds, lower to higher"}.get(number, f"mean of {number} seeds, 95 % interval")
+    return f' <span class="fine">{said}</span>' if said else ""
+
+
+def _kind(number: int) -> str:
+    """Return the classes of a run: colour and dashes together tell twelve apart."""
+    return f"run-{number % 6} dashes-{number % 4}"
+
+
+def _bands(name: str, runs: Sequence[Run], curves: Sequence[tuple[int, Curve]]) -> str:
+    """Return one figure of several runs."""
+    spread = np.concatenate([[curve.low, curve.high] for _, curve in curves], axis=1)
+    axes = _Axes(max(float(curve.x[-1]) for _, curve in curves), _range(name, spread.ravel().tolist()))
+    drawn, data = [], []
+    for number, curve in curves:
+        at = _even(len(curve.x))
+        x, mean, low, high = (each[at].tolist() for each in (curve.x, curve.mean, curve.low, curve.high))
+        around = [*zip(x, low, strict=True), *zip(reversed(x), reversed(high), strict=True)]
+        if low != high:
+            drawn.append(f'<polygon class="band {_kind(number)}" points="{axes.points(around)}"/>')
+        points = list(zip(x, mean, strict=True))
+        drawn.append(axes.line(points, f"line {_kind(number)}"))
+        for (steps, value), *ends in zip(points, low, high, strict=True):
+            said = f"{runs[number].name}: {written(value)}{_interval(ends)}"
+            data.append([*axes.place(steps, value), written(steps), said])
+    lasts = [f"{runs[number].name}: {written(curve.mean[-1])}" for number, curve in curves]
+    words = f"last {'; '.join(lasts)}" if len(lasts) <= 4 else f"{len(lasts)} runs, their last figures in the table"
+    return axes.figure(name, words, "\n".join(drawn), data)
+
+
+def _interval(ends: Sequence[float]) -> str:
+    return "" if ends[0] == ends[1] else f" [{written(ends[0])}, {written(ends[1])}]"
+
+
+def _last_table(runs: Sequence[Run], drawn: dict[str, list[tuple[int, Curve]]]) -> str:
+    """Return the last figures of every run, each with the ends of its band."""
+    head = "".join(f'<th scope="col">{escape(TITLES[name])}</th>' for name in drawn)
+    rows = []
+    for number, run in enumerate(runs):
+        cells = []
+        for curves in drawn.values():
+            curve = dict(curves).get(number)
+            text = "-" if curve is None else written(curve.mean[-1]) + _interval([curve.low[-1], curve.high[-1]])
+            cells.append(f"<td>{text}</td>")
+        rows.append(f'<tr><th scope="row">{escape(run.name)}</th>{"".join(cells)}</tr>')
+    return (
+        '<details><summary>The last figures as a table</summary>\n<div class="scroll" tabindex="0" role="region" '
+        'aria-label="Last figures"><table class="plain">\n<caption>Last figures of the training</caption>\n'
+        f'<thead><tr><th scope="col">run</th>{head}</tr></thead>\n<tbody>\n' + "\n".join(rows) + "\n"
+        "</tbody></table></div></details>"
+    )
+
+
+class _Axes:
+    """Axes of a figure: agent-steps from 0, and a range of values."""
+
+    def __init__(self, most: float, limits: tuple[float, float]) -> None:
+        self.most, (self.low, self.high) = most or 1.0, limits
+        self.unit, self.unit_name = _unit(most)
+
+    def place(self, x: float, y: float) -> tuple[float, float]:
+        """Return where a point is drawn."""
+        right, down = x / self.most, (self.high - y) / (self.high - self.low)
+        return round(LEFT + right * (WIDTH - LEFT - RIGHT), 1), round(TOP + down * (HEIGHT - TOP - FOOT), 1)
+
+    def points(self, points: Sequence[tuple[float, float]]) -> str:
+        """Return points as SVG has them."""
+        return " ".join(f"{x},{y}" for x, y in (self.place(*point) for point in points))
+
+    def line(self, points: Sequence[tuple[float, float]], kind: str) -> str:
+        """Return a line through points, or a dot where there is but one."""
+        drawn = f'<polyline class="{kind}" points="{self.points(points)}"/>'
+        if len(points) > 1:
+            return drawn
+        x, y = self.place(*points[0])
+        return f'{drawn}\n<circle class="dot {kind.removeprefix("line").strip()}" cx="{x}" cy="{y}" r="3"/>'
+
+    def figure(self, name: str, words: str, drawn: str, data: Sequence[Sequence[object]]) -> str:
+        """Return the figure; scripts find its points in ``data-points``."""
+        marks = [_horizontal(self.place(0, y)[1], f"{y:.6g}") for y in _ticks(self.low, self.high)]
+        marks += [
+            _vertical(self.place(x * self.unit, self.low)[0], f"{x:.6g}") for x in _ticks(0, self.most / self.unit)
+        ]
+        foot = HEIGHT - FOOT
+        return (
+            f'<figure class="curve" data-points="{escape(json.dumps(data))}">\n'
+            f'<figcaption>{escape(TITLES[name])}</figcaption>\n<p class="reading">{escape(words)}</p>\n'
+            f'<svg viewBox="0 0 {WIDTH} {HEIGHT}" role="img" aria-label="{escape(f"{TITLES[name]}: {words}")}">\n'
+            + "\n".join(marks)
+            + f'\n<path class="axis" d="M{LEFT} {foot}H{WIDTH - RIGHT}"/>\n{drawn}\n'
+            f'<text x="{(LEFT + WIDTH - RIGHT) / 2}" y="{HEIGHT - 6}" text-anchor="middle">agent-steps{self.unit_name}'
+            '</text>\n<circle class="cursor" r="4.5" visibility="hidden"/>\n</svg>\n</figure>'
+        )
 
 
 def _range(name: str, values: list[float]) -> tuple[float, float]:

@@ -6,11 +6,14 @@ import zlib
 from dataclasses import dataclass
 from typing import Any
 
+import jax
+import jax.numpy as jnp
 import numpy as np
 
 from jaxdem_ac._types import Json
 from jaxdem_ac.plugin.references import short_name
 from jaxdem_ac.runs.recording import Recording
+from jaxdem_ac.view.figures.contacts import touching_pairs, touching_walls
 
 Shown = dict[str, Any]
 """An episode as the page reads it, of JSON types."""
@@ -158,7 +161,7 @@ def _fit_fewer(numbers: np.ndarray, room: float, fewest: int) -> Packed | None:
 def pack_episode(recording: Recording, room: float, species: list[int] | None = None) -> Shown:
     """Return what the page shows of a recording.
 
-    Positions are served first, then what was done, expected and gained, then what was seen.
+    Positions are served first, then contacts, what was done, expected and gained, then what was seen.
 
     Parameters
     ----------
@@ -187,8 +190,17 @@ def pack_episode(recording: Recording, room: float, species: list[int] | None = 
         )
     arrays["position"] = position
     left -= position.size
-    decided = _decided(recording)
     left_out = []
+    contacts = contacts_in(recording)
+    if contacts.size:
+        # Numbers of particles need all their bits.
+        packed = pack(contacts, 16, room=0.3 * left)
+        if packed is None:
+            left_out.append("contact")
+        else:
+            arrays["contact"] = packed
+            left -= packed.size
+    decided = _decided(recording)
     for name, share in (("action", 0.4), ("value", 0.3), ("reward", 0.3), ("observation", 1.0)):
         if name not in decided:
             continue
@@ -226,6 +238,30 @@ def _decided(recording: Recording) -> dict[str, np.ndarray]:
         "reward": np.asarray(recording.reward)[..., None],
     }
     return {name: each for name, each in numbers.items() if each.size and _says(each)}
+
+
+def contacts_in(recording: Recording) -> np.ndarray:
+    """Return what touches in each frame, ``(T + 1, K, 3)``: a particle, what it touches, and the force.
+
+    What it touches is another particle, or the wall ``-1 - side``, sides being numbered as by
+    :func:`~jaxdem_ac.view.figures.contacts.touching_walls`; in a frame of fewer than K contacts the rest is NaN.
+    """
+    world, found = recording.world, []
+    particles = jax.tree.map(np.asarray, recording.particles)
+    if world is None or not np.isfinite(particles.position).all():
+        return np.zeros((0, 0, 3))
+    for frame in range(recording.num_decisions + 1):
+        now = jax.tree.map(lambda leaf: jnp.asarray(leaf[frame]), particles)  # noqa: B023
+        left, right, force, _ = touching_pairs(world, now)
+        rows = [np.stack([left, right, force], axis=-1)]
+        if world.boundary.exerts_force:
+            at, side, pushed = touching_walls(world, now)
+            rows.append(np.stack([at, -1 - side, pushed], axis=-1))
+        found.append(np.concatenate(rows))
+    numbers = np.full((len(found), max(map(len, found)), 3), np.nan)
+    for frame, rows_of in enumerate(found):
+        numbers[frame, : len(rows_of)] = rows_of
+    return numbers
 
 
 def _says(numbers: np.ndarray) -> bool:

@@ -8,8 +8,10 @@ function followPointer(figure) {
   const still = says.textContent;
   plot.addEventListener("pointermove", (event) => {
     const box = plot.getBoundingClientRect();
-    const x = ((event.clientX - box.left) / box.width) * plot.viewBox.baseVal.width;
-    const distance = (point) => Math.abs(point[0] - x);
+    const scale = plot.viewBox.baseVal.width / box.width;
+    const [x, y] = [(event.clientX - box.left) * scale, (event.clientY - box.top) * scale];
+    // Along a curve first; of several curves the nearest one.
+    const distance = (point) => 8 * Math.abs(point[0] - x) + Math.abs(point[1] - y);
     const nearest = points.reduce((best, point) => (distance(point) < distance(best) ? point : best));
     cursor.setAttribute("transform", `translate(${nearest[0]} ${nearest[1]})`);
     cursor.removeAttribute("visibility");

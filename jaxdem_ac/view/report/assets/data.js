@@ -1,4 +1,4 @@
-// What the page holds: numbers as episode_data.py packs them, unpacked when an episode is opened.
+// What the page holds: numbers as pack.py packs them, unpacked when an episode is opened.
 
 async function inflated(text) {
   const binary = atob(text);
@@ -77,8 +77,8 @@ class Episode {
     const span = position.frameOf(next) - from;
     const part = span ? (time - from) / span : 0;
     for (let i = 0; i < this.count; i++) {
-      dx[i] = this.#across(position.get(next, i, 0) - position.get(kept, i, 0), 0);
-      dy[i] = this.#across(position.get(next, i, 1) - position.get(kept, i, 1), 1);
+      dx[i] = this.across(position.get(next, i, 0) - position.get(kept, i, 0), 0);
+      dy[i] = this.across(position.get(next, i, 1) - position.get(kept, i, 1), 1);
       x[i] = position.get(kept, i, 0) + part * dx[i];
       y[i] = position.get(kept, i, 1) + part * dy[i];
     }
@@ -86,7 +86,7 @@ class Episode {
   }
 
   /** A way that leads through a side of a periodic box is the short one. */
-  #across(way, axis) {
+  across(way, axis) {
     if (!this.box?.periodic) return way;
     const size = this.box.high[axis] - this.box.low[axis];
     return way - size * Math.round(way / size);

@@ -24,22 +24,28 @@ class Player {
     return this.hovered >= 0 ? this.hovered : this.kept;
   }
 
-  /** Show an episode from its beginning. */
-  async open(number) {
+  /** Show an episode from its beginning, or from another decision. */
+  async open(number, time = 0, kept = -1) {
     this.pause();
+    const opening = Symbol(number);
+    this.opening = opening;
     const episode = await Episode.open(this.episodes[number]);
+    // Another one may have been asked for since.
+    if (this.opening !== opening) return;
     this.episode = episode;
-    this.hovered = this.kept = -1;
-    element("episode").value = number;
-    element("chosen").value = "";
+    this.hovered = -1;
+    this.kept = kept < episode.count ? kept : -1;
+    showChoices(this.episodes, number);
+    element("chosen").value = this.kept < 0 ? "" : this.kept;
     element("chosen").max = episode.count - 1;
     element("scrub").max = episode.decisions;
     this.scene.show(episode);
     showLegend(episode, this.scene.colours);
     showStrip(episode);
+    showOverlays(episode);
     const view = episode.dim === 3 ? ", seen from above" : "";
-    this.canvas.setAttribute("aria-label", `Episode of ${episode.env}, seed ${episode.seed}${view}`);
-    this.goTo(0);
+    this.canvas.setAttribute("aria-label", `Episode of ${nameOf(episode)}${view}`);
+    this.goTo(time);
   }
 
   play() {
@@ -132,7 +138,13 @@ class Player {
     element("play").addEventListener("click", () => this.toggle());
     element("back").addEventListener("click", () => step(-1));
     element("forth").addEventListener("click", () => step(1));
-    element("episode").addEventListener("change", (event) => this.open(Number(event.target.value)));
+    for (const [id, field] of Object.entries(CHOICES)) element(id).addEventListener("change", () => this.#choose(field));
+    for (const name of ["forces", "trails"]) {
+      element(name).addEventListener("change", (event) => {
+        this.scene.overlays[name] = event.target.checked;
+        this.#show();
+      });
+    }
     element("scrub").addEventListener("input", (event) => {
       const frame = Number(event.target.value);
       this.pause();
@@ -151,6 +163,15 @@ class Player {
     canvas.addEventListener("keydown", (event) => this.#key(event, step));
     new ResizeObserver(() => this.#redraw()).observe(canvas.parentElement);
     matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => this.#redraw());
+  }
+
+  /** Open what the choices name; with another run or policy the moment stays, so that they can be compared. */
+  async #choose(field) {
+    const { time, kept, playing } = this;
+    const number = chosenEpisode(this.episodes, field);
+    if (field === "label") return this.open(number);
+    await this.open(number, Math.floor(time), kept);
+    if (playing) this.play();
   }
 
   #point(particle) {
@@ -240,9 +261,6 @@ async function startPlayer(episodes) {
   const player = new Player(episodes);
   // For scripts, and for tests.
   window.jaxdemPlayer = player;
-  element("episode").replaceChildren(
-    ...episodes.map((episode, number) => new Option(episode.label, number)),
-  );
   await player.open(0);
   if (!matchMedia("(prefers-reduced-motion: reduce)").matches) player.play();
 }

@@ -5,6 +5,7 @@ class Scene {
   constructor(canvas) {
     this.canvas = canvas;
     this.context = canvas.getContext("2d");
+    this.overlays = { forces: false, trails: false };
     this.readColours();
   }
 
@@ -12,7 +13,7 @@ class Scene {
     const style = getComputedStyle(document.documentElement);
     const read = (name) => style.getPropertyValue(`--${name}`).trim();
     this.colours = Object.fromEntries(
-      ["ground", "ink", "particle", "there", "target", "fixed", "passive", "edge", "box"].map((name) => [name, read(name)]),
+      ["ground", "ink", "particle", "there", "target", "fixed", "passive", "edge", "box", "force", "trail"].map((name) => [name, read(name)]),
     );
     this.colours.species = [0, 1, 2, 3, 4, 5].map((number) => read(`species-${number}`));
   }
@@ -75,10 +76,12 @@ class Scene {
     context.clearRect(0, 0, this.canvas.width, this.canvas.height);
     this.#box();
     if (episode.targets) this.#targets(Math.floor(time));
+    if (this.overlays.trails) drawTrails(this, time);
     const groups = this.#groups();
     for (const [colour, members] of groups) this.#discs(members, colour);
     if (groups.ringed.length) this.#rings(groups.ringed);
     this.#ticks();
+    if (this.overlays.forces && episode.contact) drawForces(this, Math.floor(time));
     if (chosen >= 0) this.#mark(chosen, colours.ink);
   }
 
