@@ -11,7 +11,8 @@ import pytest
 from jax import Array
 
 import jaxdem_ac as ac
-from jaxdem_ac.environments.base import Environment, step_batch
+from jaxdem_ac.environments.base import Environment
+from jaxdem_ac.environments.batching import step_batch
 from jaxdem_ac.environments.sensing.neighbor_lists import NeighborLists
 
 PLACES = [[0.0, 0.0], [1.99, 0.1], [5.0, 5.0], [6.9, 5.5]]

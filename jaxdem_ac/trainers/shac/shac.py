@@ -17,7 +17,9 @@ from flax import nnx
 from jax import Array
 
 from jaxdem_ac._types import PyTree
-from jaxdem_ac.environments.base import Environment, reset_batch, worst_overflow
+from jaxdem_ac.environments.base import Environment
+from jaxdem_ac.environments.batching import reset_batch
+from jaxdem_ac.environments.capacity import worst_overflow
 from jaxdem_ac.models.structure import Model
 from jaxdem_ac.trainers.base import Algorithm
 from jaxdem_ac.trainers.gae import compute_gae

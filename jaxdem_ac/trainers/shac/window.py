@@ -9,7 +9,8 @@ import jax.numpy as jnp
 from jax import Array
 
 from jaxdem_ac._types import PyTree
-from jaxdem_ac.environments.base import Environment, reset_where
+from jaxdem_ac.environments.base import Environment
+from jaxdem_ac.environments.batching import reset_where
 from jaxdem_ac.models.policy import sample_raw, to_action
 from jaxdem_ac.trainers.rollout import decide
 from jaxdem_ac.trainers.shac.checks import GIVEN_CONTACTS, gaussian
