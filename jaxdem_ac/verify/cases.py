@@ -1,6 +1,8 @@
 """Table of the cases."""
 
-from jaxdem_ac.verify import alignment, cooling, friction, impact, jamming, time_steps
+from functools import partial
+
+from jaxdem_ac.verify import active, alignment, cooling, crowd, friction, impact, jamming, policies, time_steps
 from jaxdem_ac.verify.case import Case
 
 _ALL = (
@@ -54,6 +56,44 @@ _ALL = (
         jamming.play,
         jamming.draw,
         size=(7.0, 3.4),
+    ),
+    Case(
+        "active_brownian",
+        "Phases of 400 active Brownian discs below and above the critical point, with Siebert et al.",
+        partial(active.play, 400, (300.0, 600.0)),
+        active.draw,
+        size=(9.0, 3.0),
+    ),
+    Case(
+        "active_brownian_large",
+        "Phases of 1,600 active Brownian discs below and above the critical point, with Siebert et al.",
+        partial(active.play, 1_600, (300.0, 900.0)),
+        active.draw,
+        size=(9.0, 3.0),
+        is_long=True,
+    ),
+    Case(
+        "clustering",
+        "Energy of a cooling gas that clusters against time, with Nie, Ben-Naim and Chen's 1 / t.",
+        cooling.play_clusters,
+        cooling.draw_clusters,
+        is_long=True,
+    ),
+    Case(
+        "crowd",
+        "Time to leave the room of evacuation against the desired speed, with Helbing, Farkas and Vicsek in form.",
+        crowd.play,
+        crowd.draw,
+        is_long=True,
+        float64=False,
+    ),
+    Case(
+        "policies",
+        "Success of oracles, scripted policies and random actions on episodes of their own, with its ceiling.",
+        policies.play,
+        policies.draw,
+        is_long=True,
+        float64=False,
     ),
 )
 

@@ -1,4 +1,4 @@
-"""Freely cooling gas of smooth inelastic discs: Haff's law while it is homogeneous."""
+"""Freely cooling gas of smooth inelastic discs: Haff's law while it is homogeneous, ``1 / t`` once it clusters."""
 
 import math
 from typing import TYPE_CHECKING
@@ -100,6 +100,63 @@ def play() -> Outcome:
         ]
         curves[what] = {"time": times, "temperature": temperatures}
     return Outcome(tuple(checks), {"curves": curves})
+
+
+CLUSTERS, CLUSTERS_RESTITUTION, SOFT = 4_096, 0.7, 3e3
+"""Discs, their restitution, and their stiffness."""
+UNITS = 60
+"""Times that a thermal disc needs for its diameter, over which the clustering gas is played."""
+
+
+def cluster() -> tuple[np.ndarray, np.ndarray]:
+    """Return times in units of Haff's tau, and energies per degree of freedom, of a gas that clusters.
+
+    Speeds are multiplied whenever the energy has fallen by half, and time is divided by that, which changes nothing
+    for hard discs: the engine's time step and stiffness suit the gas for good.
+    """
+    side, particles = equilibrium(CLUSTERS, AREA_FRACTION, 0, SOFT)
+    dt, scale = time_step(SOFT), 1.0
+    world = box(2, 0.0, side, "periodic", stiffness=SOFT, dt=dt, restitution=CLUSTERS_RESTITUTION)
+    steps = math.ceil(1 / dt)
+    times, energies = [0.0], [1.0]
+    for _ in range(UNITS):
+        particles = dem.simulate(world, particles, steps)
+        temperature = float(jnp.mean(particles.velocity**2))
+        times.append(times[-1] + steps * dt / scale)
+        energies.append(temperature * scale**2)
+        if temperature < 0.5:
+            faster = temperature**-0.5
+            scale /= faster
+            particles = dem.Particles.create(particles.position, particles.velocity * faster, 0.5)
+    return np.array(times) / cooling_time(AREA_FRACTION, CLUSTERS_RESTITUTION), np.array(energies)
+
+
+def play_clusters() -> Outcome:
+    """Compare the exponents of the energy's fall, early and late, with Haff's and with those of clusters."""
+    times, energies = cluster()
+    late = times > times[-1] / 3
+    slope = float(np.polyfit(np.log(times[late]), np.log(energies[late]), 1)[0])
+    early = (times > 0) & (times < 1)
+    first = float(np.polyfit(np.log1p(times[early]), np.log(energies[early]), 1)[0])
+    checks = (
+        Check("exponent of 1 + t / tau while it is homogeneous, t < tau", first, -2.0, 0.2, "Haff (1983)"),
+        Check("exponent of time in the last factor of 3", slope, -1.0, 0.2, "Nie, Ben-Naim, Chen (2002)"),
+        Check("energy at the end, in that of Haff's law", float(energies[-1] * (1 + times[-1]) ** 2), 3.0, 0.0,
+              "it falls more slowly; Nie, Ben-Naim, Chen (2002)", "at least"),
+    )  # fmt: skip
+    return Outcome(checks, {"time": times, "energy": energies})
+
+
+def draw_clusters(figure: "Figure", data: Data) -> None:
+    """Draw energy against time."""
+    axis = figure.subplots()
+    times, energies = np.asarray(data["time"]), np.asarray(data["energy"])
+    grid = np.geomspace(0.1, times[-1], 100)
+    axis.loglog(grid, (1 + grid) ** -2, color=INK, linewidth=1, label="Haff's law")
+    axis.loglog(grid[50:], energies[-1] * times[-1] / grid[50:], color=INK, linewidth=1, linestyle=":", label="1 / t")
+    axis.loglog(times[1:], energies[1:], "o", color=BLUE, markersize=4, label=f"{CLUSTERS:,} discs, e = 0.7")
+    axis.set(xlabel="time / tau of kinetic theory", ylabel="energy / first energy")
+    axis.legend(frameon=False)
 
 
 def draw(figure: "Figure", data: Data) -> None:

@@ -1,5 +1,6 @@
 """Run of cases: selected by name, each in its precision, figures written, failures kept apart."""
 
+import os
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -116,6 +117,8 @@ def _play(case: Case, figures: Path | None) -> Result:
         with jax.enable_x64(case.float64):
             outcome = case.play()
     except Exception as error:
+        if os.environ.get("JAXDEM_AC_DEBUG"):
+            raise
         said = " ".join(str(error).split()) or "no message"
         return Result(case, (), time.perf_counter() - start, error=f"{type(error).__name__}: {said}")
     seconds = time.perf_counter() - start

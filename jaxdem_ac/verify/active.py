@@ -1,0 +1,160 @@
+"""Active Brownian discs: phase separated and homogeneous states on either side of the critical point."""
+
+import math
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import Array
+
+from jaxdem_ac import dem
+from jaxdem_ac.dem.neighbor_list import Neighbors, NeighborSpec, allocate, make_spec
+from jaxdem_ac.verify.case import Check, Data, Outcome
+from jaxdem_ac.verify.playing import box
+from jaxdem_ac.view.figures.style import BLUE, GREY, INK
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+SIEBERT = "Siebert et al., PRE 98, 030601 (2018)"
+CRITICAL = (40.0, 0.597)
+"""Peclet number and area fraction of the critical point, with errors of 2 and 0.003."""
+AREA_FRACTION = 0.6
+BELOW, ABOVE = 10.0, 120.0
+"""Peclet numbers that are played: a fourth and three times the critical one."""
+DILUTE, DENSE = 0.35, 0.8
+"""Local area fractions that a homogeneous state hardly has, and of which a separated one is made."""
+
+
+@jax.tree_util.register_dataclass
+@dataclass(frozen=True)
+class Swarm:
+    """Discs of diameter 1 that push themselves, each along its heading, which turns at random."""
+
+    particles: dem.Particles
+    heading: Array
+    """``(N,)``, radians."""
+    key: Array
+    """Of the noise to come."""
+    neighbors: Neighbors | None
+
+
+DT, HOLD = 2.5e-3, 8
+STIFFNESS, DRAG, MASS = 100.0, 1.0, 0.05
+"""The speed of a lone disc is 1, the force that drives it 1: a pair that is pushed together overlaps by a hundredth.
+Mass over drag, for which a disc keeps its speed, is a twentieth of the time in which it moves by its diameter."""
+
+
+@partial(jax.jit, static_argnames=("spec", "num_decisions"))
+def advance(swarm: Swarm, world: dem.World, peclet: Array, spec: NeighborSpec, num_decisions: int) -> Swarm:
+    """Return the swarm later: the heading turns with the rotational diffusion ``3 speed / (Pe diameter)``."""
+    width = jnp.sqrt(2 * 3 / peclet * HOLD * DT)
+
+    def body(now: Swarm, _: None) -> tuple[Swarm, None]:
+        key, key_turn = jax.random.split(now.key)
+        heading = now.heading + width * jax.random.normal(key_turn, now.heading.shape, now.heading.dtype)
+        push = DRAG * jnp.stack([jnp.cos(heading), jnp.sin(heading)], -1)
+        particles, neighbors = dem.advance(world, now.particles, push, HOLD, None, spec, now.neighbors)
+        return Swarm(particles, heading, key, neighbors), None
+
+    return jax.lax.scan(body, swarm, length=num_decisions)[0]
+
+
+def play_swarm(num: int, peclet: float, until: float, seed: int) -> tuple[float, np.ndarray, np.ndarray]:
+    """Return the side of a periodic box, the last positions, ``(N, 2)``, and local area fractions, ``(K,)``.
+
+    Parameters
+    ----------
+    num : int
+        N.
+    peclet : float
+        ``3 speed / (diameter rotational diffusion)``.
+    until : float, time
+        In which a lone disc moves by its diameter.
+    seed : int
+    """
+    side = math.sqrt(num * math.pi / 4 / AREA_FRACTION)
+    world = box(2, 0.0, side, "periodic", stiffness=STIFFNESS, dt=DT, drag=DRAG)
+    rows = math.ceil(math.sqrt(num))
+    lattice = np.stack(np.meshgrid(np.arange(rows), np.arange(rows)), -1).reshape(-1, 2)[:num]
+    random = np.random.default_rng(seed)
+    particles = dem.Particles.create((lattice + 0.5) * side / rows, 0.0, 0.5, MASS)
+    spec = make_spec(num, np.full(2, side), 1.0, 0.3, room=3.0, periodic=True)
+    swarm = Swarm(particles, jnp.asarray(random.uniform(0, 2 * math.pi, num)), jax.random.key(seed),
+                  allocate(spec, particles.position))  # fmt: skip
+    pieces = 30
+    place, fractions = np.empty(0), []
+    for piece in range(pieces):
+        swarm = advance(swarm, world, jnp.asarray(peclet), spec, math.ceil(until / pieces / (HOLD * DT)))
+        if swarm.neighbors is not None and bool(swarm.neighbors.overflow_ratio(spec)):
+            raise RuntimeError("verify: the list of neighbours is long enough; it was not. Raise its capacity.")
+        if piece >= 2 * pieces // 3:
+            place = np.mod(np.asarray(swarm.particles.position), side)
+            fractions.append(local_fractions(place, side))
+    return side, place, np.concatenate(fractions)
+
+
+def local_fractions(place: np.ndarray, side: float, reach: float = 3.0) -> np.ndarray:
+    """Return area fractions within circles of a radius around points of a grid, ``(K,)``."""
+    from scipy.spatial import cKDTree
+
+    grid = (np.stack(np.meshgrid(np.arange(12), np.arange(12)), -1).reshape(-1, 2) + 0.5) * side / 12
+    counts = cKDTree(place, boxsize=side).query_ball_point(grid, reach, return_length=True)
+    return np.asarray(counts) * 0.25 / reach**2
+
+
+def cumulant(fractions: np.ndarray) -> float:
+    """Return the ratio ``<m**2>**2 / <m**4>`` of deviations from the mean: 1/3 of a Gaussian, 1 of two sharp values."""
+    deviation = fractions - fractions.mean()
+    return float(np.mean(deviation**2) ** 2 / np.mean(deviation**4))
+
+
+def play(num: int, until: tuple[float, float]) -> Outcome:
+    """Compare local area fractions on either side of the critical point with those of one phase and of two.
+
+    Parameters
+    ----------
+    num : int
+        N.
+    until : tuple
+        Times that are played below and above the critical point; their last third is looked at.
+    """
+    checks, states = [], {}
+    for peclet, time in zip((BELOW, ABOVE), until, strict=True):
+        side, place, fractions = play_swarm(num, peclet, time, seed=0)
+        what, ratio = f"Pe = {peclet:g}", cumulant(fractions)
+        dilute, dense = float(np.mean(fractions < DILUTE)), float(np.mean(fractions > DENSE))
+        source = f"{'one phase' if peclet < CRITICAL[0] else 'two phases'}; critical at Pe = 40(2), {SIEBERT}"
+        if peclet < CRITICAL[0]:
+            checks += [
+                Check(f"{what}: <m^2>^2 / <m^4> of local area fractions", ratio, 1 / 3, 0.06, f"Gaussian: {source}"),
+                Check(f"{what}: share of the area below {DILUTE}", dilute, 0.0, 0.05, source, "at most"),
+                Check(f"{what}: share of the area above {DENSE}", dense, 0.0, 0.05, source, "at most"),
+            ]
+        else:
+            checks += [
+                Check(f"{what}: <m^2>^2 / <m^4> of local area fractions", ratio, 0.5, 0.05, source, "at least"),
+                Check(f"{what}: share of the area below {DILUTE}", dilute, 0.2, 0.05, source, "at least"),
+                Check(f"{what}: share of the area above {DENSE}", dense, 0.2, 0.05, source, "at least"),
+            ]
+        counts, _edges = np.histogram(fractions, bins=np.arange(0, 1.25, 0.05), density=True)
+        states[what] = {"position": place, "density": counts}
+    return Outcome(tuple(checks), {"side": side, "states": states})
+
+
+def draw(figure: "Figure", data: Data) -> None:
+    """Draw both states, and the distribution of local area fractions."""
+    *pictures, right = figure.subplots(1, 3)
+    middles = np.arange(0.025, 1.2, 0.05)
+    for axis, color, (name, state) in zip(pictures, (GREY, BLUE), data["states"].items(), strict=True):
+        place, side = np.asarray(state["position"]), float(data["side"])
+        width = 72 * figure.get_figwidth() * 0.29 / side
+        axis.scatter(*place.T, s=(0.95 * width) ** 2, color=color, linewidth=0)
+        axis.set(xlim=(0, side), ylim=(0, side), xticks=[], yticks=[], aspect="equal", title=name)
+        right.plot(middles[: len(state["density"])], state["density"], color=color, label=name)
+    right.axvline(AREA_FRACTION, color=INK, linewidth=1, linestyle=":")
+    right.set(xlabel="local area fraction", ylabel="density")
+    right.legend(frameon=False, fontsize=8)
