@@ -131,7 +131,8 @@ def check_call(words: list[str]) -> None:
     command = main.commands[name]
     context = command.make_context(name, list(rest), resilient_parsing=len(rest) < 1 or "--help" in rest)
     assignments = parse_assignments(context.params.get("assignments") or ())
-    config = TrainConfig().with_values(assignments)
+    algorithm = context.params.get("algorithm")
+    config = TrainConfig().with_values({**({"algorithm": algorithm} if algorithm else {}), **assignments})
     env = context.params.get("env") or config.env
     if name == "train" and env in ac.list_environments() and not env.startswith("jaxdem:"):
         from jaxdem_ac.registry import environments

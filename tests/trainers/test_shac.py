@@ -107,7 +107,9 @@ def test_slopes_are_cut_and_fade_on_their_way_back() -> None:
 
 def test_lengths_of_slopes() -> None:
     slope = jnp.array([[3.0, 4.0], [0.3, 0.4], [0.0, 0.0]])
-    np.testing.assert_allclose(window.slopes_of(SHACConfig(), slope), [[0.6, 0.8], [0.6, 0.8], [0, 0]], rtol=1e-6)
+    np.testing.assert_allclose(
+        window.slopes_of(SHACConfig(slopes="unit"), slope), [[0.6, 0.8], [0.6, 0.8], [0, 0]], rtol=1e-6
+    )
     root_mean_square = np.sqrt((25 + 0.25) / 3)
     scaled = np.array([[0.6, 0.8], np.array([0.3, 0.4]) / root_mean_square, [0, 0]])
     np.testing.assert_allclose(window.slopes_of(SHACConfig(slopes="scaled"), slope), scaled, rtol=1e-6)

@@ -33,7 +33,7 @@ class SHACConfig:
     """Decay of the trace of the critic's targets."""
     step_size: float = 0.6
     """Distance by which an update would move an action before the bijector, up its slope, if that were of length 1."""
-    slopes: Slopes = "unit"
+    slopes: Slopes = "scaled"
     """Length of a particle's slope in an update: ``"unit"`` makes each 1, so that only its direction counts;
     ``"scaled"`` divides all by their root mean square, and cuts what is longer than 1."""
     decay: float = 1.0
