@@ -336,6 +336,7 @@ action_spaces = Registry("action space", "jaxdem.action_spaces")
 action_spaces.add("Free", "jaxdem_ac.action_spaces.free:Free")
 action_spaces.add("Box", "jaxdem_ac.action_spaces.box:Box")
 action_spaces.add("MaxNorm", "jaxdem_ac.action_spaces.max_norm:MaxNorm")
+action_spaces.add("Discrete", "jaxdem_ac.action_spaces.discrete:Discrete")
 
 environments = Registry("environment", "jaxdem.environments")
 environments.add("multi_navigator", "jaxdem_ac.environments.tasks.multi_navigator:MultiNavigator")

@@ -35,7 +35,7 @@ def test_a_name_that_is_not_there_is_an_attribute_error() -> None:
 
 def test_lists_are_sorted_and_hold_what_is_built_in() -> None:
     assert {"SharedActorCritic", "ActorCritic"} <= set(ac.list_models())
-    assert {"Free", "Box", "MaxNorm"} <= set(ac.list_action_spaces())
+    assert {"Free", "Box", "MaxNorm", "Discrete"} <= set(ac.list_action_spaces())
     assert "swarm_navigator" in ac.list_environments()
     for names in (ac.list_models(), ac.list_action_spaces(), ac.list_environments()):
         assert names == sorted(names, key=str.lower)
@@ -71,7 +71,7 @@ def test_entry_points_name_classes_that_exist() -> None:
     path = Path(__file__).parents[1] / "pyproject.toml"
     groups = tomllib.loads(path.read_text())["project"]["entry-points"]
     assert set(groups["jaxdem.models"]) == {"SharedActorCritic", "ActorCritic", "SymmetricActorCritic", "PerParticle"}
-    assert set(groups["jaxdem.action_spaces"]) == {"Free", "Box", "MaxNorm"}
+    assert set(groups["jaxdem.action_spaces"]) == {"Free", "Box", "MaxNorm", "Discrete"}
     for group, entries in groups.items():
         for name, value in entries.items():
             loaded = importlib.metadata.EntryPoint(name=name, value=value, group=group).load()

@@ -1,4 +1,4 @@
-"""Action spaces: bijectors that map an unconstrained action to one inside its bounds."""
+"""Action spaces: bijectors that map an unconstrained action to one inside its bounds, or a choice of some actions."""
 
 from typing import TYPE_CHECKING, Any
 
@@ -14,7 +14,8 @@ def make_action_space(name: str, /, **keywords: Any) -> "distrax.Bijector":
     Parameters
     ----------
     name : str
-        ``"Free"``, ``"Box"``, ``"MaxNorm"`` or a plugin's, matched without regard to case, ``_``, ``-`` and spaces.
+        ``"Free"``, ``"Box"``, ``"MaxNorm"``, ``"Discrete"`` or a plugin's, matched without regard to case, ``_``, ``-``
+        and spaces.
     **keywords
         What the class takes: see :class:`~jaxdem_ac.action_spaces.box.Box` and its siblings.
 

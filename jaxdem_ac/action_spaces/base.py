@@ -29,6 +29,8 @@ class ActionBounds:
     max_norm: float | None = None
     """Radius of the ball. An action of the box that is longer is shortened to it, its direction kept: samples of a box
     are in its corners too."""
+    choices: np.ndarray | None = None
+    """All actions there are, ``(K, D)``, where they can be counted; None elsewhere."""
 
     @classmethod
     def of(cls, low: ArrayLike, high: ArrayLike, size: int, max_norm: float | None = None) -> Self:

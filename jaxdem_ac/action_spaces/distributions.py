@@ -1,6 +1,6 @@
-"""The policy's distributions: a diagonal Gaussian through an action space, and a categorical.
+"""The policy's distributions: a diagonal Gaussian through an action space, and categoricals.
 
-Both know the action *before* the bijector, called raw here. PPO keeps the raw action: its log-probability needs no
+All know the action *before* the bijector, called raw here. PPO keeps the raw action: its log-probability needs no
 inverse, so that a saturated action is as exact as any other, and in the ratio of two policies the Jacobian cancels.
 """
 
@@ -141,6 +141,98 @@ class Categorical(distrax.Categorical):
         return self.log_prob(raw_action)
 
     log_prob_of_raw = raw_log_prob
+
+
+class Choice(distrax.Distribution):
+    """A categorical over actions that are vectors: its raw action is which one.
+
+    Parameters
+    ----------
+    logits : Array, (..., K)
+        Logarithms of the probabilities, up to a constant.
+    actions : Array, (K, D)
+        All actions, no two of them equal.
+    """
+
+    def __init__(self, logits: Array, actions: Array) -> None:
+        super().__init__()
+        self.choice = Categorical(logits=logits)
+        self.actions = actions
+
+    @property
+    def event_shape(self) -> tuple[int, ...]:
+        """``(D,)``."""
+        shape: tuple[int, ...] = self.actions.shape[-1:]
+        return shape
+
+    @property
+    def batch_shape(self) -> tuple[int, ...]:
+        """The leading axes of the logits."""
+        shape: tuple[int, ...] = self.choice.batch_shape
+        return shape
+
+    def _sample_n(self, key: Array, n: int) -> Array:
+        return self.to_action(self.choice.sample(seed=key, sample_shape=(n,)))
+
+    def sample_raw_and_log_probs(self, *, seed: Array) -> tuple[Array, Array, Array]:
+        """Draw which action; the three results of :meth:`SquashedGaussian.sample_raw_and_log_probs`, ``(...)`` each."""
+        return self.choice.sample_raw_and_log_probs(seed=seed)
+
+    def to_action(self, raw_action: Array) -> Array:
+        """Return the action of its number; ``(...)`` to ``(..., D)``."""
+        return self.actions[raw_action]
+
+    def raw_log_prob(self, raw_action: Array) -> Array:
+        """Return log p of an action by its number; ``(...)``."""
+        return self.choice.raw_log_prob(raw_action)
+
+    log_prob_of_raw = raw_log_prob
+
+    def log_prob(self, value: Array) -> Array:
+        """Return log p of an action, ``(..., D)`` to ``(...)``; what is none of them counts as the nearest one."""
+        distance = jnp.sum((value[..., None, :] - self.actions) ** 2, axis=-1)
+        return self.raw_log_prob(jnp.argmin(distance, axis=-1))
+
+    def entropy(self) -> Array:
+        """Return the entropy, in nats; ``(...)``."""
+        entropy: Array = self.choice.entropy()
+        return entropy
+
+    def mode(self) -> Array:
+        """Return the likeliest action, the first of several; ``(..., D)``."""
+        return self.to_action(self.choice.mode())
+
+    def kl_divergence(self, other_dist: "Choice", **keywords: object) -> Array:
+        """Return the divergence to another policy over the same actions, in nats; ``(...)``."""
+        divergence: Array = self.choice.kl_divergence(other_dist.choice, **keywords)
+        return divergence
+
+
+def num_outputs(action_space: distrax.Bijector, size: int) -> int:
+    """Return how many numbers of a network make the policy over actions of `size` components: as many, or its own."""
+    own = getattr(action_space, "num_outputs", None)
+    return size if own is None else int(own(size))
+
+
+def distribution_of(
+    action_space: distrax.Bijector, outputs: Array, scale: Array, size: int
+) -> "SquashedGaussian | Choice":
+    """Return the policy that an action space makes of a network's outputs.
+
+    An action space with a `distribution` of its own makes it itself; any other is put behind a Gaussian.
+
+    Parameters
+    ----------
+    action_space : distrax.Bijector
+    outputs : Array, (..., K)
+        As many as :func:`num_outputs` says; before a bijector the mean.
+    scale : Array, (..., D)
+        Standard deviation before the bijector.
+    size : int
+        D.
+    """
+    own = getattr(action_space, "distribution", None)
+    return SquashedGaussian(outputs, scale, action_space) if own is None else own(outputs, size)
 
 
 def as_vector_bijector(action_space: distrax.Bijector) -> distrax.Bijector:

@@ -56,6 +56,9 @@ def check_map(where: str, space: Any, size: int) -> None:
             f"{where}: {name} is for actions of {own} numbers; got action_space_size={size}. "
             "Choose an action space, or bounds, that fit."
         )
+    if is_discrete(space):
+        space.actions(size)
+        return
     x = jax.eval_shape(lambda: jnp.zeros((3, size)))
     action, log_det = jax.eval_shape(as_vector_bijector(space).forward_and_log_det, x)
     for part, found, shape in (("an action", action, (3, size)), ("a log-determinant", log_det, (3,))):
@@ -64,6 +67,11 @@ def check_map(where: str, space: Any, size: int) -> None:
                 f"{name}.forward_and_log_det: {part} of x of shape {x.shape} has shape {shape}; got shape "
                 f"{found.shape}. Sum over the last axis where event_ndims_in is 1, and over none where it is 0."
             )
+
+
+def is_discrete(space: Any) -> bool:
+    """Return whether an action space is a choice among some actions, as Discrete is, and no map."""
+    return bool(getattr(space, "is_discrete", False))
 
 
 def action_space_checks(space: Any, size: int, seed: int = 0) -> list[Check]:
@@ -78,6 +86,9 @@ def action_space_checks(space: Any, size: int, seed: int = 0) -> list[Check]:
     ``metadata``     `metadata` goes through JSON and builds the same again
     ===============  ===========================================================================================
 
+    Of one whose actions can be counted they are ``map``, ``actions``, that these are different ones within its bounds,
+    ``distribution``, that probabilities, entropy, mode and samples are those of its outputs, and ``metadata``.
+
     Parameters
     ----------
     space : ActionSpace
@@ -88,7 +99,9 @@ def action_space_checks(space: Any, size: int, seed: int = 0) -> list[Check]:
     """
     size = check_count("action_space_checks", "size", size)
     points = _Points(space, size, check_seed("action_space_checks", seed))
-    names = "log_det", "inverse", "far_out", "expectation", "metadata"
+    names: tuple[str, ...] = ("log_det", "inverse", "far_out", "expectation", "metadata")
+    if is_discrete(space):
+        names = ("actions", "distribution", "metadata")
     return [("map", partial(_check_is_action_space, space, size)), *((name, getattr(points, name)) for name in names)]
 
 
@@ -169,6 +182,37 @@ class _Points:
             return log_det, vector.forward_log_det_jacobian(x), exact, *vector.inverse_and_log_det(y)
 
         return measure(self.x)
+
+    def actions(self) -> None:
+        """Raise unless the actions are different ones within the bounds, one for each output."""
+        bounds, found = self.space.bounds(self.size), np.asarray(self.given.actions(self.size))
+        shape = (self.given.num_outputs(self.size), self.size)
+        if found.shape != shape or len(np.unique(found.round(6), axis=0)) < len(found):
+            raise ValueError(
+                f"{self.name}.actions: they are {shape}, no two alike; got shape {found.shape}. Return one for each of "
+                "num_outputs."
+            )
+        long = bounds.max_norm is not None and np.linalg.norm(found, axis=-1).max() > bounds.max_norm * (1 + 1e-6)
+        if long or bounds.find_bad(found) is not None or bounds.choices is None or len(bounds.choices) != len(found):
+            raise ValueError(
+                f"{self.name}.bounds: all actions are within them, and their choices; got {bounds}. Pass the "
+                "actions as choices."
+            )
+
+    def distribution(self) -> None:
+        """Raise unless probabilities, entropy, mode and samples are those of the outputs."""
+        actions = np.asarray(self.given.actions(self.size))
+        logits = jax.random.normal(self.keys[0], (_NUM_POINTS, len(actions)))
+        policy, where = self.given.distribution(logits, self.size), f"{self.name}.distribution"
+        each = jnp.stack(
+            [policy.log_prob(jnp.broadcast_to(action, (_NUM_POINTS, self.size))) for action in actions], -1
+        )
+        exact = jax.nn.log_softmax(logits)
+        _check_close(where, "a log-probability is that of its logit", each, exact)
+        _check_close(where, "the entropy is that of the logits", policy.entropy(), -jnp.sum(jnp.exp(exact) * exact, -1))
+        _check_close(where, "the mode is the likeliest action", policy.mode(), actions[np.argmax(logits, -1)])
+        raw, log_prob, _ = policy.sample_raw_and_log_probs(seed=self.keys[1])
+        _check_close(where, "a sample has its own log-probability", log_prob, policy.log_prob(policy.to_action(raw)))
 
     def log_det(self) -> None:
         """Raise unless the log-determinant is that of the derivative."""

@@ -13,7 +13,7 @@ from jax.typing import ArrayLike
 from jaxdem_ac import registry
 from jaxdem_ac._checks import check_flag
 from jaxdem_ac._types import Json
-from jaxdem_ac.action_spaces.distributions import Categorical, SquashedGaussian, as_vector_bijector
+from jaxdem_ac.action_spaces.distributions import Categorical, as_vector_bijector, distribution_of, num_outputs
 from jaxdem_ac.action_spaces.free import Free
 from jaxdem_ac.action_spaces.testing import check_map
 from jaxdem_ac.models.checks import check_compute_dtype, check_observation, check_scale, check_size, check_std
@@ -152,7 +152,10 @@ class ActorCriticBase(FeedForwardBase):
     def _add_actor_heads(self, in_features: int, key: nnx.Rngs, action_space: distrax.Bijector | str | None) -> None:
         """Add mean (or logits), standard deviation and action space, in the order in which the host draws them."""
         size = self.action_space_size
-        self.actor_mu = Dense(in_features, size, self.actor_scale, key, compute_dtype=self.compute_dtype)
+        if isinstance(action_space, str):
+            action_space = registry.action_spaces.create(action_space)
+        outputs = size if self.discrete or action_space is None else num_outputs(action_space, size)
+        self.actor_mu = Dense(in_features, outputs, self.actor_scale, key, compute_dtype=self.compute_dtype)
         self.actor_sigma: StdHead | LearnedStd
         if self.actor_sigma_head:
             self.actor_sigma = StdHead(in_features, size, self.critic_scale, key, self.compute_dtype, self.initial_std)
@@ -175,13 +178,13 @@ class ActorCriticBase(FeedForwardBase):
     def _answer(self, features: Array, value: Array, leading: tuple[int, ...]) -> tuple[distrax.Distribution, Array]:
         """Return policy and value in the shape of the observations, of an actor's features and values in rows."""
         value = value.reshape(*leading, 1)
-        mean = self.actor_mu(features).reshape(*leading, self.action_space_size)
+        outputs = self.actor_mu(features).reshape(*leading, self.actor_mu.out_features)
         if self.discrete:
-            return Categorical(logits=mean), value
-        std = self.actor_sigma(features)
+            return Categorical(logits=outputs), value
+        std, size = self.actor_sigma(features), self.action_space_size
         # One std for all stays one.
-        std = std if std.ndim == 1 else std.reshape(mean.shape)
-        return SquashedGaussian(mean, std, self._action_space), value
+        std = std if std.ndim == 1 else std.reshape(*leading, size)
+        return distribution_of(self._action_space, outputs, std, size), value
 
 
 def takes_options(init: InitT) -> InitT:

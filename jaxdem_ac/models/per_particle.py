@@ -14,7 +14,7 @@ from jax.typing import ArrayLike
 from jaxdem_ac import registry
 from jaxdem_ac._checks import check_flag
 from jaxdem_ac._types import Json, PyTree
-from jaxdem_ac.action_spaces.distributions import SquashedGaussian
+from jaxdem_ac.action_spaces.distributions import distribution_of, num_outputs
 from jaxdem_ac.models.base import FeedForwardBase
 from jaxdem_ac.models.checks import check_observation, check_size
 from jaxdem_ac.models.recurrent import split_carry
@@ -107,9 +107,12 @@ class PerParticle(FeedForwardBase):
             )
         seen = self.observation_space_size - self.by_feature
 
+        # The models of the sets say what the policy is made of; their own action space is the whole line.
+        outputs = num_outputs(self._action_space, self.action_space_size)
+
         def create(rngs: nnx.Rngs) -> Any:
             return registry.models.create(
-                model, observation_space_size=seen, action_space_size=self.action_space_size, key=rngs, **model_kw
+                model, observation_space_size=seen, action_space_size=outputs, key=rngs, **model_kw
             )
 
         self.sets = nnx.split_rngs(splits=self.num_sets)(nnx.vmap(create))(key)
@@ -187,12 +190,15 @@ class PerParticle(FeedForwardBase):
         if self.num_sets == 1:
             rows = x[..., :-1] if self.by_feature else x
             policy, value = nnx.merge(graphdef, jax.tree.map(lambda leaf: leaf[0], parameters))(rows)
-            return SquashedGaussian(policy.distribution.loc, policy.scale, self._action_space), value
+            return self._policy(policy.distribution.loc, policy.scale), value
         if self.by_feature:
             loc, scale, value = self._by_feature(forward, parameters, x)
         else:
             loc, scale, value = self._by_axis(forward, parameters, x)
-        return SquashedGaussian(loc, scale, self._action_space), value
+        return self._policy(loc, scale), value
+
+    def _policy(self, outputs: Array, scale: Array) -> distrax.Distribution:
+        return distribution_of(self._action_space, outputs, scale, self.action_space_size)
 
     def _by_axis(self, forward: Forward, parameters: PyTree, x: Array) -> tuple[Array, ...]:
         """Evaluate each set on the rows of its own particles."""

@@ -14,6 +14,7 @@ from jax.typing import ArrayLike, DTypeLike
 
 from jaxdem_ac._types import Json
 from jaxdem_ac.action_spaces.distributions import SquashedGaussian, as_vector_bijector
+from jaxdem_ac.action_spaces.testing import is_discrete
 from jaxdem_ac.models.base import ActorCriticBase, ActorCriticOptions, as_rows, takes_options
 from jaxdem_ac.models.checks import check_architecture
 from jaxdem_ac.models.heads import Dense, LearnedStd, StdHead, hidden_layers
@@ -215,6 +216,11 @@ class SymmetricActorCritic(ActorCriticBase):
 
     def _check_symmetry(self, where: str) -> None:
         """Raise ValueError unless the action space turns with the frame: by a sector, or by a quarter."""
+        if is_discrete(self._action_space):
+            raise ValueError(
+                f"{where}: its mean is a vector that turns with the frame, and a choice among actions has none; got "
+                f"{type(self._action_space).__name__}. Use SharedActorCritic, or the action space MaxNorm."
+            )
         quarter = self.num_sectors % 4 == 0
         mirror = np.diag([1.0, -1.0])
         with jax.ensure_compile_time_eval():

@@ -215,6 +215,21 @@ def test_its_trainer_trains_ours(rl: ModuleType, tmp_path: Path, name: str, spac
         assert not np.array_equal(value, before[path]), path
 
 
+def test_its_trainer_trains_a_choice_of_forces(rl: ModuleType, tmp_path: Path) -> None:
+    space = rl.ActionSpace.create("ac.Discrete", n=4, max_norm=3.0)
+    trainer = _trainer(rl, "ac.SharedActorCritic", action_space=space)
+    before = _parameters(trainer.model)
+    trainer = trainer.train(trainer, verbose=False, log=False, directory=tmp_path)
+    changed = {path for path, value in _parameters(trainer.model).items() if not np.array_equal(value, before[path])}
+    # A choice has no deviation.
+    assert set(before) - changed == {path for path in before if "log_std" in str(path)}
+    seen = jnp.zeros((5, trainer.env.observation_space_size))
+    action = trainer.model(seen)[0].sample(seed=jax.random.key(0))
+    assert (np.abs(np.asarray(action)[:, None] - space.actions(2)).sum(-1).min(-1) == 0).all()
+    with pytest.raises(NotImplementedError, match="a choice, and no map of numbers"):
+        _trainer(rl, "SharedActorCritic", action_space=space).model(seen)[0].sample(seed=jax.random.key(0))
+
+
 @pytest.mark.parametrize("name", ["SharedActorCritic", "ActorCritic"])
 @pytest.mark.parametrize("space", [*SPACES, "its own", "discrete"])
 def test_its_checkpoints_keep_ours_bit_for_bit(rl: ModuleType, tmp_path: Path, name: str, space: str) -> None:

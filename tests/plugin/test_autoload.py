@@ -133,6 +133,7 @@ for name, attributes in {
     "action_spaces.free": ["Free"],
     "action_spaces.box": ["Box"],
     "action_spaces.max_norm": ["MaxNorm"],
+    "action_spaces.discrete": ["Discrete"],
     "environments.tasks.collective_transport": ["CollectiveTransport"],
     "environments.tasks.evacuation": ["Evacuation"],
     "environments.tasks.multi_navigator": ["MultiNavigator"],
@@ -147,7 +148,8 @@ for name, attributes in {
 from jaxdem.rl import ActionSpace, Model
 print(*sorted(key for root in (ActionSpace, Model) for key in root._registry if key.startswith("ac.")))
 """
-    expected = "ac.actorcritic ac.box ac.free ac.maxnorm ac.perparticle ac.sharedactorcritic ac.symmetricactorcritic"
+    names = ["actorcritic", "box", "discrete", "free", "maxnorm", "perparticle", "sharedactorcritic"]
+    expected = " ".join(f"ac.{name}" for name in [*names, "symmetricactorcritic"])
     assert _python(enabled, program, path=[ROOT, host()]) == (expected, "")
 
 

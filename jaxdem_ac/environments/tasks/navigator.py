@@ -93,6 +93,7 @@ class Navigator(swarm.SwarmEnvironment[NavigatorState]):
     action_space_defaults: ClassVar[Mapping[str, Mapping[str, object]]] = {
         "MaxNorm": {"max_norm": 10.0},
         "Box": {"x_min": -10.0, "x_max": 10.0},
+        "Discrete": {"max_norm": 10.0},
     }
     room_lengths: ClassVar[tuple[str, ...]] = ("min_box_size", "max_box_size", "box_padding")
     near: ClassVar[float] = 1.0

@@ -2,7 +2,7 @@
 
 import gymnasium
 import numpy as np
-from gymnasium.spaces import Box
+from gymnasium.spaces import Box, Discrete, MultiDiscrete
 
 from jaxdem_ac._checks import check_count
 from jaxdem_ac.action_spaces.base import ActionBounds
@@ -102,11 +102,20 @@ class SwarmEnv(gymnasium.Env[np.ndarray, np.ndarray]):
         return draw_with(self.draw, self.swarms, "SwarmEnv.render")
 
 
-def swarm_spaces(swarms: HostVectorEnv) -> tuple[Box, Box]:
+def particle_space(bounds: ActionBounds) -> Box | Discrete:
+    """Return the space of a particle's action: a box, or the number of one of its actions."""
+    if bounds.choices is not None:
+        return Discrete(len(bounds.choices))
+    return Box(bounds.low, bounds.high, dtype=np.float32)
+
+
+def swarm_spaces(swarms: HostVectorEnv) -> tuple[Box, Box | MultiDiscrete]:
     """Return the spaces of observation and action of a whole swarm."""
     _, num, _ = swarms.action_shape
-    low, high = np.tile(swarms.bounds.low, num), np.tile(swarms.bounds.high, num)
     seen = Box(-np.inf, np.inf, (num * swarms.environment.observation_size,), np.float32)
+    if swarms.bounds.choices is not None:
+        return seen, MultiDiscrete(np.full(num, len(swarms.bounds.choices)))
+    low, high = np.tile(swarms.bounds.low, num), np.tile(swarms.bounds.high, num)
     return seen, Box(low, high, dtype=np.float32)
 
 
@@ -122,6 +131,8 @@ def floats(info: dict[str, np.ndarray]) -> dict[str, float]:
 
 def checked(where: str, swarms: HostVectorEnv, action: object, space: gymnasium.Space[np.ndarray]) -> np.ndarray:
     """Return an action of a space's shape as ``(E, N, D)``, or raise ValueError unless it is within the bounds."""
+    if swarms.bounds.choices is not None:
+        return chosen(where, swarms.bounds.choices, action, space.shape).reshape(swarms.action_shape)
     numbers = as_numbers(action)
     if numbers is None:
         raise ValueError(f"{where}: actions are numbers, {space.shape}; got {action!r:.60}. Pass a numpy array.")
@@ -136,6 +147,23 @@ def checked(where: str, swarms: HostVectorEnv, action: object, space: gymnasium.
         who = f"particle_{particle}" + (f" of swarm {swarm}" if swarms.num_envs > 1 else "")
         raise ValueError(f"{where}: {out_of_bounds(swarms.bounds, who, numbers[swarm, particle])}")
     return numbers
+
+
+def chosen(where: str, choices: np.ndarray, action: object, shape: tuple[int, ...] | None) -> np.ndarray:
+    """Return the actions ``(*shape, D)`` of numbers of choices, or raise ValueError unless they are such numbers."""
+    numbers = np.asarray(action)
+    if numbers.dtype.kind not in "iu" or numbers.shape != shape:
+        raise ValueError(
+            f"{where}: actions are whole numbers, {shape}; got shape {numbers.shape} of {numbers.dtype}. Give what "
+            "action_space.sample() has."
+        )
+    if (numbers < 0).any() or (numbers >= len(choices)).any():
+        raise ValueError(
+            f"{where}: an action is a whole number from 0 to {len(choices) - 1}; got {numbers.min()} to "
+            f"{numbers.max()}. Choose one of them."
+        )
+    found: np.ndarray = choices[numbers]
+    return found
 
 
 def as_numbers(action: object) -> np.ndarray | None:

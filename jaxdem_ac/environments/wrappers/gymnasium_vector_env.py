@@ -5,7 +5,13 @@ from gymnasium.spaces import Box
 from gymnasium.vector import AutoresetMode, VectorEnv
 from gymnasium.vector.utils import batch_space
 
-from jaxdem_ac.environments.wrappers.gymnasium_env import checked, checked_seed, swarm_spaces, task_name
+from jaxdem_ac.environments.wrappers.gymnasium_env import (
+    checked,
+    checked_seed,
+    particle_space,
+    swarm_spaces,
+    task_name,
+)
 from jaxdem_ac.environments.wrappers.host_vector_env import HostStep, HostVectorEnv
 
 VIEWS = ("particle", "swarm")
@@ -51,9 +57,9 @@ class VectorSwarm(VectorEnv[np.ndarray, np.ndarray, np.ndarray]):
         self._same_step = mode is AutoresetMode.SAME_STEP
         self._under_way = False
         if view == "particle":
-            size, bounds = swarms.environment.observation_size, swarms.bounds
+            size = swarms.environment.observation_size
             self.single_observation_space = Box(-np.inf, np.inf, (size,), np.float32)
-            self.single_action_space = Box(bounds.low, bounds.high, dtype=np.float32)
+            self.single_action_space = particle_space(swarms.bounds)
             self._each = swarms.environment.num_particles
         else:
             self.single_observation_space, self.single_action_space = swarm_spaces(swarms)

@@ -34,9 +34,9 @@ def make_parallel_env(
     environment : str or Environment
         A name, as :func:`~jaxdem_ac.environments.make_environment` takes it, or an environment that has been made.
     action_space : str or ActionSpace
-        Which actions are allowed: ``"MaxNorm"``, a ball, which is the default of ``ac.train`` too; ``"Box"``; or
-        ``"Free"``. gymnasium knows only boxes: an action in a corner of the box around a ball is shortened to the ball,
-        its direction kept. What is outside of the box is refused.
+        Which actions are allowed: ``"MaxNorm"``, a ball, which is the default of ``ac.train`` too; ``"Box"``;
+        ``"Free"``; or ``"Discrete"``, the number of one of its actions. gymnasium has no ball: an action in a corner of
+        the box around it is shortened to it, its direction kept. What is outside of the box is refused.
     action_space_kw : mapping, optional
         Keywords of an action space given by its name; what is not here the environment advises.
     advised : bool

@@ -3,16 +3,18 @@
 from collections.abc import Mapping
 
 import numpy as np
-from gymnasium.spaces import Box
+from gymnasium.spaces import Box, Discrete
 from gymnasium.utils import seeding
 from pettingzoo import ParallelEnv
 
 from jaxdem_ac.environments.wrappers.gymnasium_env import (
     as_numbers,
     checked_seed,
+    chosen,
     draw_with,
     floats,
     out_of_bounds,
+    particle_space,
     task_name,
 )
 from jaxdem_ac.environments.wrappers.host_vector_env import Draw, HostVectorEnv
@@ -22,9 +24,10 @@ from jaxdem_ac.registry import suggest
 class ParallelSwarm(ParallelEnv[str, np.ndarray, np.ndarray]):
     """One swarm, whose particles ``"particle_0"``, ``"particle_1"``, ... all live until the episode ends.
 
-    An agent observes ``(O,)`` and acts ``(D,)``, in float32; rewards and what the environment reports in `infos` are
-    Python's floats. At the end of an episode all agents are terminated, or truncated by the time limit, at once; then
-    there are none until the next reset. Make one with :func:`~jaxdem_ac.environments.wrappers.make.make_parallel_env`.
+    An agent observes ``(O,)`` and acts ``(D,)``, in float32, or chooses an action by its number; rewards and what the
+    environment reports in `infos` are Python's floats. At the end of an episode all agents are terminated, or truncated
+    by the time limit, at once; then there are none until the next reset. Make one with
+    :func:`~jaxdem_ac.environments.wrappers.make.make_parallel_env`.
 
     Parameters
     ----------
@@ -35,7 +38,7 @@ class ParallelSwarm(ParallelEnv[str, np.ndarray, np.ndarray]):
     """
 
     def __init__(self, swarms: HostVectorEnv, draw: Draw | None = None) -> None:
-        environment, bounds = swarms.environment, swarms.bounds
+        environment = swarms.environment
         self.swarms = swarms
         self.draw = draw
         self.render_mode = None if draw is None else "rgb_array"
@@ -49,7 +52,7 @@ class ParallelSwarm(ParallelEnv[str, np.ndarray, np.ndarray]):
         self.possible_agents = [f"particle_{index}" for index in range(num)]
         self.agents: list[str] = []
         self.observation_spaces = {agent: Box(-np.inf, np.inf, (size,), np.float32) for agent in self.possible_agents}
-        self.action_spaces = {agent: Box(bounds.low, bounds.high, dtype=np.float32) for agent in self.possible_agents}
+        self.action_spaces = {agent: particle_space(swarms.bounds) for agent in self.possible_agents}
         self.state_space = Box(-np.inf, np.inf, (num * size,), np.float32)
         self.np_random: np.random.Generator | None = None
         self._seen: np.ndarray | None = None
@@ -58,8 +61,8 @@ class ParallelSwarm(ParallelEnv[str, np.ndarray, np.ndarray]):
         """Return the space of an agent's observations: environments know no bounds."""
         return self.observation_spaces[agent]
 
-    def action_space(self, agent: str) -> Box:
-        """Return the space of an agent's actions: the box of those that are bounds."""
+    def action_space(self, agent: str) -> Box | Discrete:
+        """Return the space of an agent's actions: the box of those that are bounds, or their numbers."""
         return self.action_spaces[agent]
 
     def reset(
@@ -150,6 +153,9 @@ class ParallelSwarm(ParallelEnv[str, np.ndarray, np.ndarray]):
         if len(actions) != len(agents):
             unknown = next(agent for agent in actions if agent not in self.action_spaces)
             raise KeyError(f"{here}: no such agent; got {unknown!r}. {suggest(str(unknown), agents[:8])}")
+        choices = self.swarms.bounds.choices
+        if choices is not None:
+            return np.stack([chosen(f"{here}: {agent}", choices, actions[agent], ()) for agent in agents])
         shape = self.swarms.action_shape[1:]
         each = [as_numbers(actions[agent]) for agent in agents]
         stacked = np.stack(each) if all(one is not None and one.shape == shape[1:] for one in each) else None  # type: ignore[arg-type]
