@@ -22,6 +22,8 @@ settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "repeatable"))
 
 # Subprocesses inherit it: no test depends on what accelerator stands in a machine.
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
+# And nothing is left in the cache folder of who runs them.
+os.environ.setdefault("JAX_ENABLE_COMPILATION_CACHE", "0")
 
 
 @pytest.fixture(autouse=True, scope="module")

@@ -18,6 +18,7 @@ import click
 
 import jaxdem_ac as ac
 from jaxdem_ac.cli.bench import bench
+from jaxdem_ac.cli.compile_cache import with_compile_cache
 from jaxdem_ac.cli.evaluate import evaluate
 from jaxdem_ac.cli.options import CHECKPOINT, PATH, own_code
 from jaxdem_ac.cli.options import RUN as _RUN
@@ -182,6 +183,7 @@ def main() -> None:
 @click.option("--sample", is_flag=True, help="Actions are sampled, with the data of a random key as second argument.")
 @click.option("--jaxdem", is_flag=True, help="PATH is a new folder, for JaxDEM's CheckpointModelLoader.")
 @own_code()
+@with_compile_cache
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def export(run: Path, path: Path, checkpoint: str | int, sample: bool, jaxdem: bool, as_json: bool) -> None:
     """Write a run's policy to one file, PATH, that needs only jax and flatbuffers to act.

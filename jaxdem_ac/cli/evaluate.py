@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 import jaxdem_ac as ac
+from jaxdem_ac.cli.compile_cache import with_compile_cache
 from jaxdem_ac.cli.options import CHECKPOINT, PATH, complete_names, complete_run, own_code, trust_given
 from jaxdem_ac.plugin.references import is_reference, trust_typed
 from jaxdem_ac.registry import environments
@@ -45,6 +46,7 @@ if TYPE_CHECKING:
 @click.option("--sample", is_flag=True, help="Sample actions; else the policy's mode is played.")
 @click.option("--no-baseline", is_flag=True, help="Leave out the untrained policy.")
 @own_code(besides="env")
+@with_compile_cache
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def evaluate(
     runs: tuple[Path, ...],

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 from click.core import ParameterSource
 
+from jaxdem_ac.cli.compile_cache import with_compile_cache
 from jaxdem_ac.cli.options import BASELINE, CHECKPOINT, FILE, PATH, number_or, own_code
 
 if TYPE_CHECKING:
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
 @click.option("--vtk", type=PATH, metavar="FOLDER",
     help="Write frames for ParaView there instead, by JaxDEM's own writer.")  # fmt: skip
 @own_code()
+@with_compile_cache
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @click.pass_context
 def render(

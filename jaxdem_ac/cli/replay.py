@@ -6,6 +6,7 @@ from pathlib import Path
 
 import click
 
+from jaxdem_ac.cli.compile_cache import with_compile_cache
 from jaxdem_ac.cli.options import BASELINE, CHECKPOINT, FILE, PATH, RUN, complete_run, own_code
 
 
@@ -18,6 +19,7 @@ from jaxdem_ac.cli.options import BASELINE, CHECKPOINT, FILE, PATH, RUN, complet
 @click.option("--sample", is_flag=True, help="Sample actions; else the policy's mode is played.")
 @click.option("--out", type=FILE, help="The file.  [default: RUN/episode.npz]")
 @own_code()
+@with_compile_cache
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def record(
     run: Path,
@@ -50,6 +52,7 @@ def record(
 @click.option("--episodes", default=64, show_default=True, help="Whole ones that a run's policy plays; 0 for none.")
 @click.option("--seed", default=1_000, show_default=True, help="Of the episodes.")
 @own_code()
+@with_compile_cache
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def replay(source: Path, engine: str, decisions: int, episodes: int, seed: int, as_json: bool) -> None:
     """Play a run, or a recording, on another engine, and say how far apart the two go.

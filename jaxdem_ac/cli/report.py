@@ -5,6 +5,7 @@ from pathlib import Path
 
 import click
 
+from jaxdem_ac.cli.compile_cache import with_compile_cache
 from jaxdem_ac.cli.options import CHECKPOINT, PATH, complete_run, own_code
 
 
@@ -24,6 +25,7 @@ from jaxdem_ac.cli.options import CHECKPOINT, PATH, complete_run, own_code
 @click.option("--recording", "recordings", multiple=True, type=PATH, metavar="FILE",
     help="Show this instead, from `record`; may be given again. Needs no RUN where --out is given.")  # fmt: skip
 @own_code()
+@with_compile_cache
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def report(
     runs: tuple[Path, ...],

@@ -12,6 +12,7 @@ from typing import Any, get_args
 import click
 
 import jaxdem_ac as ac
+from jaxdem_ac.cli.compile_cache import turn_off, with_compile_cache
 from jaxdem_ac.cli.options import (
     CLASS_FIELDS,
     PATH,
@@ -123,6 +124,7 @@ def _field_documentation(cls: type) -> dict[str, str]:
 @click.option("--num-processes", type=int, metavar="NUMBER", help="And how many processes there are.")
 @click.option("--process-id", type=int, metavar="NUMBER", help="And which one this is, from 0.")
 @TRUST
+@with_compile_cache
 @click.option("--quiet", is_flag=True, help="Plain lines instead of a live one.")
 @click.option("--json", "as_json", is_flag=True, help="Print the last report as JSON.")
 def train(
@@ -145,6 +147,7 @@ def train(
     """
     first = True
     if distributed or (coordinator, num_processes, process_id) != (None, None, None):
+        turn_off(click.get_current_context())
         from jaxdem_ac.runs.distributed import connect
 
         first = connect(coordinator, num_processes, process_id)

@@ -31,6 +31,9 @@ from jaxdem_ac.trainers.policy import Policy
 AnyProblem = Problem[Any]
 """The problem of an algorithm of whatever configuration."""
 
+# What runs once is not worth the optimisation: half of the time that a first state took was spent on it.
+_ONCE = {"xla_backend_optimization_level": 0, "xla_llvm_disable_expensive_passes": True}
+
 
 @dataclass(frozen=True)
 class TrainResult:
@@ -114,9 +117,10 @@ class RunBatch:
             state = self.algorithm.init(problem, model_state, key)
             return state if self._source is None else self.algorithm.with_normalizers(state, self._source)
 
+        once = partial(jax.jit, compiler_options=_ONCE if jax.default_backend() == "cpu" else None)
         if not self.config.is_many:
-            return init(self._model_states[0], keys[0])
-        return jax.jit(jax.vmap(init))(_stacked(self._model_states), jnp.stack(keys))
+            return once(init)(self._model_states[0], keys[0])
+        return once(jax.vmap(init))(_stacked(self._model_states), jnp.stack(keys))
 
     def begin(self) -> None:
         """Make the first state, in lists of neighbours that hold the episodes that it begins with.
