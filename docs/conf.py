@@ -16,7 +16,7 @@ author = "The jaxdem-ac developers"
 copyright = author
 version = release = jaxdem_ac.__version__
 
-extensions = ["sphinx.ext.autodoc", "numpydoc", "myst_nb", "directives"]
+extensions = ["sphinx.ext.autodoc", "numpydoc", "myst_nb", "sphinx_copybutton", "directives"]
 exclude_patterns = ["reference", "_static"]
 
 myst_enable_extensions = ["attrs_inline", "deflist", "dollarmath"]

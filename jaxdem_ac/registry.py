@@ -301,13 +301,18 @@ def _is_same(one: object, other: object) -> bool:
 
 def check_keywords(where: str, function: Callable[..., object], keywords: Iterable[str]) -> None:
     """Raise TypeError, with the nearest name, if `function` does not take one of `keywords`."""
-    parameters = _parameters(function)
-    if any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters):
+    if any(parameter.kind is parameter.VAR_KEYWORD for parameter in _parameters(function)):
         return
-    known = [parameter.name for parameter in parameters if parameter.kind is not parameter.POSITIONAL_ONLY]
+    known = keywords_of(function)
     for keyword in keywords:
         if keyword not in known:
             raise TypeError(f"{where}: no such keyword; got {keyword!r}. {suggest(keyword, known)}")
+
+
+def keywords_of(function: Callable[..., object]) -> list[str]:
+    """Return the names of the keywords that a function or the constructor of a class takes."""
+    named = [each for each in _parameters(function) if each.kind not in (each.VAR_KEYWORD, each.VAR_POSITIONAL)]
+    return [each.name for each in named if each.kind is not each.POSITIONAL_ONLY]
 
 
 def _parameters(function: Callable[..., object]) -> "list[Parameter]":

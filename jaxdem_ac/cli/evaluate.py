@@ -11,6 +11,7 @@ import click
 
 import jaxdem_ac as ac
 from jaxdem_ac.cli.compile_cache import with_compile_cache
+from jaxdem_ac.cli.completion import complete_field
 from jaxdem_ac.cli.options import CHECKPOINT, PATH, complete_names, complete_run, own_code, trust_given
 from jaxdem_ac.plugin.references import is_reference, trust_typed
 from jaxdem_ac.registry import environments
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
 @click.option("--env", metavar="NAME", shell_complete=complete_names(environments),
     help="Play in that environment, as a training has it, where there is no RUN; --policy says who plays. With a RUN: "
     "trust its own environment, my_file.py:Class, which may have been moved.")  # fmt: skip
-@click.option("--set", "assignments", multiple=True, metavar="FIELD=VALUE",
+@click.option("--set", "assignments", multiple=True, metavar="FIELD=VALUE", shell_complete=complete_field,
     help="Set a keyword of --env, as env_kw.num_particles=32. Repeatable.")  # fmt: skip
 @click.option("--policy", "baselines", multiple=True, type=click.Choice(["random", "scripted", "oracle"]),
     help="Who plays without any training, too: random actions, the task's own hand-written policy of what a particle "

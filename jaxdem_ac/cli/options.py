@@ -34,6 +34,22 @@ def complete_words(words: Iterable[str]) -> Completion:
     return lambda _, __, incomplete: _items(words, incomplete)
 
 
+def complete_checkpoint(ctx: click.Context, parameter: click.Parameter, incomplete: str) -> list[CompletionItem]:
+    """Complete best, last, and the checkpoints of the run that stands on the line, if it does so already."""
+    # Of a line that ends with an option click has not told arguments apart yet.
+    given = [tuple(ctx.args), *(ctx.params.get(name) for name in ("run", "runs", "init_from"))]
+    runs = [Path(run) for each in given if each for run in (each if isinstance(each, tuple) else (each,))]
+    numbers = sorted({number for run in runs for number in _checkpoints(run)})
+    return _items(["best", "last", *map(str, numbers)], incomplete)
+
+
+def _checkpoints(run: Path) -> Iterator[int]:
+    """Give the numbers of a run's checkpoints, or of those of the runs in its folder."""
+    with suppress(OSError):
+        for pattern in ("checkpoints/*", "seed-*/checkpoints/*"):
+            yield from (int(entry.name) for entry in run.glob(pattern) if entry.name.isdecimal())
+
+
 def complete_configuration(_: click.Context, __: click.Parameter, incomplete: str) -> list[CompletionItem]:
     """Complete configurations that come with the package, or files."""
     from jaxdem_ac.runs.config_file import reference_names
@@ -167,7 +183,7 @@ def own_code(besides: str = "") -> Callable[[Command], Command]:
 CHECKPOINT = click.option(
     "--checkpoint", default="last", show_default=True, metavar="best|last|N",
     type=number_or("best", "last", neither="'best' nor 'last' nor a number of updates"),
-    shell_complete=complete_words(["best", "last"]),
+    shell_complete=complete_checkpoint,
     help="Which policy of the run: that of the best success, in evaluations if it has any, the newest, or that after N "
     "updates.",
 )  # fmt: skip

@@ -13,11 +13,13 @@ import click
 
 import jaxdem_ac as ac
 from jaxdem_ac.cli.compile_cache import turn_off, with_compile_cache
+from jaxdem_ac.cli.completion import complete_field
 from jaxdem_ac.cli.options import (
     CLASS_FIELDS,
     PATH,
     TRUST,
     Completion,
+    complete_checkpoint,
     complete_configuration,
     complete_names,
     complete_run,
@@ -65,7 +67,7 @@ _COMPLETIONS: dict[str, Completion] = {
     "algorithm": complete_names(algorithms),
     "action_space": complete_names(action_spaces),
     "init_from": complete_run,
-    "init_checkpoint": complete_words(["best", "last"]),
+    "init_checkpoint": complete_checkpoint,
     "log": complete_words(get_args(Log)),
     "out": lambda _, __, incomplete: [click.shell_completion.CompletionItem(incomplete, type="dir")],
 }
@@ -112,7 +114,7 @@ def _field_documentation(cls: type) -> dict[str, str]:
     "Options, then --set, change it.")  # fmt: skip
 @_config_options
 @click.option(
-    "--set", "assignments", multiple=True, metavar="FIELD=VALUE",
+    "--set", "assignments", multiple=True, metavar="FIELD=VALUE", shell_complete=complete_field,
     help="Set any field, as ppo.learning_rate=3e-4, env_kw.num_particles=32, action_space_kw.max_norm=2. Repeatable.",
 )  # fmt: skip
 @click.option("--overwrite", is_flag=True, help="Delete the run that the folder already holds.")

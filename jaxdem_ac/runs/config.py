@@ -296,7 +296,7 @@ class TrainConfig:
             if tail and (head in _MAPPINGS or head == section) and isinstance(values[head], Mapping):
                 values[head][tail] = value
             elif tail or head == section:
-                raise ValueError(f"TrainConfig: no such field; got {path!r}. {suggest(path, _paths(algorithm))}")
+                raise ValueError(f"TrainConfig: no such field; got {path!r}. {suggest(path, field_paths(algorithm))}")
             else:
                 values[head] = value
         return self.from_dict(values)
@@ -364,7 +364,7 @@ def _grid_fields(algorithm: str) -> tuple[str, ...]:
     return fields_
 
 
-def _paths(algorithm: str) -> list[str]:
+def field_paths(algorithm: str) -> list[str]:
     """Return every dotted field that can be set in a run of an algorithm."""
     not_plain = ("ppo", "algorithm_config", *_MAPPINGS)
     own = [item.name for item in fields(TrainConfig) if item.name not in not_plain]

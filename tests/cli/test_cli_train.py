@@ -320,6 +320,11 @@ def completed(*words: str) -> list[str]:
         (["train", "--log", ""], ["tensorboard", "wandb"]),
         (["train", "--config", "reference/swarm"], ["file", "reference/swarm_navigator", "reference/swarm_roller"]),
         (["train", "--out", "x"], ["dir"]),
+        (["train", "--set", "ppo.ga"], ["ppo.gae_lambda=", "ppo.gamma="]),
+        (["train", "--set", "env_"], ["env_kw."]),
+        (["train", "--env", "evacuation", "--set", "env_kw.room"], ["env_kw.room_size="]),
+        (["train", "--set", "model_kw.arch"], ["model_kw.architecture="]),
+        (["eval", "--env", "swarm_roller", "--set", "env_kw.num"], ["env_kw.num_particles="]),
     ],
 )
 def test_names_are_completed(words: list[str], expected: list[str]) -> None:
@@ -338,6 +343,17 @@ def test_runs_are_completed(words: list[str], tmp_path: Path, monkeypatch: pytes
     assert completed(*words, "runs/n") == ["runs/nav"]
     assert completed(*words, f"{tmp_path}/runs/n") == [f"{tmp_path}/runs/nav"]
     assert completed(*words, "nowhere/") == ["dir"]
+
+
+@pytest.mark.parametrize("words", [["eval", "RUN"], ["export", "RUN", "p"], ["train", "--init-from", "RUN"]])
+def test_checkpoints_are_completed(words: list[str], tmp_path: Path) -> None:
+    for name in ("checkpoints/70", "checkpoints/100", "checkpoints/.tmp", "checkpoints/best"):
+        (tmp_path / name).mkdir(parents=True)
+    line = [str(tmp_path) if word == "RUN" else word for word in words]
+    assert completed(*line, "--checkpoint", "") == ["best", "last", "70", "100"]
+    assert completed(*line, "--checkpoint", "1") == ["100"]
+    assert completed(*words[:1], "--checkpoint", "") == ["best", "last"]
+    assert completed("train", "--set", "ppo.gamma=0.") == completed("train", "--set", "no.") == []
 
 
 def test_completion_imports_nothing_heavy() -> None:
