@@ -324,7 +324,11 @@ _LEARNT = ("last", "over_the_run")
 def command_line() -> str:
     """Return every command of the shell, with its options."""
     parts = []
-    for name, command in sorted(main.commands.items()):
+    commands = {name: command for name, command in main.commands.items() if not isinstance(command, click.Group)}
+    for name, group in main.commands.items():
+        if isinstance(group, click.Group):
+            commands |= {f"{name} {sub}": command for sub, command in group.commands.items()}
+    for name, command in sorted(commands.items()):
         usage = " ".join(part for part in command.collect_usage_pieces(click.Context(command)))
         options = [option for option in command.params if isinstance(option, click.Option)]
         lines = [[", ".join(f"`{word}`" for word in option.opts), as_markdown(option.help or "")] for option in options]

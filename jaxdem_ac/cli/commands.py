@@ -22,6 +22,7 @@ from jaxdem_ac.cli.compile_cache import with_compile_cache
 from jaxdem_ac.cli.evaluate import evaluate
 from jaxdem_ac.cli.options import CHECKPOINT, PATH, own_code
 from jaxdem_ac.cli.options import RUN as _RUN
+from jaxdem_ac.cli.plugin import plugin
 from jaxdem_ac.cli.render import plot, render
 from jaxdem_ac.cli.replay import record, replay
 from jaxdem_ac.cli.report import report
@@ -302,6 +303,7 @@ main.add_command(evaluate)
 main.add_command(record)
 main.add_command(replay)
 main.add_command(plot)
+main.add_command(plugin)
 main.add_command(render)
 main.add_command(report)
 main.add_command(train)
