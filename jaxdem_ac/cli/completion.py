@@ -1,4 +1,4 @@
-"""What a shell completes of --set: fields of a configuration, and keywords of the classes that it names."""
+"""Completion of --set in a shell: fields of a configuration, and keywords of the classes that it names."""
 
 from collections.abc import Iterable
 from contextlib import suppress

@@ -28,15 +28,15 @@ class Checked:
     """One point of one class."""
 
     kind: str
-    """What it is, as "environment"."""
+    """Kind of class, as "environment"."""
     name: str
-    """Under which it was announced."""
+    """Name under which it was announced."""
     origin: str
     """The distribution that brings it."""
     point: str
-    """Of the contract, as :func:`~jaxdem_ac.environments.testing.environment_checks` and its siblings have them."""
+    """Point of the contract, as :func:`~jaxdem_ac.environments.testing.environment_checks` and the like name it."""
     error: str | None
-    """What is wrong, in one line; None where nothing is."""
+    """Fault in one line; None where there is none."""
 
 
 def check_plugins(distributions: Sequence[str] = ()) -> Iterator[Checked]:

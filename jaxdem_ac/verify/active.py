@@ -38,7 +38,7 @@ class Swarm:
     heading: Array
     """``(N,)``, radians."""
     key: Array
-    """Of the noise to come."""
+    """Random key of the noise to come."""
     neighbors: Neighbors | None
 
 

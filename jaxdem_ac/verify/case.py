@@ -26,13 +26,13 @@ class Check:
     name: str
     """Quantity that is compared."""
     measured: float
-    """By this package."""
+    """Number that this package has made."""
     expected: float
-    """From a closed form or a publication, never from this package."""
+    """Number of a closed form or a publication, never of this package."""
     tolerance: float
     """Difference that is let pass, in the unit of the quantity."""
     source: str
-    """Where the expected number comes from."""
+    """Origin of the expected number."""
     bound: Bound = "equal"
     """Side on which a difference counts: both, only below `expected`, or only above it."""
 
@@ -73,7 +73,7 @@ class Case:
     """Question to the engine or a task, with an answer that is known from elsewhere."""
 
     name: str
-    """As the command line spells it."""
+    """Name as the command line spells it."""
     compares: str
     """One sentence: what is compared with what."""
     play: Callable[[], Outcome]
@@ -81,7 +81,7 @@ class Case:
     draw: Callable[["Figure", Data], None] | None = None
     """Figure of the outcome's data, if there is one, drawn into an empty figure."""
     size: tuple[float, float] = (6.0, 3.2)
-    """Of the figure, inches."""
+    """Width and height of the figure, inches."""
     is_long: bool = False
     """Whether it is left out unless it is named or all are asked for."""
     float64: bool = True

@@ -18,10 +18,10 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 SPEEDS = (1.0, 2.0, 4.0, 8.0, 16.0)
-"""Of a lone disc at full force, length / time: `max_force` over `drag`."""
+"""Speeds of a lone disc at full force, length / time: `max_force` over `drag`."""
 CROWDS = 6
 SHARE = 0.8
-"""Of the crowd that has to be outside."""
+"""Share of the crowd that has to be outside."""
 LONGEST = 160.0
 """Time after which a crowd is given up, at a speed of 1; less at higher ones."""
 HELBING = "Helbing, Farkas and Vicsek, Nature 407, 487 (2000)"

@@ -19,9 +19,9 @@ if TYPE_CHECKING:
 
 FRICTION = 0.1
 ANGLES = tuple(float(each) for each in np.arange(5, 90, 5))
-"""Of incidence, from the normal, degrees; the speed is 1."""
+"""Angles of incidence, from the normal, degrees; the speed is 1."""
 INERTIA = {2: 1 / 2, 3: 2 / 5}
-"""Of a disc and of a sphere, in units of mass * radius**2."""
+"""Moment of inertia of a disc and of a sphere, in units of mass * radius**2."""
 BODY = {2: "disc", 3: "sphere"}
 WALTON = "Coulomb's law of a rigid body (Walton 1993)"
 

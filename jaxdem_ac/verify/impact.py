@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 STEPS = 4_000
-"""In an elastic contact."""
+"""Time steps in an elastic contact."""
 RESTITUTIONS = (1.0, 0.9, 0.7, 0.5, 0.3, 0.1)
 LINEAR = "closed form of the damped oscillator"
 CHUNG_OOI = "Hertz's closed form; Chung and Ooi (2011), test {}"
@@ -29,7 +29,7 @@ class Impact(NamedTuple):
     restitution: float
     """Relative speed after, divided by that before."""
     duration: float
-    """Of the contact, time."""
+    """Duration of the contact, time."""
     overlap: float
     """Largest one, length."""
     force: float
@@ -156,7 +156,7 @@ class Material(NamedTuple):
     density: float
     radius: float
     speed: float
-    """Of each sphere."""
+    """Speed of each sphere."""
 
 
 MATERIALS = (

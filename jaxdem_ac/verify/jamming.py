@@ -19,13 +19,13 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 RATIO = 1.4
-"""Of diameters, half of each."""
+"""Ratio of diameters, half of the discs of each."""
 QUENCHED = 0.84
 """Area fraction at which random points become discs and are quenched."""
 ONSET = 1e-6
 """Compression beyond the onset of jamming, of the area fraction, at which contacts are counted."""
 MOST_STEPS = 20_000
-"""In one quench."""
+"""Most steps in one quench."""
 OHERN = "O'Hern et al., PRE 68, 011306 (2003)"
 
 

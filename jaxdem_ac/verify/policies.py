@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 TASKS = ("collective_transport", "evacuation", "multi_navigator", "swarm_navigator", "swarm_roller")
 EPISODES = 64
 KEY = 20_000
-"""Of the episodes: neither that of a training nor that of an evaluation of the documentation."""
+"""Random key of the episodes: neither that of a training nor that of an evaluation of the documentation."""
 
 
 def play() -> Outcome:

@@ -28,7 +28,7 @@ class Result:
     data: Data = field(default_factory=dict)
     """Numbers and arrays of the figure."""
     error: str | None = None
-    """What kept the case from its end."""
+    """Error that kept the case from its end."""
     figure: Path | None = None
     """PNG that was written."""
 

@@ -20,15 +20,16 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 STEPS = (1.9, 2.5, 4.5, 7.5, 12.5, 20.5, 40.5, 80.5, 160.5)
-"""In an elastic contact; of a whole number the first and the last step make errors that cancel."""
+"""Steps in an elastic contact; of a whole number the errors of the first and the last step cancel."""
 LENGTH = 350
 """Steps that are played."""
 PHASES = 64
-"""Of the first step inside the contact."""
+"""Phases of the first step inside the contact."""
 DAMPED = 0.5
 STIFFNESS = 1e5
 VERLET = "invariant of velocity Verlet"
-"""Of an oscillator it keeps ``v**2 + w**2 x**2 (1 - w**2 dt**2 / 4)`` (Hairer, Lubich, Wanner, Acta Numerica 2003)."""
+"""Source of the bound: of an oscillator velocity Verlet keeps ``v**2 + w**2 x**2 (1 - w**2 dt**2 / 4)`` (Hairer,
+Lubich, Wanner, Acta Numerica 2003)."""
 
 
 def collide(steps: float, restitution: float) -> tuple[np.ndarray, np.ndarray]:

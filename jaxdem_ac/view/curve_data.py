@@ -34,7 +34,7 @@ class Run:
     """One curve in one colour: the reports of one run, or of some seeds."""
 
     name: str
-    """In the legend."""
+    """Name in the legend."""
     seeds: tuple[Reports, ...]
     """The lines of metrics.jsonl of each."""
 
@@ -44,7 +44,7 @@ class Curve:
     """One figure of a run; all arrays are ``(K,)``."""
 
     x: np.ndarray
-    """Where all seeds have data."""
+    """Steps at which all seeds have data."""
     mean: np.ndarray
     """Over the seeds."""
     low: np.ndarray

@@ -24,7 +24,7 @@ class SHACConfig:
     num_minibatches: int = 4
     """Optimizer updates in a pass."""
     learning_rate: float = 3e-3
-    """Of the first optimizer update."""
+    """Learning rate of the first optimizer update."""
     schedule: Schedule = "linear"
     """Course of the learning rate over the run, counted in optimizer updates."""
     gamma: float = 0.99
@@ -49,7 +49,7 @@ class SHACConfig:
     smooth_reward: bool = True
     """Whether the return is of the environment's smooth reward, where it offers one, in place of its reward."""
     value_coef: float = 0.5
-    """Of the value loss."""
+    """Coefficient of the value loss."""
     target_rate: float = 0.5
     """Share of the way that the target network goes to the critic in an update; 1 is no network of its own."""
     max_grad_norm: float = 0.5

@@ -88,18 +88,18 @@ def targets_of(problem: SHACProblem, state: SHACState, window: Window) -> Array:
 
 
 class Rows(NamedTuple):
-    """What is learnt from a window, leaves ``(T, E, ...)``, and later rows."""
+    """Rows of a window to learn from, leaves ``(T, E, ...)``, and later rows."""
 
     observation: Array
     """``(..., N, O)``."""
     raw_action: Array
     """Before the bijector, ``(..., N, D)``."""
     noise: Array
-    """With which it was drawn, ``(..., N, D)``."""
+    """Noise with which it was drawn, ``(..., N, D)``."""
     slope: Array
-    """In the lengths of an update, ``(..., N, D)``."""
+    """Slope in the lengths of an update, ``(..., N, D)``."""
     target: Array
-    """Of the value, as the model should answer it, ``(..., N)``."""
+    """Target of the value, as the model should answer it, ``(..., N)``."""
 
 
 def loss(problem: SHACProblem, params: PyTree, constants: PyTree, rows: Rows) -> tuple[Array, dict[str, Array]]:

@@ -16,7 +16,7 @@ from jaxdem_ac.trainers.running_statistics import Normalizer
 from jaxdem_ac.trainers.shac.config import SHACConfig
 
 TERMS = ("observation", "reward", "value", "slope", "policy_loss", "value_loss", "parameters")
-"""In the order in which a bad number travels: the first of these that is not finite is the one to name."""
+"""Terms in the order in which a bad number travels: the first that is not finite is the one to name."""
 
 SHACProblem = Problem[SHACConfig]
 
@@ -27,17 +27,17 @@ class SHACState:
     """The training state of a run."""
 
     params: PyTree
-    """Of the model, policy and critic, as `nnx.State`."""
+    """Parameters of the model, policy and critic, as `nnx.State`."""
     target_params: PyTree
     """Parameters that answer values: they follow `params`, as `nnx.State`."""
     constants: PyTree
     """Variables of the model but for parameters, as `nnx.State`."""
     opt_state: optax.OptState
-    """Of the optimizer."""
+    """State of the optimizer."""
     return_normalizer: Normalizer
-    """Of the critic's targets; it changes nothing unless it is asked for."""
+    """Normalizer of the critic's targets, used where it is asked for alone."""
     env_state: PyTree
-    """Of the environments, leaves ``(E, ...)``."""
+    """States of the environments, leaves ``(E, ...)``."""
     carry: PyTree
     """Without leaves: the model is feed-forward."""
     key: Array

@@ -1,4 +1,4 @@
-"""What a page shows of runs: their policies, seeds of a point of a grid together, and how good they are."""
+"""Runs as a page shows them: their policies, seeds of a point of a grid together, and how good they are."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -25,17 +25,17 @@ class Group:
     """A run, or the seeds of one that was made of many; of a grid those of one of its points."""
 
     name: str
-    """As that of its curve, :class:`~jaxdem_ac.view.curve_data.Run`."""
+    """Name as that of its curve, :class:`~jaxdem_ac.view.curve_data.Run`."""
     folder: Path
-    """Of the training; of many runs it holds those of the seeds."""
+    """Folder of the training; of many runs it holds those of the seeds."""
     configs: dict[str, TrainConfig]
-    """Of each seed, by the name of its run."""
+    """Configuration of each seed, by the name of its run."""
     policies: dict[str, dict[str, Policy]]
-    """By "trained" and "untrained", then by the name of the run; empty where nothing plays."""
+    """Policies by "trained" and "untrained", then by the name of the run; empty where nothing plays."""
     scores: dict[str, SeedsEvaluation]
-    """Likewise; empty where nothing is evaluated."""
+    """Evaluations by "trained" and "untrained"; empty where nothing is evaluated."""
     success_name: str
-    """Of the task's figure."""
+    """Name of the task's success."""
 
     @property
     def environment(self) -> str:
