@@ -26,7 +26,7 @@ GOALS = {"multi_navigator": 0.86, "collective_transport": 0.86, "swarm_navigator
 SHAC: Mapping[str, Mapping[str, Any]] = {
     "multi_navigator": {"steps": 300_000, "shac.contacts": "stop", "model_kw.actor_scale": 0.01},
     "collective_transport": {"steps": 300_000},
-    "swarm_navigator": {"steps": 250_000, "shac.contacts": "stop", "shac.smooth_reward": False},
+    "swarm_navigator": {"steps": 250_000, "shac.contacts": "stop", "shac.slopes": "unit", "shac.gamma": 0.998},
 }
 UPDATES = {"ppo": 2, "shac": 5}
 EPISODES = 128
