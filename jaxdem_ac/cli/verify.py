@@ -17,7 +17,7 @@ _SIGNS = {"equal": "=", "at least": ">=", "at most": "<="}
 
 @click.command()
 @click.argument("names", metavar="[NAME]...", nargs=-1)
-@click.option("--long", "long", is_flag=True, help="The long cases too: 20 minutes.")
+@click.option("--long", "long", is_flag=True, help="The long cases too: half an hour.")
 @click.option("--figure", "figures", type=FOLDER, metavar="DIR", help="Write a PNG there for each case that has one.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON: every check, and the numbers of the figures.")
 def verify(names: tuple[str, ...], long: bool, figures: Path | None, as_json: bool) -> None:

@@ -30,7 +30,7 @@ def push_impulse(restitution: float) -> float:
     """Return the impulse of a contact while it pushes, per mass and normal speed: 1 + e, and what a pull takes back.
 
     The dashpot pulls from the moment on at which its force passes that of the spring. The speed then is that of
-    Schwager and Poeschel, Granular Matter 9, 465 (2007), equation 21, for damping ratios below 1 / sqrt(2).
+    Schwager and Poeschel, Granular Matter 9, 465 (2007), for damping ratios below 1 / sqrt(2).
     """
     zeta = damping_ratio(restitution)
     root = math.sqrt(1 - zeta**2)
