@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 NUM = 128
-"""Few, so that no shear wave fits into the box that would cool more slowly than the rest."""
+"""Few: with 512 the gas cooled more slowly, perhaps by long waves of shear."""
 AREA_FRACTION = 0.2
 SEEDS = 12
 STIFFNESS = 3e4
