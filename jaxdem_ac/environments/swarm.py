@@ -13,7 +13,6 @@ import numpy as np
 from jax import Array
 
 from jaxdem_ac._checks import check_flag
-from jaxdem_ac._types import PyTree
 from jaxdem_ac.dem import time_step
 from jaxdem_ac.dem.columns import Columns
 from jaxdem_ac.dem.particles import Particles
@@ -328,56 +327,6 @@ class SwarmEnvironment(Environment[SwarmStateT]):
 
 SwarmTask = SwarmEnvironment
 """Name of before, for one version."""
-
-
-class TargetTask(Protocol):
-    """Weights of a task whose particles are on their way to targets."""
-
-    @property
-    def near(self) -> float:
-        """Radii from a target within which a particle has the bonus."""
-
-    @property
-    def ke_weight(self) -> float:
-        """Weight of the change of kinetic energy."""
-
-    @property
-    def coop_weight(self) -> float:
-        """Weight of the swarm's mean progress."""
-
-    @property
-    def near_goal_bonus(self) -> float:
-        """Bonus of a particle near a target, per decision."""
-
-    @property
-    def coverage_weight(self) -> float:
-        """Weight of the share of targets that are reached."""
-
-
-def target_score(task: TargetTask, before: PyTree, after: PyTree) -> Score:
-    """Return the worth of a decision of particles on their way to targets; the success is the share of those reached.
-
-    ``(P_i - P_i') - ke_weight (K_i - K_i') + coop_weight mean_j (P_j - P_j') + near_goal_bonus [i is near a target]
-    + coverage_weight success`` with the potential P and the kinetic energy K; primes are from before the decision.
-
-    Parameters
-    ----------
-    task : SwarmEnvironment
-        With the weights.
-    before, after
-        States with `particles`, `potential`, `kinetic_energy`, `distance`, ``(N,)`` each, `reached`, ``(M,)``, and
-        `nearest`, the mask of particles that have the bonus, or None for all that are within `near` radii.
-    """
-    progress = after.potential - before.potential
-    near = after.distance <= task.near * after.particles.radius if after.nearest is None else after.nearest
-    reward = (
-        progress
-        - task.ke_weight * (after.kinetic_energy - before.kinetic_energy)
-        + task.coop_weight * jnp.mean(progress)
-        + task.near_goal_bonus * near
-    )
-    success = jnp.mean(after.reached.astype(reward.dtype))
-    return Score(reward + task.coverage_weight * success, success)
 
 
 def length(vector: Array) -> Array:

@@ -15,7 +15,7 @@ from test_page import data_of
 
 import jaxdem_ac as ac
 from jaxdem_ac import Recording
-from jaxdem_ac.view.report import page
+from jaxdem_ac.view.report.document import asset
 from jaxdem_ac.view.report.page import write_report
 
 TINY = {"num_particles": 4, "n_lidar_rays": 5}
@@ -45,7 +45,7 @@ def from_node(expression: str) -> Any:
     node = shutil.which("node")
     if node is None:
         pytest.skip("needs node on the path")
-    script = page._asset("blocks.js") + f"console.log(JSON.stringify({expression}));"
+    script = asset("blocks.js") + f"console.log(JSON.stringify({expression}));"
     return json.loads(subprocess.run([node, "-e", script], capture_output=True, text=True, check=True).stdout)
 
 

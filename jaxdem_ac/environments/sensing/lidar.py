@@ -164,13 +164,43 @@ def nearest_sensors(sight: PairDisplacements, reach: Array, num_sources: int) ->
     num_sources : int
         M. Two sensors at one distance from a source are both its nearest.
     """
-    within = sight.distance <= reach[sight.sensor]
-    if within.ndim == 2:
-        return jnp.any(within & (sight.distance == jnp.min(sight.distance, axis=0)), axis=1)
-    nearest = jnp.full(num_sources, jnp.inf, sight.distance.dtype)
-    nearest = nearest.at[sight.source].min(sight.distance, mode="promise_in_bounds")
-    within &= sight.distance == nearest[sight.source]
-    return jnp.zeros(len(reach), bool).at[sight.sensor].max(within, mode="promise_in_bounds")
+    within = _nearest_pairs(sight, num_sources) & (sight.distance <= reach[sight.sensor])
+    return _sum_over_sources(sight, within.astype(jnp.int32)) > 0
+
+
+def closeness(sight: PairDisplacements, reach: Array, num_sources: int) -> Array:
+    """Return the sum of ``r / (r + d)`` over the sources that a sensor is nearest to, d their distance; ``(N,)``.
+
+    The sum over all sensors is a smooth count of the sources that have a sensor within its reach.
+
+    Parameters
+    ----------
+    sight : PairDisplacements
+        Of N sensors.
+    reach : Array, (N,), length
+        r.
+    num_sources : int
+        M. Two sensors at one distance from a source are both its nearest.
+    """
+    own = reach[sight.sensor]
+    return _sum_over_sources(sight, jnp.where(_nearest_pairs(sight, num_sources), own / (own + sight.distance), 0.0))
+
+
+def _nearest_pairs(sight: PairDisplacements, num_sources: int) -> Array:
+    """Return which pairs are of a source and the sensor nearest to it, in the pairs' shape, of bool."""
+    distance = sight.distance
+    if distance.ndim == 2:
+        return jnp.asarray(distance == jnp.min(distance, axis=0))
+    nearest = jnp.full(num_sources, jnp.inf, distance.dtype)
+    nearest = nearest.at[sight.source].min(distance, mode="promise_in_bounds")
+    return jnp.asarray(distance == nearest[sight.source])
+
+
+def _sum_over_sources(sight: PairDisplacements, values: Array) -> Array:
+    """Return the sum of values of pairs for each sensor, ``(N,)``; values in the pairs' shape."""
+    if values.ndim == 2:
+        return jnp.sum(values, axis=1)
+    return jnp.zeros(sight.num_sensors, values.dtype).at[sight.sensor].add(values, mode="promise_in_bounds")
 
 
 def wall_lidar(position: Array, box_low: Array, box_high: Array, lidar_range: float, bins: Bins) -> Array:

@@ -16,6 +16,7 @@ from jaxdem_ac.environments.placement import jittered_grid
 from jaxdem_ac.environments.sensing.lidar import displacements, lidar, wall_lidar
 from jaxdem_ac.environments.sensing.neighbor_lists import NeighborLists
 from jaxdem_ac.environments.swarm import length
+from jaxdem_ac.environments.targets import smooth_target_reward
 from jaxdem_ac.environments.tasks.navigator import Navigator, NavigatorState
 from jaxdem_ac.observation_layout import Block
 
@@ -113,3 +114,8 @@ class MultiNavigator(Navigator):
             step_count=jnp.zeros((), jnp.int32),
             vicinity=vicinity,
         )
+
+    def smooth_reward(self, before: NavigatorState, after: NavigatorState) -> Array:
+        """Return the reward with a bonus of ``r / (r + d)``, of its reach r and the distance d; ``(N,)``."""
+        reach = self.near * after.particles.radius
+        return smooth_target_reward(self, before, after, reach / (reach + after.distance))

@@ -16,6 +16,7 @@ from jaxdem_ac.dem.time_step import check_box
 from jaxdem_ac.environments import sizes, swarm
 from jaxdem_ac.environments.checks import Count, NonNegative, Positive, Real, check_count
 from jaxdem_ac.environments.sensing.neighbor_lists import NeighborLists, NeighborListSpecs
+from jaxdem_ac.environments.targets import target_score
 
 
 @jax.tree_util.register_dataclass
@@ -185,17 +186,7 @@ class Navigator(swarm.SwarmEnvironment[NavigatorState]):
 
     def score(self, before: NavigatorState, after: NavigatorState) -> swarm.Score:
         """Return the reward of progress, and the share of targets reached."""
-        return swarm.target_score(self, before, after)
-
-    def smooth_reward(self, before: NavigatorState, after: NavigatorState) -> Array:
-        """Return the reward with a bonus that falls off as ``r / (r + d)``, r the reach of the one that jumps there.
-
-        It has a slope at any distance d.
-        """
-        reach = self.near * after.particles.radius
-        near = after.distance <= reach if after.nearest is None else after.nearest
-        bonus = reach / (reach + after.distance) - near
-        return self.score(before, after).reward + self.near_goal_bonus * bonus
+        return target_score(self, before, after)
 
     def _begin(self, key: Array, position: Array, targets: Array, box_low: Array, box_high: Array) -> NavigatorState:
         """Return the state of discs at rest, their sizes drawn."""

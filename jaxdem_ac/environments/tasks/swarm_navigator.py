@@ -13,8 +13,16 @@ from jaxdem_ac.environments import sizes
 from jaxdem_ac.environments.base import compiled
 from jaxdem_ac.environments.baselines.navigators import SharedTargetsOracle, SharedTargetsScript
 from jaxdem_ac.environments.placement import jittered_grid, ring
-from jaxdem_ac.environments.sensing.lidar import displacements, lidar, nearest_sensors, reached_sources, wall_lidar
+from jaxdem_ac.environments.sensing.lidar import (
+    closeness,
+    displacements,
+    lidar,
+    nearest_sensors,
+    reached_sources,
+    wall_lidar,
+)
 from jaxdem_ac.environments.sensing.neighbor_lists import NeighborLists
+from jaxdem_ac.environments.targets import smooth_target_reward
 from jaxdem_ac.environments.tasks.navigator import Navigator, NavigatorState
 from jaxdem_ac.observation_layout import Block
 
@@ -125,3 +133,12 @@ class SwarmNavigator(Navigator):
             if self.exclusive_goal_bonus
             else None,
         )
+
+    def smooth_reward(self, before: NavigatorState, after: NavigatorState) -> Array:
+        """Return the reward with a bonus of ``r / (r + d)`` for the disc of radius r nearest to each target; ``(N,)``.
+
+        All of them together are what the swarm covers, with a slope at any distance d within the lidar's range.
+        """
+        sight = displacements(after.particles.position, after.targets, after.vicinity.targets)
+        near = closeness(sight, after.particles.radius, self.num_particles)
+        return smooth_target_reward(self, before, after, near)

@@ -16,8 +16,16 @@ from jaxdem_ac.environments.base import compiled
 from jaxdem_ac.environments.baselines.roller import RollerOracle, RollerScript
 from jaxdem_ac.environments.checks import Count, Fraction, NonNegative, Positive, Real, check_count
 from jaxdem_ac.environments.placement import jittered_grid, ring
-from jaxdem_ac.environments.sensing.lidar import displacements, lidar, nearest_sensors, reached_sources, wall_lidar
+from jaxdem_ac.environments.sensing.lidar import (
+    closeness,
+    displacements,
+    lidar,
+    nearest_sensors,
+    reached_sources,
+    wall_lidar,
+)
 from jaxdem_ac.environments.sensing.neighbor_lists import NeighborLists, NeighborListSpecs
+from jaxdem_ac.environments.targets import smooth_target_reward, target_score
 from jaxdem_ac.observation_layout import Block
 
 
@@ -263,7 +271,16 @@ class SwarmRoller(swarm.SwarmEnvironment[SwarmRollerState]):
 
     def score(self, before: SwarmRollerState, after: SwarmRollerState) -> swarm.Score:
         """Return the reward of progress, and the share of targets reached."""
-        return swarm.target_score(self, before, after)
+        return target_score(self, before, after)
+
+    def smooth_reward(self, before: SwarmRollerState, after: SwarmRollerState) -> Array:
+        """Return the reward with a bonus of ``r / (r + d)`` for the sphere nearest to each target; ``(N,)``.
+
+        r is its radius. All of them together are what the swarm covers, with a slope at any distance d in the lidar's range.
+        """
+        sight = displacements(after.particles.position[:, :2], after.targets, after.vicinity.targets)
+        near = closeness(sight, after.particles.radius, self.num_particles)
+        return smooth_target_reward(self, before, after, near)
 
     @cached_property
     def _surroundings(self) -> NeighborListSpecs:
