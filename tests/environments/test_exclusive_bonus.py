@@ -70,6 +70,36 @@ def test_lists_find_the_same_nearest_ones_as_all_pairs(seed: int) -> None:
     assert state.vicinity.targets is not None
 
 
+@pytest.mark.parametrize(("name", "num"), [("swarm_navigator", 16), ("swarm_navigator", 300), ("swarm_roller", 6)])
+def test_a_smooth_reward_counts_each_target_once(name: str, num: int) -> None:
+    """It adds ``r / (r + d)`` of each target's nearest particle in range to the reward without bonus; lists or not."""
+    side = 5.0 * num**0.5
+    task = ac.make_environment(name, num_particles=num, min_box_size=side, max_box_size=side, near_goal_bonus=0.3)
+    before = task.reset(jax.random.key(1))
+    after, _ = task.step(before, jnp.ones((num, 2)))
+    distance = np.linalg.norm(after.particles.position[:, None, :2] - after.targets[None], axis=-1)
+    nearest = (distance == distance.min(0)) & (distance < task.lidar_range)
+    bonus = np.where(nearest, 1 / (1 + distance / np.asarray(after.particles.radius)[:, None]), 0.0).sum(1)
+    plain = replace(task, near_goal_bonus=0.0).score(before, after).reward
+    smooth = task.smooth_reward(before, after)
+    np.testing.assert_allclose(smooth, plain + 0.3 * bonus, atol=1e-5)
+
+    def total(place: jax.Array) -> jax.Array:
+        moved = replace(after, particles=replace(after.particles, position=place))
+        return jnp.sum(task.smooth_reward(before, moved))
+
+    slope = jax.grad(total)(after.particles.position)
+    assert bool(jnp.all(jnp.isfinite(slope)))
+    assert float(jnp.abs(slope).max()) > 0
+
+
+@pytest.mark.parametrize("distance", [0.0, 1.0, 7.0])
+def test_a_smooth_reward_of_an_own_target(distance: float) -> None:
+    task = ac.make_environment("multi_navigator", num_particles=1, near_goal_bonus=2.0)
+    state = task.make_state(**PLACE, position=[[1.0, 2.0]], targets=[[1.0, 2.0 + distance]])
+    np.testing.assert_allclose(task.smooth_reward(state, state), [2.0 * 2.5 / (2.5 + distance)], rtol=1e-6)
+
+
 def test_ties_are_all_nearest() -> None:
     pairs = displacements(jnp.array([[1.0, 0.0], [-1.0, 0.0], [3.0, 0.0]]), jnp.zeros((1, 2)))
     np.testing.assert_array_equal(nearest_sensors(pairs, jnp.full(3, 2.0), 1), [True, True, False])

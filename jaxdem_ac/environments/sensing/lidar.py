@@ -168,8 +168,8 @@ def nearest_sensors(sight: PairDisplacements, reach: Array, num_sources: int) ->
     return _sum_over_sources(sight, within.astype(jnp.int32)) > 0
 
 
-def closeness(sight: PairDisplacements, reach: Array, num_sources: int) -> Array:
-    """Return the sum of ``r / (r + d)`` over the sources that a sensor is nearest to, d their distance; ``(N,)``.
+def closeness(sight: PairDisplacements, reach: Array, num_sources: int, lidar_range: float) -> Array:
+    """Return the sum of ``r / (r + d)`` over the sources in range that a sensor is nearest to, d apart; ``(N,)``.
 
     The sum over all sensors is a smooth count of the sources that have a sensor within its reach.
 
@@ -181,9 +181,12 @@ def closeness(sight: PairDisplacements, reach: Array, num_sources: int) -> Array
         r.
     num_sources : int
         M. Two sensors at one distance from a source are both its nearest.
+    lidar_range : float, length
+        Whatever a list holds beyond it does not count.
     """
     own = reach[sight.sensor]
-    return _sum_over_sources(sight, jnp.where(_nearest_pairs(sight, num_sources), own / (own + sight.distance), 0.0))
+    counts = _nearest_pairs(sight, num_sources) & (sight.distance < lidar_range)
+    return _sum_over_sources(sight, jnp.where(counts, own / (own + sight.distance), 0.0))
 
 
 def _nearest_pairs(sight: PairDisplacements, num_sources: int) -> Array:

@@ -137,8 +137,8 @@ class SwarmNavigator(Navigator):
     def smooth_reward(self, before: NavigatorState, after: NavigatorState) -> Array:
         """Return the reward with a bonus of ``r / (r + d)`` for the disc of radius r nearest to each target; ``(N,)``.
 
-        All of them together are what the swarm covers, with a slope at any distance d within the lidar's range.
+        d is within the lidar's range. All together are a smooth count of what the swarm covers.
         """
         sight = displacements(after.particles.position, after.targets, after.vicinity.targets)
-        near = closeness(sight, after.particles.radius, self.num_particles)
+        near = closeness(sight, after.particles.radius, self.num_particles, self.lidar_range)
         return smooth_target_reward(self, before, after, near)

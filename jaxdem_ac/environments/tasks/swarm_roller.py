@@ -276,10 +276,10 @@ class SwarmRoller(swarm.SwarmEnvironment[SwarmRollerState]):
     def smooth_reward(self, before: SwarmRollerState, after: SwarmRollerState) -> Array:
         """Return the reward with a bonus of ``r / (r + d)`` for the sphere nearest to each target; ``(N,)``.
 
-        r is its radius. All of them together are what the swarm covers, with a slope at any distance d in the lidar's range.
+        r is its radius, and d is within the lidar's range. All together are a smooth count of what the swarm covers.
         """
         sight = displacements(after.particles.position[:, :2], after.targets, after.vicinity.targets)
-        near = closeness(sight, after.particles.radius, self.num_particles)
+        near = closeness(sight, after.particles.radius, self.num_particles, self.lidar_range)
         return smooth_target_reward(self, before, after, near)
 
     @cached_property
