@@ -400,3 +400,14 @@ def test_docstrings_begin_with_the_noun_of_what_they_describe() -> None:
                 begins[f"{file.relative_to(ROOT)}:{node.lineno}"] = node.value.value.strip()
     assert len(begins) > 1_000
     assert {place: text for place, text in begins.items() if FRAGMENTS.match(text)} == {}
+
+
+def test_a_module_stands_once_in_the_api_pages() -> None:
+    """Sphinx warns of a second description, and `make docs` takes a warning for an error."""
+    named = [
+        name
+        for page in sorted((DOCS / "api").glob("*.md"))
+        for name in re.findall(r"automodule:: (\S+)", page.read_text())
+    ]
+    assert len(named) > 50
+    assert sorted(set(named)) == sorted(named)
