@@ -48,9 +48,12 @@ numpydoc_validation_checks: set[str] = set()
 nitpick_ignore_regex = [
     (r"py:.*", r"(jax|jaxlib|flax|nnx|np|numpy|distrax|optax|click|jnp|gymnasium|pettingzoo|pytest|yaml|os)(\..*)?"),
     (r"py:.*", r"(Any|Array|ArrayLike|AutoresetMode|Callable|Iterable|Iterator|Literal|Mapping|Module|Path)"),
-    (r"py:.*", r"(Self|Sequence|Arguments|ArrayTree|Components|Vectors)"),
+    (r"py:.*", r"(Self|Sequence|Arguments|ArrayTree|Components|Console|Vectors)"),
     # Type variables, a generic in quotes that is cut at its comma, and types that only a checker of types imports.
-    (r"py:(class|obj)", r"jaxdem_ac\..*\.(Class|Kept|Made|Measured|Method|Played|Result|Tree)|dict\[str|Figure|Json"),
+    (
+        r"py:(class|obj)",
+        r"jaxdem_ac\..*\.(Class|ClassField|Kept|Made|_Part|Measured|Method|Played|Result|Tree)|dict\[str|Figure|Json",
+    ),
     (r"py:(class|obj)", r"jaxdem_ac\..*\.(Config|Environment|Init|Learner|State|SwarmState)T"),
     (r"py:.*", r"(abc|ast|collections|contextlib|dataclasses|functools|pathlib|types|typing|tuple|type)(\..*)?"),
 ]

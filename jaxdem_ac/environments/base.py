@@ -68,7 +68,7 @@ class Environment(abc.ABC, Generic[StateT]):
     A subclass is a frozen dataclass of Python numbers, so that it is hashable and static under `jax.jit`. Its state is
     a pytree with a field `observation`, ``(N, O)``; a class that names its type, ``Environment[MyState]``, has that
     checked by a type checker. All methods are written for one environment and are batched by
-    `jax.vmap`, or by :func:`reset_batch`, :func:`step_batch` and :func:`reset_where`.
+    `jax.vmap`, or by the functions of :mod:`jaxdem_ac.environments.batching`.
     """
 
     training_defaults: ClassVar[Mapping[str, object]] = {}

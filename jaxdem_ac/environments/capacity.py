@@ -16,7 +16,7 @@ Result = TypeVar("Result")
 
 @compiled
 def worst_overflow(environment: Environment[StateT], state: StateT) -> Array:
-    """Return the largest :meth:`Environment.overflow_of` of a batch of states, ``()``; leaves ``(E, ...)``.
+    """Return the largest `overflow_of` of a batch of states, ``()``; leaves ``(E, ...)``.
 
     A state with positions that are not numbers does not count: no list helps it.
     """

@@ -36,7 +36,7 @@ def evaluate_run(
     run_dir : path
         The folder of a training: of one run, many seeds or a grid.
     checkpoint : "last", "best" or int
-        Of each run, as for :func:`~jaxdem_ac.load_policy`.
+        Of each run, as for :func:`~jaxdem_ac.runs.checkpoint.load_policy`.
     num_episodes : int
         Of each policy; at least 2.
     seed : int
@@ -56,7 +56,7 @@ def evaluate_run(
     Raises
     ------
     FileNotFoundError, FloatingPointError, TypeError, ValueError
-        As :func:`~jaxdem_ac.load_policy` and :func:`~jaxdem_ac.evaluate`.
+        As :func:`~jaxdem_ac.runs.checkpoint.load_policy` and :func:`~jaxdem_ac.trainers.evaluate.evaluate`.
     """
     run_dir = as_path("evaluate_run", "run_dir", run_dir)
     key = jax.random.key(check_seed("evaluate_run", seed))

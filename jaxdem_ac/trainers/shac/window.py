@@ -79,7 +79,7 @@ fade.defvjp(_forward, _backward)
 
 
 def fade_floats(state: PyTree, factor: float, longest: float | None) -> PyTree:
-    """Return what :func:`fade` does of the leaves that have slopes."""
+    """Return what `fade` does of the leaves that have slopes."""
     if factor == 1 and longest is None:
         return state
     leaves, structure = jax.tree.flatten(state)

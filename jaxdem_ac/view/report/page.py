@@ -63,7 +63,7 @@ def write_report(
     sample : bool
         Whether actions are sampled.
     eval_episodes : int
-        How many each policy is evaluated in, as by :func:`~jaxdem_ac.evaluate_run`; 0 for none.
+        How many each policy is evaluated in, as by :func:`~jaxdem_ac.runs.seeds.evaluate_run`; 0 for none.
 
     Raises
     ------
