@@ -56,7 +56,7 @@ def _in_notebook() -> Report:
         return {"text/plain": line.drawn(_NOTEBOOK_WIDTH)}
 
     line, last = LiveLine(), -_SECONDS_BETWEEN_DRAWINGS
-    handle = display(drawn(), raw=True, display_id=True)
+    handle = display(drawn(), raw=True, display_id=True)  # type: ignore[no-untyped-call, unused-ignore]
 
     def report(metrics: Metrics) -> None:
         nonlocal last
