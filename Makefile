@@ -34,12 +34,12 @@ $(VENV)/.docs: $(VENV)/bin/python pyproject.toml
 	@touch $@ $(VENV)/.view
 
 demo: $(VENV)/.view
-	$(BIN)/jaxdem-ac train --env swarm_navigator --model SharedActorCritic --action-space MaxNorm \
-	  --steps $(DEMO_STEPS) --seed $(DEMO_SEED) --out $(DEMO_RUN) --overwrite
-	$(BIN)/jaxdem-ac render $(DEMO_RUN)
-	$(BIN)/jaxdem-ac eval $(DEMO_RUN)
+	$(BIN)/jaxdem-ac train --config reference/swarm_navigator --num-seeds 1 --steps $(DEMO_STEPS) \
+	  --seed $(DEMO_SEED) --out $(DEMO_RUN) --overwrite
+	$(BIN)/jaxdem-ac render $(DEMO_RUN) --checkpoint best
+	$(BIN)/jaxdem-ac eval $(DEMO_RUN) --checkpoint best
 
-DEMO_STEPS ?= 2000000
+DEMO_STEPS ?= 120000
 
 test: format lint types layers tests
 
