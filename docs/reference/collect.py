@@ -59,12 +59,15 @@ def curve_of(seeds: Sequence[Reports]) -> dict[str, list[float]]:
     Parameters
     ----------
     seeds : sequence of reports
-        With the same steps; two at least. Reports before the first end of an episode are left out.
+        With the same steps; two at least. The success of the evaluations in them counts, at the mode; where there are
+        none that of the training's own episodes. Reports without are left out.
     """
+    evaluated = any(line.get("eval_success") is not None for lines in seeds for line in lines)
+    figure = "eval_success" if evaluated else "final_success"
     curve: dict[str, list[float]] = {"steps": [], "mean": [], "low": [], "high": []}
     for lines in zip(*seeds, strict=True):
         assert len({line["steps"] for line in lines}) == 1
-        values = [line["final_success"] for line in lines]
+        values = [line.get(figure) for line in lines]
         if None in values:
             continue
         found = estimate(np.asarray(values), 0.0, 1.0)
