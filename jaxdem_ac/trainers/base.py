@@ -1,12 +1,13 @@
 """The interface of learning algorithms: a problem, a state, and functions from one state to the next."""
 
 import abc
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields, is_dataclass, replace
 from functools import partial
 from typing import Any, ClassVar, Generic, Protocol, Self, TypeVar
 
 import jax
+import jax.numpy as jnp
 from jax import Array
 
 from jaxdem_ac._types import PyTree
@@ -229,3 +230,12 @@ def update_many(
         return jax.lax.scan(lambda carry, _: algorithm.update(own, carry), state, length=num_updates)
 
     return (jax.vmap(one_run) if side_by_side else one_run)(numbers, state)
+
+
+def first_not_finite(names: Sequence[str], bad_term: Array, /, **terms: Array) -> Array:
+    """Return `bad_term` if it is set, else 1 + the index in `names` of the first of `terms` that is not finite."""
+    for index, name in enumerate(names):
+        if name in terms:
+            bad = ~jnp.all(jnp.isfinite(terms[name]))
+            bad_term = jnp.where((bad_term == 0) & bad, 1 + index, bad_term)
+    return bad_term

@@ -1,9 +1,9 @@
 """PPO's training state, and its model applied."""
 
 from dataclasses import dataclass
+from functools import partial
 
 import jax
-import jax.numpy as jnp
 import optax
 from flax import nnx
 from jax import Array
@@ -11,7 +11,7 @@ from jax import Array
 from jaxdem_ac._types import PyTree
 from jaxdem_ac.models import recurrent
 from jaxdem_ac.models.structure import Distribution
-from jaxdem_ac.trainers.base import Problem
+from jaxdem_ac.trainers.base import Problem, first_not_finite
 from jaxdem_ac.trainers.ppo.config import PPOConfig
 from jaxdem_ac.trainers.running_statistics import Normalizer
 
@@ -31,6 +31,8 @@ TERMS = (
 
 
 PPOProblem = Problem[PPOConfig]
+
+first_bad = partial(first_not_finite, TERMS)
 
 
 @jax.tree_util.register_dataclass
@@ -70,12 +72,3 @@ def apply_model(
     carry = nnx.State({}) if carry is None else carry
     distribution, value, _ = recurrent.step(problem.graphdef, (params, constants), carry, observation)
     return distribution, value
-
-
-def first_bad(bad_term: Array, **terms: Array) -> Array:
-    """Return `bad_term` if it is set, else 1 + the index of the first of `terms` with a number that is not finite."""
-    for name in TERMS:
-        if name in terms:
-            bad = ~jnp.all(jnp.isfinite(terms[name]))
-            bad_term = jnp.where((bad_term == 0) & bad, 1 + TERMS.index(name), bad_term)
-    return bad_term

@@ -1,9 +1,9 @@
 """The training state of the short-horizon actor-critic, and its model applied."""
 
 from dataclasses import dataclass
+from functools import partial
 
 import jax
-import jax.numpy as jnp
 import optax
 from flax import nnx
 from jax import Array
@@ -11,7 +11,7 @@ from jax import Array
 from jaxdem_ac._types import PyTree
 from jaxdem_ac.models import recurrent
 from jaxdem_ac.models.structure import Distribution
-from jaxdem_ac.trainers.base import Problem
+from jaxdem_ac.trainers.base import Problem, first_not_finite
 from jaxdem_ac.trainers.running_statistics import Normalizer
 from jaxdem_ac.trainers.shac.config import SHACConfig
 
@@ -19,6 +19,8 @@ TERMS = ("observation", "reward", "value", "slope", "policy_loss", "value_loss",
 """Terms in the order in which a bad number travels: the first that is not finite is the one to name."""
 
 SHACProblem = Problem[SHACConfig]
+
+first_bad = partial(first_not_finite, TERMS)
 
 
 @jax.tree_util.register_dataclass
@@ -54,11 +56,3 @@ def apply_model(
     """Return the policy and the value, ``(...)``, of observations ``(..., O)``."""
     distribution, value, _ = recurrent.step(problem.graphdef, (params, constants), nnx.State({}), observation)
     return distribution, value
-
-
-def first_bad(bad_term: Array, **terms: Array) -> Array:
-    """Return `bad_term` if it is set, else 1 + the index of the first of `terms` with a number that is not finite."""
-    for name, term in terms.items():
-        bad = ~jnp.all(jnp.isfinite(term))
-        bad_term = jnp.where((bad_term == 0) & bad, 1 + TERMS.index(name), bad_term)
-    return bad_term
