@@ -11,6 +11,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import Array
+from jax.typing import ArrayLike
 
 from jaxdem_ac._checks import check_flag
 from jaxdem_ac.dem import time_step
@@ -69,15 +70,35 @@ class Score(NamedTuple):
     """Whether the task has come to its own end, ``()`` of bool."""
 
 
+@dataclass(frozen=True)
+class BoxState:
+    """Base of the states of tasks in a box; a subclass adds what its task keeps, and is registered as a pytree."""
+
+    particles: Particles
+    """The N that act, and behind them what else there is."""
+    targets: Array
+    """Places to go to, ``(M, 2)``, length."""
+    box_low: Array
+    """Lower corner of the box, ``(2,)``, length."""
+    box_high: Array
+    """Upper corner of the box, ``(2,)``, length."""
+    observation: Array
+    """``(N, O)``."""
+    step_count: Array
+    """Physics steps since the reset, ``()``."""
+    vicinity: NeighborLists
+    """Lists of neighbours, where the swarm is large enough for them."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class SwarmEnvironment(Environment[SwarmStateT]):
     """A task for particles of several sizes and species, whose actions are held for several steps of the engine.
 
     A decision is :meth:`step`: the action's force is applied, the engine advances the particles, they sense, and the
     task scores what came of it. A task is a frozen dataclass that defines :meth:`world`, :meth:`sense`, :meth:`score`,
-    `reset` and `observation_size`, and :meth:`apply` unless an action is a force. Its numbers are fields annotated with
-    their range (:mod:`jaxdem_ac.environments.checks`), and what they have to do with each other is checked in
-    :meth:`check_task`. Its state is a dataclass with the fields of :class:`SwarmState`.
+    `reset` and `observes` or `observation_size`, and :meth:`apply` unless an action is a force. Its numbers are fields
+    annotated with their range (:mod:`jaxdem_ac.environments.checks`), and :meth:`check_task` checks what they have to
+    do with each other. Its state is a dataclass with the fields of :class:`SwarmState`.
     """
 
     species: tuple[int, ...] | None = None
@@ -188,6 +209,13 @@ class SwarmEnvironment(Environment[SwarmStateT]):
         )
 
     @property
+    def observation_size(self) -> int:
+        """O: the numbers of `observation_layout`; a task that has none says how many."""
+        if self.observation_layout is None:
+            raise NotImplementedError(f"{type(self).__name__}: a task says what it observes. Define observation_size.")
+        return sum(block.size for block in self.observation_layout)
+
+    @property
     def action_size(self) -> int:
         """2."""
         return 2
@@ -239,9 +267,11 @@ class SwarmEnvironment(Environment[SwarmStateT]):
     @property
     def observation_layout(self) -> tuple[Block, ...] | None:
         """Blocks of an observation, in their order; None for a task that does not say what it observes."""
-        lidars = [Block(f"lidar of the {each.senses}", "lidar", each.num_bins) for each in self.lidars]
-        own = [Block("radius and mass", "scalar", 2)] if self.observe_sizes else []
-        return (*self.observes, *lidars, *own) if self.observes else None
+        if not self.observes:
+            return None
+        rays = attrgetter("n_lidar_rays")(self) if self.lidar_senses else 0
+        lidars = [Block(f"lidar of the {senses}", "lidar", rays) for senses in self.lidar_senses]
+        return (*self.observes, *lidars, *([Block("radius and mass", "scalar", 2)] if self.observe_sizes else []))
 
     @property
     def sizes_observed(self) -> int:
@@ -263,6 +293,11 @@ class SwarmEnvironment(Environment[SwarmStateT]):
         """Return the numbers half way in the ranges, ``()`` or ``(N,)``."""
         low, high = ends(sizes, self.species)
         return (low + high) / 2
+
+    def sizes_or_middle(self, radius: ArrayLike | None, mass: ArrayLike | None) -> tuple[ArrayLike, ArrayLike]:
+        """Return radius and mass as they are, or where one is None the middle of the task's own range."""
+        own = self.middle(self.radius), self.middle(self.mass)
+        return own[0] if radius is None else radius, own[1] if mass is None else mass
 
     def check_swarm(self, where: str) -> None:
         """Check what all swarms have, and store lists as tuples: JSON has only lists.

@@ -232,6 +232,13 @@ def wall_lidar(position: Array, box_low: Array, box_high: Array, lidar_range: fl
     return readings
 
 
+def lidar_with_walls(
+    sight: PairDisplacements, position: Array, box_low: Array, box_high: Array, lidar_range: float, bins: Bins
+) -> Array:
+    """Return the larger of :func:`lidar`, of the sources, and :func:`wall_lidar`; ``(N, B)``, length."""
+    return jnp.maximum(lidar(sight, lidar_range, bins), wall_lidar(position, box_low, box_high, lidar_range, bins))
+
+
 def azimuth_bin(x: Array, y: Array, num_bins: int) -> Array:
     """Return which of equal sectors of [-pi, pi) a vector points into, ``(...)`` of int in [0, num_bins)."""
     return _sectors((x, y), num_bins, False)[0]

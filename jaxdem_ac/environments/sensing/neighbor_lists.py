@@ -104,18 +104,20 @@ class NeighborListSpecs:
     """Name of before, for one version."""
 
     def refresh(
-        self, vicinity: NeighborLists, position: Array, box_low: Array, box_high: Array, targets: Array | None = None
+        self,
+        vicinity: NeighborLists | None,
+        position: Array,
+        box_low: Array,
+        box_high: Array,
+        targets: Array | None = None,
+        bodies: Array | None = None,
     ) -> NeighborLists:
         """Return the lists of sensing, built again where they have grown stale; those of contacts are the engine's.
 
-        Parameters
-        ----------
-        vicinity : NeighborLists
-        position : Array, (N, 2), length
-        box_low, box_high : Array, (2,), length
-        targets : Array, (M, 2), length, optional
-            Where there are lists of them.
+        Without `vicinity` they are allocated first, of `position` and `bodies`. Targets, ``(M, 2)``, are needed where
+        there are lists of them; the box is ``(2,)`` and ``(2,)``, all lengths.
         """
+        vicinity = vicinity or self.allocate(position, bodies)
         swarm, seen = vicinity.swarm, vicinity.targets
         if self.swarm is not None and swarm is not None:
             swarm = refresh(self.swarm, swarm, position, box_low, box_high)

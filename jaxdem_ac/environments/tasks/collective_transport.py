@@ -15,7 +15,7 @@ from jaxdem_ac.environments.base import compiled
 from jaxdem_ac.environments.baselines.transport import TransportOracle, TransportScript
 from jaxdem_ac.environments.checks import Count, Fraction, NonNegative, Positive, Real, check_count
 from jaxdem_ac.environments.placement import ring
-from jaxdem_ac.environments.sensing.lidar import displacements, lidar, wall_lidar
+from jaxdem_ac.environments.sensing.lidar import displacements, lidar_with_walls
 from jaxdem_ac.environments.sensing.neighbor_lists import NeighborLists, NeighborListSpecs
 from jaxdem_ac.observation_layout import Block
 
@@ -24,27 +24,13 @@ _DRAWS = 16  # A goal is the first of so many draws that is far enough, or else 
 
 @jax.tree_util.register_dataclass
 @dataclass(frozen=True)
-class CollectiveTransportState:
-    """Places of particles, load and goal, and what the last decision left."""
+class CollectiveTransportState(swarm.BoxState):
+    """Places of the swarm and, last, the load; its targets are the load's G goals, in order."""
 
-    particles: dem.Particles
-    """N + 1 discs: the swarm, and last the load."""
-    targets: Array
-    """Goals of the load, in order, ``(G, 2)``, length."""
     target_radius: Array
     """Distance from a goal within which the load's centre has reached it, ``(G,)``, length."""
-    box_low: Array
-    """Lower corner of the box, ``(2,)``, length."""
-    box_high: Array
-    """Upper corner of the box, ``(2,)``, length."""
-    observation: Array
-    """``(N, O)``."""
     num_reached: Array
     """Goals that have been reached, ``()``; the next one is pursued."""
-    step_count: Array
-    """Physics steps since the reset, ``()``."""
-    vicinity: NeighborLists
-    """Lists of neighbours, where the swarm is large enough for them."""
 
     @property
     def reached(self) -> Array:
@@ -101,9 +87,7 @@ class CollectiveTransport(swarm.SwarmEnvironment[CollectiveTransportState]):
     tolerance: Positive = 1.0
     """Distance from its goal within which the load's centre has reached it, length."""
     radius: sizes.Sizes = 1.0
-    """Radius of the particles, or a range to draw each from, length."""
     mass: sizes.Sizes = 1.0
-    """Mass of the particles, or a range to draw each from."""
     load_radius: Positive = 3.0
     """Length."""
     load_mass: Positive = 10.0
@@ -117,9 +101,7 @@ class CollectiveTransport(swarm.SwarmEnvironment[CollectiveTransportState]):
     restitution: Fraction = 0.5
     """Restitution of contacts, in [0, 1]."""
     max_steps: Count = 3000
-    """Length of an episode, in physics steps."""
     physics_steps: Count = 20
-    """Physics steps for which an action is held: one decision."""
     progress_weight: Real = 1.0
     """Weight of the load's progress, per length."""
     approach_weight: Real = 0.1
@@ -131,9 +113,7 @@ class CollectiveTransport(swarm.SwarmEnvironment[CollectiveTransportState]):
     n_lidar_rays: Count = 16
     """Sectors of the lidar."""
     dt: Positive = 1e-2
-    """Time step of the engine, time."""
     stiffness: Positive = 1e3
-    """Stiffness of contacts, force / length."""
 
     oracle, scripted = TransportOracle, TransportScript
     success_name: ClassVar[str] = "goals reached"
@@ -167,11 +147,6 @@ class CollectiveTransport(swarm.SwarmEnvironment[CollectiveTransportState]):
     def inverse_masses_besides(self) -> tuple[float, ...]:
         """Inverse mass of the load."""
         return (1 / self.load_mass,)
-
-    @property
-    def observation_size(self) -> int:
-        """12 + n_lidar_rays, and 2 more with `observe_sizes`."""
-        return 12 + self.n_lidar_rays + self.sizes_observed
 
     @compiled
     def reset(self, key: Array) -> CollectiveTransportState:
@@ -236,10 +211,9 @@ class CollectiveTransport(swarm.SwarmEnvironment[CollectiveTransportState]):
         ValueError
             If a shape does not fit a number is not finite, or a radius is larger than the environment's.
         """
-        check_count("CollectiveTransport.make_state", num_reached=num_reached, step_count=step_count)
-        as_float = dem.particles.as_float
+        here, num, as_float = "CollectiveTransport.make_state", self.num_particles, dem.particles.as_float
+        check_count(here, num_reached=num_reached, step_count=step_count)
         place, load, targets = as_float("position", position), as_float("load", load), as_float("targets", targets)
-        num = self.num_particles
         for name, array, shape in (
             ("position", place, (num, 2)),
             ("load", load, (2,)),
@@ -247,25 +221,24 @@ class CollectiveTransport(swarm.SwarmEnvironment[CollectiveTransportState]):
         ):
             if array.shape != shape:
                 raise ValueError(
-                    f"CollectiveTransport.make_state: {name} is {shape}; got shape {array.shape}. "
-                    "Match num_particles and num_goals."
+                    f"{here}: {name} is {shape}; got shape {array.shape}. Match num_particles and num_goals."
                 )
 
-        def with_load(values: ArrayLike | None, sizes: sizes.Sizes, of_load: float) -> Array:
-            values = self.middle(sizes) if values is None else values
+        def with_load(values: ArrayLike, of_load: float) -> Array:
             return jnp.append(jnp.broadcast_to(jnp.asarray(values, float), (num,)), of_load)
 
+        radius, mass = self.sizes_or_middle(radius, mass)
         velocity = jnp.broadcast_to(jnp.asarray(velocity, float), (num, 2))
         load_velocity = jnp.broadcast_to(jnp.asarray(load_velocity, float), (1, 2))
         particles = dem.Particles.create(
             jnp.concatenate([place, load[None]]),
             jnp.concatenate([velocity, load_velocity]),
-            with_load(radius, self.radius, self.load_radius),
-            with_load(mass, self.mass, self.load_mass),
+            with_load(radius, self.load_radius),
+            with_load(mass, self.load_mass),
         )
-        sizes.check_radius("CollectiveTransport.make_state", particles.radius[:-1], self.radius)
+        sizes.check_radius(here, particles.radius[:-1], self.radius)
         world = dem.World.create(box_low, box_high)
-        sizes.check_room_of("CollectiveTransport.make_state", world, particles)
+        sizes.check_room_of(here, world, particles)
         count = jnp.asarray(num_reached, jnp.int32)
         state = self._state(particles, targets, world.box_low, world.box_high, count, None)
         return replace(state, step_count=jnp.asarray(step_count, jnp.int32))
@@ -364,16 +337,11 @@ class CollectiveTransport(swarm.SwarmEnvironment[CollectiveTransportState]):
         vicinity: NeighborLists | None,
     ) -> CollectiveTransportState:
         """Sense, and return the state at step 0."""
-        position, load = particles.position[:-1], particles.position[-1]
-        around = self._surroundings
+        position, load, reach = particles.position[:-1], particles.position[-1], self.lidar_range
         with jax.named_scope("lidar"):
-            vicinity = around.refresh(
-                vicinity or around.allocate(position, particles.position), position, box_low, box_high
-            )
-            reading = jnp.maximum(
-                lidar(displacements(position, neighbors=vicinity.swarm), self.lidar_range, self.n_lidar_rays),
-                wall_lidar(position, box_low, box_high, self.lidar_range, self.n_lidar_rays),
-            )
+            vicinity = self._surroundings.refresh(vicinity, position, box_low, box_high, bodies=particles.position)
+            others = displacements(position, neighbors=vicinity.swarm)
+            reading = lidar_with_walls(others, position, box_low, box_high, reach, self.n_lidar_rays)
         state = CollectiveTransportState(
             particles=particles,
             targets=targets,
@@ -386,15 +354,13 @@ class CollectiveTransport(swarm.SwarmEnvironment[CollectiveTransportState]):
             vicinity=vicinity,
         )
         to_load, to_goal = load - position, self._goal(state) - load
-        of_load = jnp.concatenate(
-            [swarm.unit(to_goal), swarm.shorten(to_goal, self.lidar_range) / self.lidar_range, particles.velocity[-1]]
-        )
+        of_load = [swarm.unit(to_goal), swarm.shorten(to_goal, reach) / reach, particles.velocity[-1]]
         parts = [
             particles.velocity[:-1],
             swarm.unit(to_load),
-            swarm.shorten(to_load, self.lidar_range) / self.lidar_range,
-            jnp.broadcast_to(of_load, (self.num_particles, 6)),
-            reading / self.lidar_range,
+            swarm.shorten(to_load, reach) / reach,
+            jnp.broadcast_to(jnp.concatenate(of_load), (self.num_particles, 6)),
+            reading / reach,
             *self.own_sizes(particles),
         ]
         return replace(state, observation=jnp.concatenate(parts, axis=-1))

@@ -16,32 +16,18 @@ from jaxdem_ac.environments.base import compiled
 from jaxdem_ac.environments.baselines.evacuation import EvacuationOracle, EvacuationScript
 from jaxdem_ac.environments.checks import AtLeastOne, Count, Fraction, NonNegative, Positive, Real, check_count
 from jaxdem_ac.environments.placement import jittered_grid
-from jaxdem_ac.environments.sensing.lidar import displacements, lidar, wall_lidar
+from jaxdem_ac.environments.sensing.lidar import displacements, lidar, lidar_with_walls
 from jaxdem_ac.environments.sensing.neighbor_lists import NeighborLists, NeighborListSpecs
 from jaxdem_ac.observation_layout import Block
 
 
 @jax.tree_util.register_dataclass
 @dataclass(frozen=True)
-class EvacuationState:
-    """Places of the crowd and the wall, and what the last decision left."""
+class EvacuationState(swarm.BoxState):
+    """Places of the crowd and of the M fixed discs of the wall, after it; its target is the centre of the gap."""
 
-    particles: dem.Particles
-    """N + M discs: the crowd, and the fixed ones that the wall with the gap is made of."""
-    targets: Array
-    """Centre of the gap, ``(1, 2)``, length."""
     target_radius: Array
     """Half the gap, ``(1,)``, length."""
-    box_low: Array
-    """Lower corner of room and forecourt, ``(2,)``, length."""
-    box_high: Array
-    """Upper corner of room and forecourt, ``(2,)``, length."""
-    observation: Array
-    """``(N, O)``."""
-    step_count: Array
-    """Physics steps since the reset, ``()``."""
-    vicinity: NeighborLists
-    """Lists of neighbours, where the swarm is large enough for them."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -89,9 +75,7 @@ class Evacuation(swarm.SwarmEnvironment[EvacuationState]):
     gap: AtLeastOne = 2.5
     """Width of the gap, in diameters of the largest particle."""
     radius: sizes.Sizes = 0.5
-    """Radius of the particles, or a range to draw each from, length."""
     mass: sizes.Sizes = 1.0
-    """Mass of the particles, or a range to draw each from."""
     wall_radius: Positive = 0.5
     """Radius of the fixed discs of the wall, length."""
     max_force: Positive = 3.0
@@ -103,9 +87,7 @@ class Evacuation(swarm.SwarmEnvironment[EvacuationState]):
     contact_friction: NonNegative = 0.5
     """Coulomb's coefficient of contacts."""
     max_steps: Count = 1500
-    """Length of an episode, in physics steps."""
     physics_steps: Count = 20
-    """Physics steps for which an action is held: one decision."""
     progress_weight: Real = 0.2
     """Weight of a particle's own way, per length."""
     coop_weight: Real = 0.2
@@ -119,9 +101,7 @@ class Evacuation(swarm.SwarmEnvironment[EvacuationState]):
     n_lidar_rays: Count = 16
     """Sectors of each lidar."""
     dt: Positive = 1e-2
-    """Time step of the engine, time."""
     stiffness: Positive = 1e3
-    """Stiffness of contacts, force / length."""
     tangential_damping: Positive = 8.0
     """Drag of contacts that slip slowly, mass / time."""
 
@@ -150,11 +130,6 @@ class Evacuation(swarm.SwarmEnvironment[EvacuationState]):
         sizes.check_room(where, self.num_particles, (self.forecourt - self.wall_radius, self.room_size), radius, advice)
         damping = self.tangential_damping if self.contact_friction > 0 else 0.0
         self.check_physics(where, drag=self.drag, restitution=self.restitution, damping=damping)
-
-    @property
-    def observation_size(self) -> int:
-        """7 + 2 * n_lidar_rays, and 2 more with `observe_sizes`."""
-        return 7 + 2 * self.n_lidar_rays + self.sizes_observed
 
     @property
     def inverse_masses_besides(self) -> tuple[float, ...]:
@@ -219,16 +194,14 @@ class Evacuation(swarm.SwarmEnvironment[EvacuationState]):
         ValueError
             If a shape does not fit, a number is not finite, or a radius is larger than the environment's.
         """
-        check_count("Evacuation.make_state", step_count=step_count)
+        here, num, per_side = "Evacuation.make_state", self.num_particles, self.num_wall // 2
+        check_count(here, step_count=step_count)
         place = dem.particles.as_float("position", position)
-        num, per_side = self.num_particles, self.num_wall // 2
         if place.shape != (num, 2):
             raise ValueError(
-                f"Evacuation.make_state: position is (num_particles, 2) = ({num}, 2); got shape {place.shape}. "
-                "Match num_particles."
+                f"{here}: position is (num_particles, 2) = ({num}, 2); got shape {place.shape}. Match num_particles."
             )
-        radius = self.middle(self.radius) if radius is None else radius
-        mass = self.middle(self.mass) if mass is None else mass
+        radius, mass = self.sizes_or_middle(radius, mass)
         centre = jnp.asarray(self.room_size / 2 if gap_centre is None else gap_centre, float)
         # From both edges of the gap outwards; what lies beyond the box is out of everybody's reach.
         along = self._gap_width / 2 + self.wall_radius * (1 + 2 * jnp.arange(per_side))
@@ -246,7 +219,7 @@ class Evacuation(swarm.SwarmEnvironment[EvacuationState]):
             with_wall(mass, 1.0),
             fixed=jnp.arange(num + len(wall)) >= num,
         )
-        sizes.check_radius("Evacuation.make_state", particles.radius[:num], self.radius)
+        sizes.check_radius(here, particles.radius[:num], self.radius)
         gap = jnp.stack([jnp.asarray(self.room_size, float), centre])
         state = self._state(particles, gap[None], None)
         return replace(state, step_count=jnp.asarray(step_count, jnp.int32))
@@ -319,28 +292,24 @@ class Evacuation(swarm.SwarmEnvironment[EvacuationState]):
     @compiled
     def _state(self, particles: dem.Particles, targets: Array, vicinity: NeighborLists | None) -> EvacuationState:
         """Sense, and return the state at step 0."""
-        around, num = self._surroundings, self.num_particles
+        num, reach, rays = self.num_particles, self.lidar_range, self.n_lidar_rays
         position, bodies, velocity = particles.position[:num], particles.position[num:], particles.velocity[:num]
         low = jnp.zeros((2,))
         high = jnp.asarray([self.room_size + self.forecourt, self.room_size], float)
         with jax.named_scope("lidar"):
-            vicinity = around.refresh(
-                vicinity or around.allocate(position, particles.position), position, low, high, bodies
-            )
-            of_crowd = lidar(displacements(position, neighbors=vicinity.swarm), self.lidar_range, self.n_lidar_rays)
-            of_walls = jnp.maximum(
-                lidar(displacements(position, bodies, vicinity.targets), self.lidar_range, self.n_lidar_rays),
-                wall_lidar(position, low, high, self.lidar_range, self.n_lidar_rays),
-            )
+            vicinity = self._surroundings.refresh(vicinity, position, low, high, bodies, particles.position)
+            of_crowd = lidar(displacements(position, neighbors=vicinity.swarm), reach, rays)
+            to_wall = displacements(position, bodies, vicinity.targets)
+            of_walls = lidar_with_walls(to_wall, position, low, high, reach, rays)
         to_opening = self._opening(particles, targets[0])
         outside = to_opening[:, :1] < 0
         parts = [
             velocity,
             jnp.where(outside, -1.0, 1.0) * swarm.unit(to_opening),
-            swarm.shorten(targets[0] - position, self.lidar_range) / self.lidar_range,
+            swarm.shorten(targets[0] - position, reach) / reach,
             outside.astype(position.dtype),
-            of_crowd / self.lidar_range,
-            of_walls / self.lidar_range,
+            of_crowd / reach,
+            of_walls / reach,
             *self.own_sizes(particles),
         ]
         return EvacuationState(

@@ -13,7 +13,7 @@ from jaxdem_ac.environments.base import compiled
 from jaxdem_ac.environments.baselines.navigators import OwnTargetsOracle, OwnTargetsScript
 from jaxdem_ac.environments.checks import Count, NonNegative, Positive
 from jaxdem_ac.environments.placement import jittered_grid
-from jaxdem_ac.environments.sensing.lidar import displacements, lidar, wall_lidar
+from jaxdem_ac.environments.sensing.lidar import displacements, lidar_with_walls
 from jaxdem_ac.environments.sensing.neighbor_lists import NeighborLists
 from jaxdem_ac.environments.swarm import length
 from jaxdem_ac.environments.targets import smooth_target_reward
@@ -50,11 +50,8 @@ class MultiNavigator(Navigator):
     """
 
     box_padding: NonNegative = 5.0
-    """Difference between the side of the box and that of the region of the targets, length."""
     lidar_range: Positive = 6.0
-    """Length."""
     n_lidar_rays: Count = 16
-    """Sectors of the lidar."""
 
     oracle = OwnTargetsOracle
     scripted = OwnTargetsScript
@@ -67,40 +64,31 @@ class MultiNavigator(Navigator):
     )
     lidar_senses: ClassVar[tuple[str, ...]] = ("swarm and walls",)
 
-    @property
-    def observation_size(self) -> int:
-        """6 + n_lidar_rays, and 2 more with `observe_sizes`."""
-        return 6 + self.n_lidar_rays + self.sizes_observed
-
     @compiled
     def reset(self, key: Array) -> NavigatorState:
         """Return a new episode: particles and targets on jittered grids, targets assigned at random."""
         self.check_key(key)
         key_box, key_position, key_targets, key_assignment, key_sizes = jax.random.split(key, 5)
-        size = jax.random.uniform(key_box, (2,), float, minval=self.min_box_size, maxval=self.max_box_size)
-        margin = self.box_padding / 2
-        radius = sizes.largest(self.radius)
-        position = jittered_grid(key_position, self.num_particles, size + self.box_padding, radius) - margin
-        targets = jittered_grid(key_targets, self.num_particles, size, radius)
-        targets = jax.random.permutation(key_assignment, targets)
-        return self._begin(key_sizes, position, targets, jnp.full((2,), -margin), size + margin)
+        size = self._draw_region(key_box)
+        num, margin, radius = self.num_particles, self.box_padding / 2, sizes.largest(self.radius)
+        position = jittered_grid(key_position, num, size + self.box_padding, radius) - margin
+        targets = jax.random.permutation(key_assignment, jittered_grid(key_targets, num, size, radius))
+        return self._begin(key_sizes, position, targets, size)
 
     @compiled
     def _sense(
         self, particles: dem.Particles, targets: Array, box_low: Array, box_high: Array, vicinity: NeighborLists | None
     ) -> NavigatorState:
         """Return the state at step 0; without `vicinity` at the beginning of an episode."""
-        position, around = particles.position, self._surroundings
+        position, reach = particles.position, self.lidar_range
         with jax.named_scope("lidar"):
-            vicinity = around.refresh(vicinity or around.allocate(position), position, box_low, box_high)
-            reading = jnp.maximum(
-                lidar(displacements(position, neighbors=vicinity.swarm), self.lidar_range, self.n_lidar_rays),
-                wall_lidar(position, box_low, box_high, self.lidar_range, self.n_lidar_rays),
-            )
+            vicinity = self._surroundings.refresh(vicinity, position, box_low, box_high)
+            others = displacements(position, neighbors=vicinity.swarm)
+            reading = lidar_with_walls(others, position, box_low, box_high, reach, self.n_lidar_rays)
         offset = position - targets
         distance = length(offset)
         direction = offset / jnp.where(distance > 0, distance, 1.0)[:, None]
-        parts = (direction, jnp.clip(offset, -3.0, 3.0), particles.velocity, reading / self.lidar_range)
+        parts = (direction, jnp.clip(offset, -3.0, 3.0), particles.velocity, reading / reach)
         return NavigatorState(
             particles=particles,
             targets=targets,
