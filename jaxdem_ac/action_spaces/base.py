@@ -60,26 +60,14 @@ class ActionSpace(distrax.Bijector):
         return None
 
     def bounds(self, size: int) -> ActionBounds:
-        """Return the bounds of an action of `size` components, for trainers that need to know them.
-
-        Raises
-        ------
-        NotImplementedError
-            If the action space says none.
-        """
+        """Return the bounds of an action of `size` components; NotImplementedError if there are none to say."""
         raise NotImplementedError(
             f"{type(self).__name__}.bounds: this action space says none. Define it to have it in Gymnasium."
         )
 
     @property
     def metadata(self) -> dict[str, Json]:
-        """The keywords that build this action space again, as JSON types.
-
-        Raises
-        ------
-        NotImplementedError
-            If one of them is not kept under its name.
-        """
+        """The keywords that build this again, as JSON types; NotImplementedError if one is not kept under its name."""
         kept: dict[str, Json] = {}
         # From the class itself, a metaclass hides what it takes.
         for keyword in list(inspect.signature(type(self).__init__).parameters)[1:]:
@@ -98,17 +86,10 @@ class ActionSpace(distrax.Bijector):
         return self.metadata
 
     def log_det_expectation(self, mean: Array, std: Array) -> Array:
-        """Return ``E[log |det J(x)|]`` over the last axis, ``x ~ N(mean, diag(std**2))``.
+        """Return ``E[log |det J(x)|]``, ``(...)`` in nats, over the last axis, ``x ~ N(mean, diag(std**2))``.
 
-        Parameters
-        ----------
-        mean, std : Array, (..., D)
-            Of the Gaussian before the bijector; they broadcast: a policy has many means and, most often, one std.
-
-        Returns
-        -------
-        Array, (...)
-            In nats.
+        Both are of the Gaussian before the bijector, ``(..., D)``, and broadcast: a policy has many means and often one
+        std.
         """
         raise NotImplementedError(
             f"{type(self).__name__}.log_det_expectation: this action space defines none. "

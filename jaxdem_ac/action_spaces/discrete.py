@@ -18,21 +18,8 @@ class Discrete(ActionSpace):
     In the plane action k is ``max_norm (cos(2 pi k / n), sin(2 pi k / n))``; on a line, n = 2, and in space, n = 6, the
     directions are those of the axes, the positive one of each first. With `rest` the last action is 0. The policy is a
     categorical over the actions, whose logits are what the network says: log-probability, entropy, mode and divergence
-    are exact. It is no map of numbers: `forward_and_log_det` and the inverse raise.
-
-    Parameters
-    ----------
-    n : int
-        Number of directions; at least 2.
-    max_norm : float, unit of the action
-        Size of an action.
-    rest : bool
-        Whether doing nothing is an action too.
-
-    Raises
-    ------
-    ValueError
-        If `n` is below 2, or `max_norm` is not a finite number above 0.
+    are exact. It is no map of numbers: `forward_and_log_det` and the inverse raise. So does, ValueError, an `n` below
+    2, or a `max_norm` that is not a finite number above 0.
     """
 
     is_discrete: ClassVar[bool] = True
@@ -49,13 +36,7 @@ class Discrete(ActionSpace):
         return self.n + self.rest
 
     def actions(self, size: int) -> np.ndarray:
-        """Return the actions of `size` components, ``(K, D)``.
-
-        Raises
-        ------
-        ValueError
-            If there are no n directions in so many dimensions.
-        """
+        """Return the actions of `size` components, ``(K, D)``; ValueError if those have no n directions."""
         if size == 2:
             angle = 2 * math.pi * np.arange(self.n) / self.n
             directions = np.stack([np.cos(angle), np.sin(angle)], axis=-1)

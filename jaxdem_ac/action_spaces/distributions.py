@@ -18,12 +18,7 @@ class SquashedGaussian(distrax.Transformed):
 
     ``log p_Y(f(x)) = log p_X(x) - log |det J_f(x)|``,  ``H(Y) = H(X) + E[log |det J_f(X)|]``.
 
-    Parameters
-    ----------
-    loc, scale : Array, (..., D)
-        Mean and standard deviation before the bijector.
-    action_space : distrax.Bijector
-        A scalar one is lifted to the action vector.
+    Mean and standard deviation are ``(..., D)``; a scalar bijector is lifted to the action vector.
     """
 
     def __init__(self, loc: Array, scale: Array, action_space: distrax.Bijector) -> None:
@@ -34,16 +29,9 @@ class SquashedGaussian(distrax.Transformed):
         self.scale = scale
 
     def sample_raw_and_log_probs(self, *, seed: Array) -> tuple[Array, Array, Array]:
-        """Draw an action before the bijector.
+        """Draw x, an action before the bijector, ``(..., D)``, and return it with log p_X(x) and log p_Y(f(x)).
 
-        Returns
-        -------
-        raw_action : Array, (..., D)
-            The draw ``x``; :meth:`to_action` maps it to the action.
-        raw_log_prob : Array, (...)
-            log p_X(x), the density before the bijector: the one to form a ratio of policies with.
-        log_prob : Array, (...)
-            log p_Y(f(x)), the density of the action itself.
+        The first density is the one to form a ratio of policies with, the second that of the action, :meth:`to_action`.
         """
         raw_action = self.distribution.sample(seed=seed)
         raw_log_prob = self.raw_log_prob(raw_action)
@@ -87,11 +75,7 @@ class SquashedGaussian(distrax.Transformed):
         """Return the entropy, in nats; ``(...)``.
 
         Within 1e-4 nats for means and deviations up to 5 in any dimension up to 6, within 1e-3 relative up to 300.
-
-        Raises
-        ------
-        NotImplementedError
-            If the action space is somebody's who defines no `log_det_expectation`, and is not constant.
+        Raises NotImplementedError if the action space is not constant and defines no `log_det_expectation`.
         """
         del input_hint  # distrax asks for one where the log-determinant is constant; here it is never needed
         base = self.distribution
@@ -144,14 +128,9 @@ class Categorical(distrax.Categorical):
 
 
 class Choice(distrax.Distribution):
-    """A categorical over actions that are vectors: its raw action is which one.
+    """A categorical over K actions that are vectors, ``(K, D)``, no two of them equal: its raw action is which one.
 
-    Parameters
-    ----------
-    logits : Array, (..., K)
-        Logarithms of the probabilities, up to a constant.
-    actions : Array, (K, D)
-        All actions, no two of them equal.
+    Logits, ``(..., K)``, are the logarithms of the probabilities, up to a constant.
     """
 
     def __init__(self, logits: Array, actions: Array) -> None:
@@ -217,19 +196,11 @@ def num_outputs(action_space: distrax.Bijector, size: int) -> int:
 def distribution_of(
     action_space: distrax.Bijector, outputs: Array, scale: Array, size: int
 ) -> "SquashedGaussian | Choice":
-    """Return the policy that an action space makes of a network's outputs.
+    """Return the policy that an action space makes of a network's outputs ``(..., K)``.
 
-    An action space with a `distribution` of its own makes it itself; any other is put behind a Gaussian.
-
-    Parameters
-    ----------
-    action_space : distrax.Bijector
-    outputs : Array, (..., K)
-        As many as :func:`num_outputs` says; before a bijector the mean.
-    scale : Array, (..., D)
-        Standard deviation before the bijector.
-    size : int
-        D.
+    An action space with a `distribution` of its own makes it itself; any other is put behind a Gaussian, whose mean the
+    outputs, as many as :func:`num_outputs` says, are and whose standard deviation is `scale`, ``(..., D)``; `size` is
+    D.
     """
     own = getattr(action_space, "distribution", None)
     return SquashedGaussian(outputs, scale, action_space) if own is None else own(outputs, size)

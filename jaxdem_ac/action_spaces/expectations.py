@@ -103,35 +103,17 @@ def _expectation(mean: Array, std: Array, weight_half: float, weight_int: float)
 
 
 def expected_log_cosh(mean: Array, std: Array) -> Array:
-    """Return E[log cosh x], x ~ N(mean, std**2), component by component.
+    """Return E[log cosh x], ``x ~ N(mean, std**2)``, component by component, in nats; ``(...)``.
 
-    Parameters
-    ----------
-    mean, std : Array, (...)
-        Of the Gaussian.
-
-    Returns
-    -------
-    Array, (...)
-        In nats; within 2e-5 for ``|mean| <= 5``, ``std <= 5``, within 1e-3 relative up to 300.
+    Within 2e-5 for ``|mean| <= 5``, ``std <= 5``, within 1e-3 relative up to 300.
     """
     return _expectation(mean[..., None], std[..., None], 1.0, 0.0)
 
 
 def expected_radial_log_det(mean: Array, std: Array) -> Array:
-    """Return E[(d-1) log(sinh r / r) - (d+1) log cosh r], r = ||x||, x ~ N(mean, diag(std**2)) of dimension d.
+    """Return E[(d-1) log(sinh r / r) - (d+1) log cosh r], r = ||x||, x ~ N(mean, diag(std**2)) of dimension d, in nats.
 
-    That is the expected log-determinant of the map x -> tanh(r) x / r.
-
-    Parameters
-    ----------
-    mean, std : Array, (..., d)
-        Of the Gaussian.
-
-    Returns
-    -------
-    Array, (...)
-        In nats.
+    That is the expected log-determinant of the map x -> tanh(r) x / r; ``(..., d)`` each to ``(...)``.
     """
     dim = jnp.broadcast_shapes(mean.shape, std.shape)[-1]
     return _expectation(mean, std, -(dim + 1.0), dim - 1.0)

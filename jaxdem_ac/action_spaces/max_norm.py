@@ -66,19 +66,9 @@ class MaxNorm(ActionSpace):
 
     ``log |det J| = d log s + (d - 1) log(tanh(r) / r) - 2 log cosh r``.
 
-    Smooth everywhere, at ``x = 0`` too. A vector bijector: one event is one action, the last axis.
-
-    Parameters
-    ----------
-    max_norm : float, unit of the action
-        The radius.
-    eps : float
-        Share of the radius kept clear of the bound, so that an action stays inside after rounding.
-
-    Raises
-    ------
-    ValueError
-        If ``max_norm`` is not a finite number above 0, or ``eps`` is outside (0, 1).
+    Smooth everywhere, at ``x = 0`` too. A vector bijector: one event is one action, the last axis. The share ``eps`` of
+    the radius is kept clear of the bound, so that an action stays inside after rounding. Raises ValueError if
+    ``max_norm`` is not a finite number above 0, or ``eps`` is outside (0, 1).
     """
 
     def __init__(self, max_norm: float = 1.0, eps: float = 1e-6) -> None:

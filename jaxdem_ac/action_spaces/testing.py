@@ -24,20 +24,8 @@ _NUM_POINTS, _NUM_SAMPLES = 64, 20_000
 def check_map(where: str, space: Any, size: int) -> None:
     """Raise unless a bijector maps actions of `size` numbers, as far as shapes tell. A model begins with it.
 
-    Parameters
-    ----------
-    where : str
-        Who asks, for the message.
-    space : distrax.Bijector
-    size : int
-        D.
-
-    Raises
-    ------
-    TypeError
-        If it is no bijector.
-    ValueError
-        If it is for actions of another size, or its log-determinant has another shape.
+    TypeError if it is no bijector, ValueError if it is for actions of another size, or its log-determinant has another
+    shape; `where` begins the message.
     """
     if not isinstance(space, distrax.Bijector):
         raise TypeError(
@@ -77,25 +65,16 @@ def is_discrete(space: Any) -> bool:
 def action_space_checks(space: Any, size: int, seed: int = 0) -> list[Check]:
     """Return the points of the contract of `ActionSpace`: names, and functions that raise where one is broken.
 
-    ===============  ===========================================================================================
-    ``map``          it is an `ActionSpace` that maps actions of `size` numbers, as far as shapes tell
-    ``log_det``      the log-determinant is that of the derivative, at random points
-    ``inverse``      the inverse leads back
-    ``far_out``      everything is finite and differentiable at 0 and far out
-    ``expectation``  `log_det_expectation` is what samples average to
-    ``metadata``     `metadata` goes through JSON and builds the same again
-    ===============  ===========================================================================================
+    ===============  =========================================================================================== ``map``
+    it is an `ActionSpace` that maps actions of `size` numbers, as far as shapes tell ``log_det``      the
+    log-determinant is that of the derivative, at random points ``inverse``      the inverse leads back ``far_out``
+    everything is finite and differentiable at 0 and far out ``expectation``  `log_det_expectation` is what samples
+    average to ``metadata``     `metadata` goes through JSON and builds the same again ===============
+    ===========================================================================================
 
     Of one whose actions can be counted they are ``map``, ``actions``, that these are different ones within its bounds,
-    ``distribution``, that probabilities, entropy, mode and samples are those of its outputs, and ``metadata``.
-
-    Parameters
-    ----------
-    space : ActionSpace
-    size : int
-        D, of the actions to try it with.
-    seed : int
-        Of the points.
+    ``distribution``, that probabilities, entropy, mode and samples are those of its outputs, and ``metadata``. `size`
+    is D, of the actions to try it with, and `seed` that of the points.
     """
     size = check_count("action_space_checks", "size", size)
     points = _Points(space, size, check_seed("action_space_checks", seed))
@@ -106,31 +85,14 @@ def action_space_checks(space: Any, size: int, seed: int = 0) -> list[Check]:
 
 
 def check_action_space(space: Any, size: int, seed: int = 0) -> None:
-    """Raise unless an action space is what `ActionSpace` says: the checks one after another.
-
-    Parameters
-    ----------
-    space, size, seed
-        As :func:`action_space_checks` has them.
-
-    Raises
-    ------
-    TypeError, ValueError, NotImplementedError
-        Where it is not; the message says what to do.
-    """
+    """Raise at the first of :func:`action_space_checks` that an action space breaks; the message says what to do."""
     run_all(action_space_checks(space, size, seed))
 
 
 def parametrize_with_checks(*spaces: Any, size: int, seed: int = 0) -> "pytest.MarkDecorator":
     """Return a decorator that makes every check a case of a pytest test, ``[Thruster-log_det]``.
 
-    The test has one argument, ``check``, and calls it.
-
-    Parameters
-    ----------
-    *spaces : ActionSpace
-    size, seed
-        As :func:`action_space_checks` has them.
+    The test has one argument, ``check``, and calls it. Keywords are those of :func:`action_space_checks`.
     """
     return as_cases((type(space).__name__, action_space_checks(space, size, seed)) for space in spaces)
 

@@ -79,9 +79,8 @@ class Reflect(Boundary):
     """Walls that particles touch with their surface, and that turn them back at once, with the world's restitution.
 
     The collision is placed in time inside the last step, where the parabola of velocity Verlet met the wall, and the
-    reflected velocity has moved the particle since. Energy is kept to second order in dt. The rule is JaxDEM's
-    ``reflectsphere`` domain; its ``reflect`` domain differs only where one step meets two walls, for which it takes the
-    earlier of both times.
+    reflected velocity has moved the particle since: energy is kept to second order in dt. The rule is JaxDEM's
+    ``reflectsphere`` domain; its ``reflect`` domain takes the earlier of both times where one step meets two walls.
 
     Two things are put right that JaxDEM leaves. A particle at rest that starts inside a wall is moved to its face. And
     where restitution is below 1, a particle that is still inside after its reflection is put on the face, and has hit

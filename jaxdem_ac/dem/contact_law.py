@@ -57,16 +57,8 @@ class ContactLaw(abc.ABC):
     def tangential_coefficient(self, world: World, contact: Contact, normal_force: Array, slip: Components) -> Array:
         r"""Return the drag of a contact, mass / time: the force across it is the velocity of slip times minus that.
 
-        It is ``min(gamma, mu F_n / |v_t|)``: Coulomb's law, regularised by viscosity and without contact history.
-
-        Parameters
-        ----------
-        world : World
-            With friction.
-        contact : Contact
-        normal_force : Array, force
-        slip : list, length / time
-            Velocity of slip at the point of contact, v_t; known zeros cost nothing.
+        It is ``min(gamma, mu F_n / |v_t|)``: Coulomb's law, regularised by viscosity and without contact history;
+        `slip` is v_t, the velocity at the point of contact, and `normal_force` F_n.
         """
         speed_2 = jnp.asarray(dot(slip, slip))
         moving = speed_2 > 0
@@ -79,16 +71,9 @@ class ContactLaw(abc.ABC):
         return None
 
     def forces(self, world: World, contact: Contact) -> tuple[Array, Components, Components]:
-        """Return the force along each contact's normal, the force across it, and the torque divided by the radius.
+        """Return the force along each contact's normal, above 0 where it pushes, the force across, and torque / radius.
 
-        Returns
-        -------
-        along : Array
-            Above 0 pushes.
-        across : list
-            Its dim components; empty in a world without friction.
-        torque_over_radius : list
-            1 component in 2D, 3 in 3D; empty in a world without friction.
+        The force across has dim components, the torque 1 in 2D and 3 in 3D; both have none in a world without friction.
         """
         push = self.normal_force(world, contact)
         if not world.rough:

@@ -18,22 +18,10 @@ Side = Callable[[Array], Array]
 def contact_force(
     world: World, particles: Columns, neighbors: Neighbors | None = None
 ) -> tuple[list[Array], list[Array]]:
-    r"""Return the force and the torque that contacts between particles exert on each of them.
+    r"""Return the force and the torque that contacts between particles exert on each of them, components ``(N,)``.
 
-    Parameters
-    ----------
-    world : World
-    particles : Columns
-        N of them.
-    neighbors : Neighbors, optional
-        Who may touch whom; all pairs are looked at if left out.
-
-    Returns
-    -------
-    force : list of Array, (N,) each, force
-        dim components.
-    torque : list of Array, (N,) each, force * length
-        1 component in 2D, 3 in 3D; none in a world without friction.
+    The force has dim components, the torque 1 in 2D and 3 in 3D, none in a world without friction. `neighbors` say who
+    may touch whom; without them all pairs are looked at.
 
     Notes
     -----
@@ -61,14 +49,8 @@ def contact_force(
 def pair_forces(world: World, particles: Columns, own: Side, other: Side) -> tuple[list[Array], list[Array]]:
     """Return the components of the force on one side of every pair, and of its torque divided by its radius.
 
-    Parameters
-    ----------
-    world : World
-    particles : Columns
-        N of them.
-    own, other : callable
-        From a quantity of each particle, ``(N,)``, to that of each pair's one side and other side; any shape. A pair
-        of a particle with itself exerts nothing.
+    `own` and `other` map a quantity of each particle, ``(N,)``, to that of each pair's one side and other side, in any
+    shape. A pair of a particle with itself exerts nothing.
     """
 
     def difference(columns: list[Array]) -> list[Array]:

@@ -100,28 +100,12 @@ def make_spec(
     room: float = 1.0,
     periodic: bool = False,
 ) -> NeighborSpec:
-    """Return a specification for points spread evenly over a region.
+    """Return a specification for N points spread evenly over a region of sides `extent`, ``(dim,)``, length.
 
-    Parameters
-    ----------
-    num_particles : int
-        N.
-    extent : array, (dim,), length
-        Of the region; of the box if it is periodic, the smallest of a batch.
-    cutoff, skin : float, length
-    num_sources : int, optional
-        M, points that the particles have for neighbours; each other if left out.
-    room : float
-        Of the list, relative to what is usually enough.
-    periodic : bool
-        As in :class:`NeighborSpec`.
-
-    Raises
-    ------
-    OverflowError
-        If that is more than 2**31 - 1 pairs.
-    ValueError
-        If a periodic box is so narrow that a pair could be near through two of its images.
+    Of a batch of periodic boxes that is the smallest. `num_sources` are M points that the particles have for
+    neighbours, each other if left out, and `room` is that of the list, relative to what is usually enough. Raises
+    OverflowError if that is more than 2**31 - 1 pairs, ValueError if a periodic box is so narrow that a pair could be
+    near through two of its images.
     """
     extent = np.asarray(extent, float)
     if periodic and float(np.min(extent)) < 2 * cutoff:
@@ -171,13 +155,7 @@ def _share_out(most: np.ndarray, num_sources: int) -> np.ndarray:
 
 
 def with_capacity(spec: NeighborSpec, needed: ArrayLike) -> NeighborSpec:
-    """Return `spec` with room for what was needed and a quarter more.
-
-    Raises
-    ------
-    OverflowError
-        If that is more than 2**31 - 1 pairs.
-    """
+    """Return `spec` with room for what was needed and a quarter more; OverflowError beyond 2**31 - 1 pairs."""
     pairs, candidates = (_countable(5 * int(number) // 4 + 1) for number in np.asarray(needed))
     return replace(spec, capacity=max(spec.capacity, pairs), candidates=max(spec.candidates, candidates))
 

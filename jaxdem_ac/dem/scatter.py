@@ -21,15 +21,9 @@ Arguments = tuple[Columns, Array, Columns]
 
 
 def scatter(combine: Combine, start: list[Array], index: Array, values: list[Array]) -> list[Array]:
-    """Return `start` with values added, or their maxima taken, at indices; forward and reverse mode work.
+    """Return `start`, ``(N,)`` each, with values ``(P,)`` added, or their maxima taken, at indices in [0, N), ``(P,)``.
 
-    Parameters
-    ----------
-    combine : {"add", "max"}
-    start : list of Array, (N,) each
-    index : Array, (P,) of int
-        In [0, N).
-    values : list of Array, (P,) each
+    Forward and reverse mode work.
     """
     return _scatter(combine)(start, index, values)
 

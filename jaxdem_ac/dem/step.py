@@ -44,20 +44,10 @@ def step(
     ``v' = v + a dt / 2``, ``x = x + v' dt``, ``v = v' + a_new dt / 2``, after the boundary has acted on x and v; the
     angular velocity likewise, with torques.
 
-    Parameters
-    ----------
-    world : World
-    particles : Columns
-        N of them.
-    external_force : list of Array, (N,) each, force
-        dim components, constant over the step.
-    external_torque : list of Array, (N,) each, force * length, optional
-        1 component in 2D, 3 in 3D. Without it, and without friction, nothing turns and no rotation is integrated.
-    spec : NeighborSpec, optional
-    neighbors : Neighbors, optional
-        Both or neither: without them all pairs are looked at.
-    contact_slopes : bool
-        Whether derivatives go through the forces between particles; else those are given numbers.
+    Force and torque from outside are constant over the step, components ``(N,)``; without a torque, and without
+    friction, nothing turns and no rotation is integrated. Without `spec` and `neighbors`, both or neither, all pairs
+    are looked at. `contact_slopes` says whether derivatives go through the forces between particles; else those are
+    given numbers.
 
     Notes
     -----
@@ -121,13 +111,7 @@ Step = Callable[..., tuple[Columns, Neighbors | None]]
 
 
 def engine_step(engine: str) -> Step:
-    """Return what makes one step, with the parameters of :func:`step`, by the name of its engine.
-
-    Raises
-    ------
-    KeyError
-        If there is no such engine.
-    """
+    """Return what makes one step, with the parameters of :func:`step`, by the name of its engine; or raise KeyError."""
     return engines.get(engine)
 
 
@@ -143,21 +127,9 @@ def advance(
 ) -> tuple[Particles, Neighbors | None]:
     """Return the particles `num_steps` time steps later: :func:`simulate` without its checks, to be traced.
 
-    Parameters
-    ----------
-    world : World
-    particles : Particles
-        N of them.
-    external_force : Array, (N, dim), force; or callable
-        Constant over all steps; or a function of the particles before each step, as columns, to dim components.
-    num_steps : int
-        Static.
-    external_torque : Array, (N, 1) or (N, 3), force * length, optional
-        Constant over all steps.
-    spec, neighbors
-        As in :func:`step`.
-    engine : str
-        Which makes the steps; static.
+    `num_steps` and `engine`, who makes the steps, are static. The force, ``(N, dim)``, and torque, ``(N, 1)`` or
+    ``(N, 3)``, are constant over all steps; or the force is a function of the particles before each step, as columns,
+    to dim components. `spec` and `neighbors` are those of :func:`step`.
     """
     one_step = engine_step(engine)
     columns = Columns.of(particles)
@@ -195,22 +167,8 @@ def simulate(
 ) -> Particles:
     """Return the particles `num_steps` time steps later. Compiled once for each shape and number of steps.
 
-    Parameters
-    ----------
-    world : World
-    particles : Particles
-        N of them, of the world's dimension.
-    num_steps : int
-        At least 0.
-    external_force : array, (N, dim) or broadcastable, force, optional
-        Constant over all steps; none if left out.
-    external_torque : array, (N, 1) in 2D or (N, 3) in 3D or broadcastable, force * length, optional
-        Constant over all steps; none if left out.
-
-    Returns
-    -------
-    Particles
-        With the force of the last step, so that two calls of n steps equal one of 2 n.
+    External force and torque, as those of particles or broadcastable, are constant over all steps; none if left out.
+    What is returned has the force of the last step, so that two calls of n steps equal one of 2 n.
 
     Raises
     ------

@@ -28,24 +28,13 @@ class TimeStepWarning(UserWarning):
 def contact_time(stiffness: float, reduced_mass: float) -> float:
     """Return how long an elastic contact of two particles lasts, ``pi sqrt(m / k)``, time.
 
-    Parameters
-    ----------
-    stiffness : float, force / length
-    reduced_mass : float, mass
-        m: half the mass of equal particles, the mass of a particle that meets a wall.
+    m is the reduced mass: half the mass of equal particles, the mass of a particle that meets a wall.
     """
     return math.pi * math.sqrt(reduced_mass / stiffness)
 
 
 def critical_time_step(stiffness: float, reduced_mass: float) -> float:
-    """Return the time step from which on velocity Verlet diverges inside a contact, ``2 sqrt(m / k)``, time.
-
-    Parameters
-    ----------
-    stiffness : float, force / length
-    reduced_mass : float, mass
-        As in :func:`contact_time`.
-    """
+    """Return the time step from which on velocity Verlet diverges inside a contact, ``2 sqrt(m / k)``, time."""
     return 2 * math.sqrt(reduced_mass / stiffness)
 
 
@@ -53,16 +42,10 @@ def critical_time_step(stiffness: float, reduced_mass: float) -> float:
 def restitution_range(steps_per_contact: float, restitution: float = 1.0) -> tuple[float, float]:
     """Return the least and the largest ratio of speeds after and before a collision that velocity Verlet makes.
 
-    It depends on how far into its contact a collision's first step falls; both extremes over that are returned. For an
-    elastic collision they lie within ``sqrt(1 - w**2 / 4)`` and its inverse, ``w = pi / steps_per_contact``: along a
-    contact Verlet keeps ``x_n**2 - (2 - w**2) x_n x_{n-1} + x_{n-1}**2`` exactly.
-
-    Parameters
-    ----------
-    steps_per_contact : float
-        :func:`contact_time` divided by the time step.
-    restitution : float
-        That of the material, in [0, 1].
+    It depends on how far into its contact a collision's first step falls; both extremes over that are returned, of a
+    material of `restitution` in [0, 1]. For an elastic collision they lie within ``sqrt(1 - w**2 / 4)`` and its
+    inverse, ``w = pi / steps_per_contact``: along a contact Verlet keeps
+    ``x_n**2 - (2 - w**2) x_n x_{n-1} + x_{n-1}**2`` exactly.
     """
     w = math.pi / steps_per_contact
     log_e = math.log(restitution) if restitution > 0 else -math.inf
@@ -91,33 +74,13 @@ def check_time_step(
     slip_rate: float = 0.0,
     quiet: bool = False,
 ) -> None:
-    """Refuse a time step that cannot resolve a contact, and warn of one that resolves it coarsely.
+    """Refuse a time step that cannot resolve a contact, and warn of one that resolves it coarsely, unless `quiet`.
 
-    Parameters
-    ----------
-    where : str
-        Who asks, for messages.
-    dt : float, time
-    stiffness : float, force / length
-    inverse_mass : float, 1 / mass
-        Sum over both sides of the fastest contact, 0 without one.
-    restitution : float
-    drag_rate : float, 1 / time
-        Of the lightest particle: drag divided by mass.
-    slip_rate : float, 1 / time
-        At which the fastest contact stops a slow slip.
-    quiet : bool
-        Whether to leave out the warning.
-
-    Raises
-    ------
-    ValueError
-        If particles could part with more than :data:`MOST_SPEED` times their speed, or drag would speed them up.
-
-    Warns
-    -----
-    TimeStepWarning
-        If a contact lasts fewer than :data:`STEPS_PER_CONTACT` steps, or drag or friction turn a speed around.
+    `inverse_mass` is the sum over both sides of the fastest contact, 0 without one; `drag_rate` is that of the lightest
+    particle, drag divided by mass, and `slip_rate` that at which the fastest contact stops a slow slip, 1 / time.
+    Raises ValueError if particles could part with more than :data:`MOST_SPEED` times their speed, or drag would speed
+    them up; warns by TimeStepWarning if a contact lasts fewer than :data:`STEPS_PER_CONTACT` steps, or drag or friction
+    turn a speed around.
     """
     told = []
     lasts = contact_time(stiffness, 1 / inverse_mass) if inverse_mass > 0 else math.inf
@@ -151,13 +114,7 @@ def check_time_step(
 def check_box(where: str, sides: ArrayLike, radius: ArrayLike, periodic: bool) -> None:
     """Raise ValueError unless a box holds its particles, and a periodic one shows each pair one image at a time.
 
-    Parameters
-    ----------
-    where : str
-        Who asks, for messages.
-    sides : array, (dim,), length
-    radius : array, (N,), length
-    periodic : bool
+    Sides are ``(dim,)`` and radii ``(N,)``, lengths.
     """
     ordered = np.sort(np.asarray(radius, np.float64).ravel())
     side = float(np.min(np.asarray(sides)))

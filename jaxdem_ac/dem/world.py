@@ -69,42 +69,27 @@ class World:
         tangential_damping: ArrayLike = 50.0,
         law: str | ContactLaw = ViscousCoulomb.name,
     ) -> Self:
-        """Return a world.
+        """Return a world; its numbers are those of the fields, and what is left out changes nothing.
+
+        Raises ValueError if a shape does not fit, a value is out of its range, or `boundary` or `law` is unknown.
 
         Parameters
         ----------
-        box_low, box_high : array, (dim,), length
-            Opposite corners of the box.
         boundary : {"reflect", "periodic", "soft"} or Boundary
-            Walls that particles touch with their surface, and that turn them back at once; no walls, and what leaves
-            on one side enters on the other; or walls that push as a particle of the same material would, on which
-            particles lie and roll. An instance of :class:`~jaxdem_ac.dem.boundaries.Boundary` does as it says.
+            As :mod:`jaxdem_ac.dem.boundaries` has them; reflecting walls are smooth.
         stiffness : float, force / length
             Of the linear spring between two overlapping particles. JaxDEM's harmonic mean of two equal Young's
             moduli is that modulus.
         dt : float, time
-            Time step. A contact of equal particles lasts ``pi sqrt(mass / (2 stiffness))`` and wants 20 steps or more
-            for speeds to be kept to 0.7 %; :func:`~jaxdem_ac.dem.step.simulate` warns of fewer, and refuses so few that
-            a contact could double its energy. See :meth:`critical_time_step`.
-        drag : float, mass / time
-            A force of ``-drag * velocity`` on every particle.
+            A contact of equal particles lasts ``pi sqrt(mass / (2 stiffness))`` and wants 20 steps or more for speeds
+            to be kept to 0.7 %; :func:`~jaxdem_ac.dem.step.simulate` warns of fewer, and refuses so few that a contact
+            could double its energy. See :meth:`critical_time_step`.
         gravity : float or array, (dim,), length / time**2
             Acceleration; one number pulls down along the last axis.
-        restitution : float
-            Ratio of the normal speeds after and before a collision, between particles and with walls, in [0, 1].
-        friction : float
-            Coulomb's coefficient, between particles and with soft walls; reflecting walls are smooth.
         tangential_damping : float, mass / time
             Below Coulomb's limit the force along a contact is this times the speed of slip: friction is regularised
             by viscosity and has no memory of the contact, so that what should stick creeps, at a speed of the force
             on it divided by this. Stable while ``dt * tangential_damping`` is below a third of the mass.
-        law : {"viscous_coulomb"} or ContactLaw
-            Of contact.
-
-        Raises
-        ------
-        ValueError
-            If a shape does not fit, a value is out of its range, or `boundary` or `law` is unknown.
         """
         low, high = as_float("box_low", box_low), as_float("box_high", box_high)
         if low.shape != high.shape or low.ndim != 1 or low.shape[0] not in (2, 3):
@@ -155,17 +140,8 @@ class World:
         """Return the time step from which on a contact of the two lightest particles diverges, time.
 
         It is ``2 sqrt(m / k)``, m their reduced mass and k the stiffness: infinite where nothing can touch. A contact
-        lasts ``pi / 2`` of it; 20 steps in a contact are a time step of 0.079 of it.
-
-        Parameters
-        ----------
-        particles : Particles
-            With values: not traced.
-
-        Raises
-        ------
-        TypeError
-            If they are traced.
+        lasts ``pi / 2`` of it; 20 steps in a contact are a time step of 0.079 of it. Raises TypeError if particles are
+        traced.
         """
         if not is_concrete(self.stiffness, particles.mass, particles.fixed):
             raise TypeError(
@@ -184,22 +160,8 @@ class World:
     def check(self, where: str, particles: Particles) -> None:
         """Refuse a time step that cannot resolve a contact of `particles`, and a box too narrow for them.
 
-        Parameters
-        ----------
-        where : str
-            Who asks, for messages.
-        particles : Particles
-            With values: not traced.
-
-        Raises
-        ------
-        ValueError
-            As :func:`~jaxdem_ac.dem.time_step.check_time_step` and :func:`~jaxdem_ac.dem.time_step.check_box`.
-
-        Warns
-        -----
-        TimeStepWarning
-            If contacts are resolved coarsely.
+        It raises and warns as :func:`~jaxdem_ac.dem.time_step.check_time_step` and
+        :func:`~jaxdem_ac.dem.time_step.check_box`.
         """
         sides = np.asarray(self.box_high, np.float64) - np.asarray(self.box_low, np.float64)
         time_step.check_box(where, sides, np.asarray(particles.radius), self.boundary.periodic)

@@ -65,10 +65,9 @@ class Timestep:
 class Environment(abc.ABC, Generic[StateT]):
     """A task for a swarm: pure functions of a state, on a frozen configuration.
 
-    A subclass is a frozen dataclass of Python numbers, so that it is hashable and static under `jax.jit`. Its state is
-    a pytree with a field `observation`, ``(N, O)``; a class that names its type, ``Environment[MyState]``, has that
-    checked by a type checker. All methods are written for one environment and are batched by
-    `jax.vmap`, or by the functions of :mod:`jaxdem_ac.environments.batching`.
+    A subclass is a frozen dataclass of Python numbers, hashable and static under `jax.jit`. Its state is a pytree with
+    a field `observation`, ``(N, O)``; ``Environment[MyState]`` has that checked by a type checker. Methods are of one
+    environment; `jax.vmap` batches them, or the functions of :mod:`jaxdem_ac.environments.batching`.
     """
 
     training_defaults: ClassVar[Mapping[str, object]] = {}
@@ -120,32 +119,19 @@ class Environment(abc.ABC, Generic[StateT]):
 
     @abc.abstractmethod
     def step(self, state: StateT, action: Array) -> tuple[StateT, Timestep]:
-        """Return the state and what came of it after one decision.
-
-        Parameters
-        ----------
-        state : State
-            From :meth:`reset` or :meth:`step`.
-        action : Array, (N, D)
-        """
+        """Return the state and what came of it after one decision, an action ``(N, D)``."""
 
     def overflow_of(self, state: StateT) -> Array:
         """Return how many times longer a list of neighbours of `state` had to be, ``()``; 0 if all were long enough.
 
-        A state that comes from :meth:`reset` has no ``info["overflow"]``: this is where it says so. Where a class does
-        not define it, a step is taken from `state` and thrown away, for that tells.
+        It is for a state from :meth:`reset`, which has no ``info["overflow"]``. Where a class does not define it, a
+        step is taken from `state` and thrown away, for that tells.
         """
         _, timestep = self.step(state, jnp.zeros((self.num_particles, self.action_size)))
         return jnp.asarray(timestep.info.get("overflow", 0.0), float)
 
     def with_capacity(self, overflow: float) -> Self:
-        """Return the same task with lists of neighbours at least `overflow` times as long.
-
-        Raises
-        ------
-        OverflowError
-            If the environment cannot lengthen its lists.
-        """
+        """Return the same task with lists of neighbours `overflow` times as long at least, or raise OverflowError."""
         # The name of before, which a class may define, for one version.
         if type(self).grown is not Environment.grown:
             return self.grown(overflow)
@@ -161,14 +147,8 @@ class Environment(abc.ABC, Generic[StateT]):
     def with_num_particles(self, num_particles: int) -> Self:
         """Return the same task for another number of particles at the same number density.
 
-        Lengths named in `room_lengths` grow with the root of N; all else stays, the time limit too.
-
-        Raises
-        ------
-        TypeError
-            If the environment has no field `num_particles`, so that it cannot be built for another.
-        ValueError
-            If N is below 1, or the task cannot hold that many.
+        Lengths named in `room_lengths` grow with the root of N; all else stays, the time limit too. Raises TypeError if
+        the class has no field `num_particles`; ValueError if N is below 1, or the task cannot hold that many.
         """
         where = f"{type(self).__name__}.with_num_particles"
         number = check_count(where, "num_particles", num_particles)

@@ -26,19 +26,10 @@ def step_batch(environment: Environment[StateT], state: StateT, action: Array) -
 
 
 def reset_where(environment: Environment[StateT], state: StateT, done: Array, keys: Array) -> StateT:
-    """Return a batch of states, with those of ended episodes replaced by fresh ones.
+    """Return a batch of states, leaves ``(E, ...)``, with those of ended episodes replaced by fresh ones.
 
-    Nothing is computed in a step in which no episode ends.
-
-    Parameters
-    ----------
-    environment : Environment
-    state : State
-        Leaves ``(E, ...)``.
-    done : Array, (E,)
-        Whose episode has ended.
-    keys : Array, (E,)
-        Random keys for the fresh states.
+    `done`, ``(E,)``, says whose have ended, `keys`, ``(E,)``, make the fresh ones. Where no episode ends nothing is
+    computed.
     """
 
     def replaced(done: Array, state: StateT, keys: Array) -> StateT:
@@ -55,18 +46,10 @@ def reset_where(environment: Environment[StateT], state: StateT, done: Array, ke
 def when_any(
     happens: Array, compute: Callable[[*Arguments], Result], otherwise: Result, *arguments: *Arguments
 ) -> Result:
-    """Return ``compute(*arguments)`` where anything happens, else `otherwise`, of the same shapes.
+    """Return ``compute(*arguments)`` if any of `happens` is true, else `otherwise`, a pytree of the same shapes.
 
     Under `jax.vmap` it stays one condition, for all: as a `jax.lax.cond` it would become a choice between two results,
-    both computed every time.
-
-    Parameters
-    ----------
-    happens : Array, (...) of bool
-    compute : callable
-        Of `arguments` alone: what it closes over is the same for all.
-    otherwise, *arguments
-        Pytrees.
+    both computed every time. What `compute` closes over is the same for all.
     """
 
     @jax.custom_batching.custom_vmap

@@ -27,15 +27,9 @@ def worst_overflow(environment: Environment[StateT], state: StateT) -> Array:
 def retry_on_overflow(
     environment: EnvironmentT, play: Callable[[EnvironmentT], Result], overflow: Callable[[Result], Array | float]
 ) -> tuple[EnvironmentT, Result]:
-    """Return what was played, again with longer lists of neighbours for as long as they have been too short.
+    """Return what `play` made of an environment, again with longer lists of neighbours while they have been too short.
 
-    Parameters
-    ----------
-    environment : Environment
-    play : callable
-        From an environment to a result.
-    overflow : callable
-        From that to the largest ``info["overflow"]``. One that is traced says nothing: then nothing is repeated.
+    `overflow` tells the largest ``info["overflow"]`` of a result. One that is traced says nothing: nothing is repeated.
     """
     while True:
         played = play(environment)

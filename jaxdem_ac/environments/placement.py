@@ -8,19 +8,7 @@ from jax import Array
 def jittered_grid(key: Array, num_points: int, size: Array, radius: float = 1.0) -> Array:
     """Return points in ``[0, size]``, one in each cell of a grid, moved at random as far as discs fit their cells.
 
-    Parameters
-    ----------
-    key : Array
-        Random key.
-    num_points : int
-        At least 0.
-    size : Array, (2,), length
-    radius : float, length
-        Of the discs.
-
-    Returns
-    -------
-    Array, (num_points, 2), length
+    They are ``(num_points, 2)``, size is ``(2,)``; lengths, as the radius of the discs.
     """
     if num_points == 0:
         return jnp.zeros((0, 2))
@@ -37,15 +25,7 @@ def jittered_grid(key: Array, num_points: int, size: Array, radius: float = 1.0)
 def ring(key: Array, num_points: int, size: Array, width: float, radius: float = 1.0) -> Array:
     """Return points in the ring of `width` around ``[0, size]``: a quarter left, right, below, the rest above.
 
-    Parameters
-    ----------
-    key : Array
-        Random key.
-    num_points : int
-        At least 0.
-    size : Array, (2,), length
-    width, radius : float, length
-        Of the ring, and of the discs.
+    They are ``(num_points, 2)``, size is ``(2,)``; lengths, as the radius of the discs.
     """
     key_left, key_right, key_below, key_above = jax.random.split(key, 4)
     quarter = num_points // 4

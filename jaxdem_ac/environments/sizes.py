@@ -37,10 +37,7 @@ def check_species(where: str, species: Sequence[int], num_particles: int) -> tup
 def freeze_sizes(where: str, owner: object, *names: str, species: tuple[int, ...] | None = None) -> None:
     """Check fields of a frozen dataclass that are sizes, and store lists as tuples.
 
-    Raises
-    ------
-    ValueError
-        If a size is not above 0, a range is not (low, high), or there is not one entry for each species.
+    Raises ValueError if a size is not above 0, a range is not (low, high), or there is not one entry for each species.
     """
     for name in names:
         value = getattr(owner, name)

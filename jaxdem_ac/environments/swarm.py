@@ -153,14 +153,7 @@ class SwarmEnvironment(Environment[SwarmStateT]):
     def sense(self, particles: Particles, before: SwarmStateT, vicinity: NeighborLists) -> SwarmStateT:
         """Return the state after a decision; its `step_count` is counted by :meth:`step`.
 
-        Parameters
-        ----------
-        particles : Particles
-            B of them, after the decision.
-        before : SwarmState
-            State before it.
-        vicinity : NeighborLists
-            Neighbour lists to refresh.
+        `particles` are all B after the decision, `before` is the state before it, and `vicinity` the lists to refresh.
         """
 
     @abc.abstractmethod
@@ -174,15 +167,7 @@ class SwarmEnvironment(Environment[SwarmStateT]):
 
     @compiled
     def step(self, state: SwarmStateT, action: Array) -> tuple[SwarmStateT, Timestep]:
-        """Return the state and the timestep after one decision.
-
-        Parameters
-        ----------
-        state : SwarmState
-            From `reset`, `make_state` or :meth:`step`.
-        action : Array, (N, D)
-            Held for `physics_steps` steps of the engine.
-        """
+        """Return the state and the timestep after one decision, an action ``(N, D)`` held for `physics_steps` steps."""
         self.check_state(state)
         self.check_action(action)
         drive, around = self.apply(state, action), self._surroundings
@@ -302,12 +287,8 @@ class SwarmEnvironment(Environment[SwarmStateT]):
     def check_swarm(self, where: str) -> None:
         """Check what all swarms have, and store lists as tuples: JSON has only lists.
 
-        Raises
-        ------
-        ValueError
-            If a size is not above 0, a range is not (low, high), or species do not fit.
-        KeyError
-            If there is no such engine.
+        Raises ValueError if a size is not above 0, a range is not (low, high), or species do not fit; KeyError if there
+        is no such engine.
         """
         engines.find(self.engine)
         object.__setattr__(self, "observe_sizes", check_flag(where, "observe_sizes", self.observe_sizes))
@@ -320,21 +301,8 @@ class SwarmEnvironment(Environment[SwarmStateT]):
     ) -> None:
         """Refuse a time step that cannot resolve contacts; warn of a coarse one, unless it is the task's own.
 
-        Parameters
-        ----------
-        where : str
-            Who asks, for messages.
-        drag : float, mass / time
-        restitution : float
-        damping : float, mass / time
-            Of contacts that slip slowly; 0 without friction.
-        dim : int
-            2 or 3.
-
-        Raises
-        ------
-        ValueError
-            As :func:`~jaxdem_ac.dem.time_step.check_time_step`.
+        `drag` and `damping`, that of contacts that slip slowly, 0 without friction, are mass / time; `dim` is 2 or 3.
+        Raises ValueError as :func:`~jaxdem_ac.dem.time_step.check_time_step`.
         """
         own = {each.name: each.default for each in fields(self)}
         inverse_mass = self.fastest_contact

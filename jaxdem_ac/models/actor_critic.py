@@ -23,8 +23,9 @@ from jaxdem_ac.models.heads import Dense, hidden_layers
 class SharedActorCritic(ActorCriticBase):
     r"""An actor-critic with one torso and two linear heads.
 
-    ``features = network(x)``, ``mean = actor_mu(features)``, ``value = critic(features)``;
-    the policy is the action space's image of N(mean, diag(std**2)), or a categorical with logits ``mean``.
+    ``features = network(x)``, ``mean = actor_mu(features)``, ``value = critic(features)``; the policy is the action
+    space's image of N(mean, diag(std**2)), or a categorical with logits ``mean``. Raises ValueError if a size or width
+    is below 1, a scale is not finite, or bounds have another length than the action.
 
     Parameters
     ----------
@@ -36,11 +37,6 @@ class SharedActorCritic(ActorCriticBase):
         Free if left out. Ignored by a discrete policy, which takes none.
     **options
         Sizes, scales, heads and types: see :class:`~jaxdem_ac.models.base.ActorCriticBase`.
-
-    Raises
-    ------
-    ValueError
-        If a size or width is below 1, a scale is not finite, or bounds have another length than the action.
     """
 
     @takes_options
@@ -61,25 +57,10 @@ class SharedActorCritic(ActorCriticBase):
         self.critic = Dense(width, 1, self.critic_scale, key, compute_dtype=self.compute_dtype)
 
     def __call__(self, x: Array, sequence: bool = False, **ignored: object) -> tuple[distrax.Distribution, Array]:
-        """Return the policy and the value of observations.
+        """Return the policy over actions ``(..., D)``, or ``(...)`` if discrete, and the value ``(..., 1)``.
 
-        Parameters
-        ----------
-        x : Array, (..., O)
-            Observations; any leading axes.
-        sequence : bool
-            Whether the first axis is time. A feed-forward model need not know, nor see what else the host passes.
-
-        Returns
-        -------
-        distribution : distrax.Distribution
-            Over actions ``(..., D)``, or ``(...)`` if discrete.
-        value : Array, (..., 1)
-
-        Raises
-        ------
-        ValueError
-            If the last axis is not O wide.
+        Observations are ``(..., O)``, with any leading axes; ValueError if the last is not O wide. Whether the first
+        axis is time, `sequence`, a feed-forward model need not know, nor see what else the host passes.
         """
         x = self._checked(x, sequence)
         rows = as_rows(x)
@@ -95,8 +76,8 @@ class SharedActorCritic(ActorCriticBase):
 class ActorCritic(ActorCriticBase):
     r"""An actor-critic of two networks.
 
-    ``features = actor_torso(x)``, ``mean = actor_mu(features)``, ``value = critic(x)``;
-    the policy is the action space's image of N(mean, diag(std**2)), or a categorical with logits ``mean``.
+    ``features = actor_torso(x)``, ``mean = actor_mu(features)``, ``value = critic(x)``; policy and errors are those of
+    :class:`SharedActorCritic`.
 
     With a centralised critic the value of particle n sees all N of them, through a pool in which their order does not
     count: ``value_n = critic([x_n, mean_j pool(x_j)])``. The actor sees its own observation alone, and needs nobody
@@ -112,15 +93,8 @@ class ActorCritic(ActorCriticBase):
         Whether the value sees all particles; then observations are ``(..., N, O)``.
     pool_architecture : sequence of int
         Widths of the layers of ``pool``, at least one; for a centralised critic.
-    action_space : distrax.Bijector or str, optional
+    action_space, **options
         As in :class:`SharedActorCritic`.
-    **options
-        As there.
-
-    Raises
-    ------
-    ValueError
-        If a size or width is below 1, a scale is not finite, or bounds have another length than the action.
 
     Notes
     -----
@@ -170,21 +144,9 @@ class ActorCritic(ActorCriticBase):
     ) -> tuple[distrax.Distribution, Array]:
         """Return the policy and the value of observations; as :meth:`SharedActorCritic.__call__`.
 
-        Parameters
-        ----------
-        x : Array, (..., O), or (..., N, O) for a centralised critic
-        sequence : bool
-            Whether the first axis is time.
-        joint_observation : Array, (..., N, O), optional
-            Observations that a centralised critic sees; `x` if left out.
-        everyone : Array, optional
-            The same, under its name of before; for one version.
-
-        Raises
-        ------
-        ValueError
-            If the last axis is not O wide, or a centralised critic gets time for its first axis: hosts that ask for a
-            sequence have no axis of particles left.
+        A centralised critic takes ``(..., N, O)``, and sees `joint_observation`, ``(..., N, O)``, if it is given;
+        `everyone` is its name of before, for one version. It raises ValueError where the first axis is time: hosts that
+        ask for a sequence have no axis of particles left.
         """
         x = self._checked(x, sequence)
         rows = as_rows(x)

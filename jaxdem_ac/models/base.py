@@ -67,10 +67,7 @@ class FeedForwardBase(nnx.Module):
     def metadata(self) -> dict[str, Json]:
         """The keywords that build this model again, but for the key, as JSON types.
 
-        Raises
-        ------
-        TypeError
-            If the activation or the action space is not one that a file can name.
+        Raises TypeError if the activation or the action space is not one that a file can name.
         """
         kept: dict[str, Json] = {
             "observation_space_size": self.observation_space_size,
@@ -98,7 +95,7 @@ class ActorCriticOptions(TypedDict, total=False):
 
 
 class ActorCriticBase(FeedForwardBase):
-    """The options, heads and checks that actor-critics have in common.
+    """The options, heads and checks that actor-critics have in common; ValueError if a size or a scale is out of range.
 
     Parameters
     ----------
@@ -117,11 +114,6 @@ class ActorCriticBase(FeedForwardBase):
         In which the layers multiply, ``"bfloat16"``, say; parameters, policy and value keep their own type.
     initial_std : float, optional
         Where the standard deviation starts, before the action space; 1 if left out, and with a sigma head 0.31.
-
-    Raises
-    ------
-    ValueError
-        If a size is below 1 or a scale is not finite.
     """
 
     def __init__(

@@ -48,15 +48,7 @@ def check_std(where: str, name: str, value: object) -> float:
 
 
 def check_observation(where: str, observation: object, size: int) -> "Array":
-    """Return observations as an array ``(..., O)`` of floats.
-
-    Raises
-    ------
-    TypeError
-        If they are no real numbers.
-    ValueError
-        If the last axis is not O wide, or there are none.
-    """
+    """Return observations as an array ``(..., O)`` of floats, at least one; or raise TypeError or ValueError."""
     import jax.numpy as jnp
 
     x = check_numbers(where, "observation", observation)

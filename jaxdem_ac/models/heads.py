@@ -50,19 +50,10 @@ _MANY_ROWS = 1024
 
 
 def resolve_activation(activation: str | Activation) -> Activation:
-    """Return the activation function that `activation` is or names.
+    """Return the activation that a function is or a name stands for.
 
-    Parameters
-    ----------
-    activation : callable or str
-        A function of an array, or a name: ``"gelu"``, or as a checkpoint has it, ``"jax.nn.gelu"``.
-
-    Raises
-    ------
-    ValueError
-        If the name is unknown; nothing is ever imported to find it.
-    TypeError
-        If it is neither.
+    That is ``"gelu"``, or as a checkpoint has it, ``"jax.nn.gelu"``. Nothing is ever imported to find it. Raises
+    ValueError if the name is unknown, TypeError if it is neither.
     """
     if callable(activation):
         return activation
@@ -81,10 +72,7 @@ def resolve_activation(activation: str | Activation) -> Activation:
 def activation_name(activation: Activation) -> str:
     """Return the name under which a file keeps `activation`, as the host's loader reads it: ``"jax.nn.gelu"``.
 
-    Raises
-    ------
-    TypeError
-        If it is none of :data:`ACTIVATIONS`.
+    Raises TypeError if it is none of :data:`ACTIVATIONS`.
     """
     for name, known in ACTIVATIONS.items():
         if known is activation:

@@ -37,7 +37,9 @@ class PerParticle(FeedForwardBase):
 
     Particle n acts with the parameters ``species[n]``: ``policy_n, value_n = model[species[n]](x[..., n, :])``. Each
     set is drawn by itself and learns from its own particles alone. All sets are evaluated as one batch of matrix
-    products; whose rows go where is known when the model is built, so that no parameters are ever gathered.
+    products; whose rows go where is known when the model is built, so that no parameters are ever gathered. Raises
+    ValueError if `sharing` is unknown, something that it needs is missing, or species are not 0 to K - 1; TypeError if
+    the model has no such keyword, acts by choices, or is recurrent.
 
     Parameters
     ----------
@@ -61,13 +63,6 @@ class PerParticle(FeedForwardBase):
         particle axis: then every set is evaluated on every row, and the one that is meant is chosen.
     **model_kw
         Of the actor-critic.
-
-    Raises
-    ------
-    ValueError
-        If `sharing` is none of those, something that it needs is missing, or species are not 0 to K - 1.
-    TypeError
-        If the model has no such keyword, acts by choices, or is recurrent.
     """
 
     def __init__(
@@ -155,25 +150,10 @@ class PerParticle(FeedForwardBase):
         }
 
     def __call__(self, x: ArrayLike, sequence: bool = False, **ignored: object) -> tuple[distrax.Distribution, Array]:
-        """Return the policies and the values of observations.
+        """Return policies over actions ``(..., N, D)`` and values ``(..., N, 1)`` of observations ``(..., N, O)``.
 
-        Parameters
-        ----------
-        x : array, (..., N, O)
-            With the particles on the last axis but one, unless they share one set or carry their species.
-        sequence : bool
-            Whether the first axis is time; it makes no difference.
-
-        Returns
-        -------
-        distribution : distrax.Distribution
-            Over actions ``(..., N, D)``.
-        value : Array, (..., N, 1)
-
-        Raises
-        ------
-        ValueError
-            If the last axis is not O wide or the one before it not N.
+        Particles that share one set or carry their species need no axis of their own. `sequence`, whether the first
+        axis is time, makes no difference. Raises ValueError if the last axis is not O wide or the one before it not N.
         """
         check_flag("PerParticle", "sequence", sequence)
         x = self._checked(x)
@@ -293,13 +273,7 @@ def species_as_feature(observation: Array, species: Sequence[int]) -> Array:
 def model_keywords(name: str, keywords: Mapping[str, object], environment: HasParticles) -> dict[str, object]:
     """Return a model's keywords, and those that its class has from the environment where they are not given.
 
-    Parameters
-    ----------
-    name : str
-        Of the model; its class may have `environment_keywords`, a function of environment and keywords.
-    keywords : mapping
-        As they are given.
-    environment : Environment
+    A class that has some says so by `environment_keywords`, a function of environment and keywords.
     """
     ask = getattr(registry.models.find(name).load(), "environment_keywords", None)
     return {**({} if ask is None else ask(environment, keywords)), **keywords}

@@ -27,21 +27,9 @@ def with_raw_actions(distribution: Distribution) -> Distribution:
 
 
 def sample_raw(distribution: Distribution, key: Array) -> tuple[Array, Array]:
-    """Draw an action before the bijector, and return it with its log-probability there.
+    """Draw an action before the bijector, ``(..., D)`` or ``(...)``, and return it with its log-probability there.
 
     A distribution that knows no action before the bijector, of a model that is not ours, draws the action itself.
-
-    Parameters
-    ----------
-    distribution : distrax.Distribution
-        Over actions ``(..., D)`` or ``(...)``.
-    key : Array
-        Random key.
-
-    Returns
-    -------
-    raw_action : Array, (..., D) or (...)
-    raw_log_prob : Array, (...)
     """
     if isinstance(distribution, RawDistribution):
         return distribution.sample_raw_and_log_probs(seed=key)[:2]

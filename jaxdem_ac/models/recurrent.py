@@ -31,20 +31,9 @@ Carry: TypeAlias = PyTree
 def split_carry(graphdef: GraphDef, state: PyTree, num_particles: int, observation_size: int) -> tuple[PyTree, Carry]:
     """Return what a model holds besides its carry, and the carry of one particle, all zeros.
 
-    Its variables are those that grow with the observations; nothing is computed to find them.
-
-    Parameters
-    ----------
-    graphdef, state : nnx.GraphDef, nnx.State
-        From `nnx.split`.
-    num_particles, observation_size : int
-        N and O, of observations that the model takes.
-
-    Raises
-    ------
-    ValueError
-        If the model has a carry and no `reset`, or keeps it nowhere or behind other axes than those of the
-        observations.
+    Its variables are those that grow with the observations, ``(N, O)``; nothing is computed to find them. Raises
+    ValueError if the model has a carry and no `reset`, or keeps it nowhere or behind other axes than those of the
+    observations.
     """
     model = nnx.merge(graphdef, state)
     names_one = hasattr(model, "carry")
@@ -136,20 +125,11 @@ def replay(
     measure: Callable[..., Measured],
     *rows: Array,
 ) -> tuple[Measured, Array]:
-    """Return what `measure` says of the policies along sequences, and the values ``(T, S)``.
+    """Return what `measure` says of policies along sequences of observations ``(T, S, O)``, and values ``(T, S)``.
 
-    Parameters
-    ----------
-    graphdef, states : nnx.GraphDef, tuple of nnx.State
-        The model's, without its carry.
-    carry : nnx.State
-        With which the sequences begin, leaves ``(S, ...)``.
-    observation : Array, (T, S, O)
-    done : Array, (T, S) of bool
-        Whether an episode ended with that step: the next one begins anew.
-    measure : callable
-        From a policy over ``(T, S)`` or ``(S,)``, and `rows` of that shape, to arrays.
-    *rows : Array, (T, S, ...)
+    `graphdef` and `states` are the model's, without its carry, and the sequences begin with `carry`, leaves
+    ``(S, ...)``. Where an episode ended with a step, `done`, ``(T, S)``, the next one begins anew. `measure` takes a
+    policy over ``(T, S)`` or ``(S,)``, and `rows` of that shape, ``(T, S, ...)`` in all, to arrays.
     """
     model = nnx.merge(graphdef, *states, jax.tree.map(lambda leaf: leaf, carry))
     if _replays_itself(model):

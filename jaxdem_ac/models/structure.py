@@ -68,11 +68,7 @@ def split_model(model: Model | nnx.Module) -> tuple[GraphDef, PyTree]:
     """Return a model's structure and state, as `nnx.split` does; the structure can be hashed, as `jax.jit` asks.
 
     A list that a model of somebody else's keeps among its settings is a tuple there; the model itself stays as it is.
-
-    Raises
-    ------
-    TypeError
-        If it keeps something else that cannot be hashed.
+    Raises TypeError if it keeps something else that cannot be hashed.
     """
     graphdef, state = nnx.split(cast(Model, model))
     if _can_be_hashed(graphdef):

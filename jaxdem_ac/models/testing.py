@@ -31,27 +31,16 @@ def model_checks(
     The model is built when the first is called.
 
     ==============  ============================================================================================
-    ``memory``      it is feed-forward or recurrent as `feed_forward` says; left out where that says nothing
-    ``shapes``      policies and values have the shapes of the observations, for any leading axes
-    ``compiled``    compiled code answers as eager code does
-    ``alone``       a swarm is answered as it is alone
-    ``gradients``   gradients of what PPO differentiates are finite, and not 0 everywhere
-    ``width``       observations of another width are refused
-    ``metadata``    `metadata`, through JSON, builds the same model again
-    ==============  ============================================================================================
+    ``memory``      it is feed-forward or recurrent as `feed_forward` says; left out where that says nothing ``shapes``
+    policies and values have the shapes of the observations, for any leading axes ``compiled``    compiled code answers
+    as eager code does ``alone``       a swarm is answered as it is alone ``gradients``   gradients of what PPO
+    differentiates are finite, and not 0 everywhere ``width``       observations of another width are refused
+    ``metadata``    `metadata`, through JSON, builds the same model again ==============
+    ============================================================================================
 
-    A recurrent model has a carry of the observations' leading axes, which `reset` makes that of an episode's
-    beginning.
-
-    Parameters
-    ----------
-    build : callable
-        The class, or a function of ``observation_space_size``, ``action_space_size`` and ``key``, all by keyword, and
-        of what `metadata` holds besides.
-    feed_forward : bool, optional
-        Whether it has to be; either if left out.
-    action_space_size : int
-        D, for a model that takes only some.
+    `build` is the class, or a function of ``observation_space_size``, ``action_space_size`` and ``key``, all by
+    keyword, and of what `metadata` holds besides; `action_space_size` is D, for a model that takes only some. A
+    recurrent model has a carry of the observations' leading axes, which `reset` makes that of an episode's beginning.
     """
     if not callable(build):
         raise TypeError(
@@ -66,18 +55,7 @@ def model_checks(
 
 
 def check_model(build: Callable[..., Any], *, feed_forward: bool | None = None, action_space_size: int = 3) -> None:
-    """Raise unless a model is what trainers take it for: the checks one after another.
-
-    Parameters
-    ----------
-    build, feed_forward, action_space_size
-        As :func:`model_checks` has them.
-
-    Raises
-    ------
-    TypeError, ValueError
-        Where it is not; the message says what to do.
-    """
+    """Raise at the first of :func:`model_checks` that a model breaks; the message says what to do."""
     run_all(model_checks(build, feed_forward=feed_forward, action_space_size=action_space_size))
 
 
@@ -86,12 +64,7 @@ def parametrize_with_checks(
 ) -> "pytest.MarkDecorator":
     """Return a decorator that makes every check a case of a pytest test, ``[Residual-gradients]``.
 
-    The test has one argument, ``check``, and calls it.
-
-    Parameters
-    ----------
-    *builds, feed_forward, action_space_size
-        As :func:`model_checks` has them.
+    The test has one argument, ``check``, and calls it. Keywords are those of :func:`model_checks`.
     """
     check = partial(model_checks, feed_forward=feed_forward, action_space_size=action_space_size)
     return as_cases((_name_of(build), check(build)) for build in builds)

@@ -11,14 +11,8 @@ from jax import Array
 def least_total_distance(position: Array, places: Array) -> Array:
     """Return the place of each particle, ``(N,)`` of int: every place has one, and the sum of distances is least.
 
-    Parameters
-    ----------
-    position, places : Array, (N, dim), length
-
-    Notes
-    -----
-    The optimum is exact: `scipy.optimize.linear_sum_assignment`, which the host calls. May be traced, and batched by
-    `jax.vmap`.
+    Position and places are ``(N, dim)``, lengths; they may be traced, and batched by `jax.vmap`. The optimum is exact:
+    `scipy.optimize.linear_sum_assignment`, which the host calls.
     """
     num = position.shape[0]
     distance = jnp.sqrt(jnp.sum((position[:, None] - places[None]) ** 2, axis=-1))

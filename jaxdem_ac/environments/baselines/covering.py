@@ -18,24 +18,13 @@ def covering_velocity(
     What a lidar shows is taken to be in the middle of its sector. Of the others in sight each claims the target in
     sight that is nearest to it. A target is taken if one who claims it is nearer to it than the particle is, unless the
     particle is on it already. It goes to the nearest target that is not taken, as
-    :func:`~jaxdem_ac.environments.baselines.steering.arrival_velocity`; if there is
-    none it looks for one:
+    :func:`~jaxdem_ac.environments.baselines.steering.arrival_velocity`; if there is none it looks for one:
 
     ``cruise unit(unit(v) - sum_c x_c / s_c**2)``,
 
-    on in the direction of its velocity v and away from others and walls, at places x_c and distances s_c.
-
-    Parameters
-    ----------
-    task : Environment
-        With `lidar_range`, `decision_time` and `radius`.
-    targets, others : Array, (..., B)
-        Readings of both lidars, divided by their range.
-    velocity : Array, (..., 2)
-    acceleration : float
-        The largest that a particle has.
-    cruise : float
-        Speed of a particle that looks for a target.
+    on in the direction of its velocity v, ``(..., 2)``, and away from others and walls, at places x_c and distances
+    s_c. `targets` and `others` are the readings of both lidars, ``(..., B)``, divided by their range; `acceleration` is
+    the largest that a particle has, and `task` has `lidar_range`, `decision_time` and `radius`.
     """
     place, distance = nearest_places(targets, task.lidar_range)
     other, apart = nearest_places(others, task.lidar_range)

@@ -51,10 +51,9 @@ class SharedTargetsOracle(OwnTargetsOracle):
 @jax.tree_util.register_static
 @dataclass(frozen=True)
 class OwnTargetsScript(Scripted):
-    """Straight to the target, braking in time; the lidar is not looked at.
+    """Straight to the target, braking in time, by the vector x from there to the disc and its direction e.
 
-    An observation holds the vector x from target to disc, cut to ±3 in each component, and its direction e: the disc
-    is at -x, or where x is cut, far away at ``-FAR e``.
+    The disc is at -x, or where x is cut to ±3 in a component, far away at ``-FAR e``; the lidar is not looked at.
     """
 
     def __call__(self, observation: Array, key: Array | None = None) -> Array:

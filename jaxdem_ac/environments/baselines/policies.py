@@ -31,13 +31,9 @@ class Oracle(abc.ABC):
 
     A subclass is a frozen dataclass with ``@jax.tree_util.register_static`` above it. It defines :meth:`act_on` and,
     where there is something to decide once in an episode, :meth:`plan`; both are written for one swarm. What is played
-    holds the plan, as it holds the memory of a recurrent policy::
-
-        carry = oracle.initial_carry((num_particles,))
-        action, carry = oracle.act(state, carry)  # and so on, with the next states
-        carry = oracle.restart(carry, done)  # where an episode has ended
-
-    ``ac.evaluate``, ``ac.rollout``, ``ac.render`` and recordings do so by themselves.
+    holds the plan, as it holds the memory of a recurrent policy: ``carry = oracle.initial_carry((num_particles,))``,
+    then ``action, carry = oracle.act(state, carry)`` for each state, and ``carry = oracle.restart(carry, done)`` where
+    an episode has ended. ``ac.evaluate``, ``ac.rollout``, ``ac.render`` and recordings do so by themselves.
     """
 
     environment: Any
@@ -58,21 +54,11 @@ class Oracle(abc.ABC):
         return jax.tree.map(lambda leaf: jnp.zeros((*batch, *leaf.shape), leaf.dtype), like), jnp.ones(batch, bool)
 
     def act(self, state: PyTree, carry: Carry, key: Array | None = None) -> tuple[Array, Carry]:
-        """Return actions, ``(..., N, D)``, and the carry to act with next.
+        """Return actions, ``(..., N, D)``, and the carry to act with next, of a state or a batch, leaves ``(E, ...)``.
 
-        Parameters
-        ----------
-        state : Any
-            Of one environment, or of a batch, leaves ``(E, ...)``.
-        carry : Any
-            From :meth:`initial_carry`, the call before or :meth:`restart`. Plans are made where there are none.
-        key : Array, optional
-            Not looked at: an oracle leaves nothing to chance.
-
-        Raises
-        ------
-        ValueError
-            If the state is not one of the oracle's environment, or the carry is of other leading axes.
+        `carry` is that of :meth:`initial_carry`, the call before or :meth:`restart`: plans are made where there are
+        none. An oracle leaves nothing to chance, whatever the key. Raises ValueError if the state is not one of the
+        oracle's environment, or the carry is of other leading axes.
         """
         task = self.environment
         expected = (*carry[1].shape, task.num_particles, task.observation_size)
@@ -103,10 +89,9 @@ def _where(condition: Array, new: Array, old: Array) -> Array:
 
 @dataclass(frozen=True)
 class Scripted(abc.ABC):
-    """A policy written by hand, of the observation of each particle and nothing else.
+    """A policy written by hand, of the observation of each particle and of the numbers of the task, sizes of ranges.
 
-    A subclass is a frozen dataclass with ``@jax.tree_util.register_static`` above it and defines `__call__`. The
-    numbers of the task, sizes of ranges, are known to it: they are the same in every episode.
+    A subclass is a frozen dataclass with ``@jax.tree_util.register_static`` above it and defines `__call__`.
     """
 
     environment: Any
@@ -126,13 +111,7 @@ class RandomPolicy:
     """Task that it acts in."""
 
     def __call__(self, observation: Array, key: Array | None = None) -> Array:
-        """Return actions ``(..., D)`` for observations ``(..., O)``.
-
-        Raises
-        ------
-        TypeError
-            If there is no key.
-        """
+        """Return actions ``(..., D)`` for observations ``(..., O)``; TypeError if there is no key."""
         if key is None:
             raise TypeError(
                 "RandomPolicy: a random action needs a key; got None. Pass one, and sample=True to evaluate."

@@ -23,16 +23,9 @@ def length(vector: Array) -> Array:
 def arrival_velocity(offset: Array, acceleration: float | Array, hold: float) -> Array:
     r"""Return the velocity ``(..., dim)`` with which to go to a place and stop there in the least time.
 
-    ``min(sqrt(2 BRAKE a d), d / (2 hold)) e``, with e the direction and d the distance of the place: the time-optimal
-    profile, and near its end one that decisions of length `hold` can follow.
-
-    Parameters
-    ----------
-    offset : Array, (..., dim), length
-        From the particle to the place.
-    acceleration : float or Array, (..., 1), length / time**2
-        The largest that the particle has.
-    hold : float, time
+    ``min(sqrt(2 BRAKE a d), d / (2 hold)) e``, with e the direction and d the distance of the place, `offset` from
+    here, and a the largest acceleration, a number or ``(..., 1)``: the time-optimal profile, and near its end one that
+    decisions of length `hold` can follow.
     """
     distance = length(offset)
     return jnp.minimum(jnp.sqrt(2 * BRAKE * acceleration * distance), distance / (2 * hold)) * unit(offset)
@@ -41,25 +34,17 @@ def arrival_velocity(offset: Array, acceleration: float | Array, hold: float) ->
 def evading(
     wanted: Array, to_others: Array, velocity: Array, touch: float | Array, acceleration: float | Array
 ) -> Array:
-    r"""Return the wanted velocity with what it takes to miss those with whom a particle would soon collide.
+    r"""Return the wanted velocity, ``(..., 2)``, with what it takes to miss those whom a particle would soon hit.
 
-    ``wanted - EVASION HORIZON a sum_j w_j unit(m_j - 0.3 right(r_j))``, with r_j the place of particle j, m_j where it
-    will be when it is nearest, both seen from here, t_j in [0, HORIZON] the time until then at the wanted velocity,
+    ``wanted - EVASION HORIZON a sum_j w_j unit(m_j - 0.3 right(r_j))``, with a the largest acceleration, ``(..., 1)``,
+    r_j the place of particle j, `to_others`, m_j where it will be when it is nearest, both ``(..., M, 2)`` and seen
+    from here, t_j in [0, HORIZON] the time until then at the wanted velocity,
 
     ``w_j = max(0, 1 - abs(m_j) / (1.2 touch)) (1 - t_j / HORIZON)``.
 
-    The second term has two that meet head on both keep to the right.
-
-    Parameters
-    ----------
-    wanted : Array, (..., 2), length / time
-    to_others : Array, (..., M, 2), length
-    velocity : Array, (..., M, 2), length / time
-        Of those others.
-    touch : float or Array, (..., M), length
-        Distance between centres at which they touch; 0 for whom a particle need not miss, as itself.
-    acceleration : float or Array, (..., 1), length / time**2
-        The largest that the particle has.
+    The second term has two that meet head on both keep to the right. `velocity` is that of the others, ``(..., M, 2)``,
+    and `touch` the distance between centres at which they touch, ``(..., M)``; 0 for whom a particle need not miss, as
+    itself.
     """
     closing = velocity - wanted[..., None, :]
     square = jnp.maximum(jnp.sum(closing**2, axis=-1), 1e-6)
@@ -74,11 +59,7 @@ def evading(
 def evading_all(wanted: Array, position: Array, velocity: Array, radius: Array, acceleration: float | Array) -> Array:
     """Return the wanted velocities ``(N, 2)`` of a whole swarm, :func:`evading` each other.
 
-    Parameters
-    ----------
-    wanted, position, velocity : Array, (N, 2)
-    radius : Array, (N,), length
-    acceleration : float or Array, (N, 1), length / time**2
+    Position and velocity are ``(N, 2)``, radii ``(N,)``, and the largest acceleration is a number or ``(N, 1)``.
     """
     others = 1 - jnp.eye(len(position), dtype=position.dtype)
     velocity = jnp.broadcast_to(velocity[None], (len(position), *velocity.shape))
@@ -92,20 +73,10 @@ def force_to_reach(wanted: Array, velocity: Array, mass: float | Array, drag: fl
 
 
 def nearest_places(readings: Array, lidar_range: float) -> tuple[Array, Array]:
-    """Return the place of the nearest thing in each sector of a lidar, in the middle of its angle, and its distance.
+    """Return the nearest thing in each sector of a lidar: its place ``(..., B, 2)`` and distance ``(..., B)``, lengths.
 
-    Parameters
-    ----------
-    readings : Array, (..., B)
-        Divided by the range, as an observation has them; 0 where there is nothing.
-    lidar_range : float, length
-
-    Returns
-    -------
-    place : Array, (..., B, 2), length
-        From the sensor.
-    distance : Array, (..., B), length
-        Infinite where there is nothing.
+    The place is in the middle of the sector, from the sensor; the distance is infinite where there is nothing.
+    Readings, ``(..., B)``, are divided by `lidar_range`, as an observation has them.
     """
     angle = -np.pi + (np.arange(readings.shape[-1]) + 0.5) * 2 * np.pi / readings.shape[-1]
     distance = lidar_range * (1 - readings)

@@ -21,20 +21,13 @@ MARGIN = 0.7
 def push_or_go_around(to_load: Array, to_goal: Array, orbit: float | Array) -> Array:
     r"""Return the direction in which to push, ``(..., 2)`` at length 1.
 
-    With e the direction to the load, u that from the load to its goal and s the distance to the load, it is
+    With e the direction to the load's centre, u that from the load to its goal and s the distance to the load, it is
 
     ``e`` where ``e . u > CONE``, behind the load; else ``unit(t + clip(s - orbit, -1, 1) e)``,
 
-    t the direction around the load by the shorter way to its back.
-
-    Parameters
-    ----------
-    to_load : Array, (..., 2), length
-        From the particle to the load's centre.
-    to_goal : Array, (..., 2), length
-        From the load's centre to its goal.
-    orbit : float or Array, (..., 1), length
-        Distance from the load's centre at which to go around it.
+    t the direction around the load by the shorter way to its back. `to_load` and `to_goal` are those vectors,
+    ``(..., 2)``, and `orbit`, a number or ``(..., 1)``, is the distance from the load's centre at which to go around
+    it; lengths.
     """
     inward, along = unit(to_load), unit(to_goal)
     turn = inward[..., :1] * along[..., 1:] - inward[..., 1:] * along[..., :1]

@@ -61,15 +61,10 @@ class PairDisplacements:
 def displacements(
     sensors: Array, sources: Array | None = None, neighbors: Neighbors | None = None
 ) -> PairDisplacements:
-    """Return the way from each sensor to all that it may sense.
+    """Return the way from each sensor ``(N, dim)`` to all that it may sense, sources ``(M, dim)``, length.
 
-    Parameters
-    ----------
-    sensors : Array, (N, dim), length
-    sources : Array, (M, dim), length, optional
-        The sensors themselves if left out, none of which senses itself.
-    neighbors : Neighbors, optional
-        Who is near what; all pairs if left out, which costs ``N * M``.
+    Without sources they are the sensors themselves, none of which senses itself. `neighbors` say who is near what;
+    without them it is all pairs, which costs ``N * M``.
     """
     alone = sources is None
     sources = sensors if sources is None else sources
@@ -102,21 +97,10 @@ def _read(values: Array, index: Array) -> Array:
 
 
 def lidar(sight: PairDisplacements, lidar_range: float, bins: Bins) -> Array:
-    """Return the proximity of the nearest source in each sector, 0 where none is in range.
+    """Return the proximity of the nearest source in each of B sectors, 0 where none is in range; ``(N, B)``, length.
 
-    ``proximity_b = max(0, lidar_range - min distance)`` over the sources in sector b.
-
-    Parameters
-    ----------
-    sight : PairDisplacements
-        Of N sensors.
-    lidar_range : float, length
-    bins : int or (int, int)
-        B sectors of azimuth; or sectors of azimuth and bands of elevation, their product B, a sector's bands together.
-
-    Returns
-    -------
-    Array, (N, B), length
+    ``proximity_b = max(0, lidar_range - min distance)`` over the sources in sector b. `bins` is how many sectors of
+    azimuth; or sectors of azimuth and bands of elevation, their product B, a sector's bands together.
 
     Notes
     -----
@@ -137,16 +121,7 @@ def lidar(sight: PairDisplacements, lidar_range: float, bins: Bins) -> Array:
 
 
 def reached_sources(sight: PairDisplacements, reach: Array, num_sources: int) -> Array:
-    """Return which sources have a sensor within its reach, ``(M,)`` of bool.
-
-    Parameters
-    ----------
-    sight : PairDisplacements
-        Of N sensors.
-    reach : Array, (N,), length
-    num_sources : int
-        M.
-    """
+    """Return which of M sources have a sensor within its own reach, ``(N,)``; ``(M,)`` of bool."""
     within = sight.distance <= reach[sight.sensor]
     if within.ndim == 2:
         return jnp.any(within, axis=0)
@@ -154,15 +129,9 @@ def reached_sources(sight: PairDisplacements, reach: Array, num_sources: int) ->
 
 
 def nearest_sensors(sight: PairDisplacements, reach: Array, num_sources: int) -> Array:
-    """Return which sensors have a source within their reach that no other sensor is nearer to, ``(N,)`` of bool.
+    """Return which sensors have a source within their reach, ``(N,)``, that no other is nearer to; ``(N,)`` of bool.
 
-    Parameters
-    ----------
-    sight : PairDisplacements
-        Of N sensors.
-    reach : Array, (N,), length
-    num_sources : int
-        M. Two sensors at one distance from a source are both its nearest.
+    Two sensors at one distance from a source are both its nearest.
     """
     within = _nearest_pairs(sight, num_sources) & (sight.distance <= reach[sight.sensor])
     return _sum_over_sources(sight, within.astype(jnp.int32)) > 0
@@ -171,18 +140,8 @@ def nearest_sensors(sight: PairDisplacements, reach: Array, num_sources: int) ->
 def closeness(sight: PairDisplacements, reach: Array, num_sources: int, lidar_range: float) -> Array:
     """Return the sum of ``r / (r + d)`` over the sources in range that a sensor is nearest to, d apart; ``(N,)``.
 
-    The sum over all sensors is a smooth count of the sources that have a sensor within its reach.
-
-    Parameters
-    ----------
-    sight : PairDisplacements
-        Of N sensors.
-    reach : Array, (N,), length
-        r.
-    num_sources : int
-        M. Two sensors at one distance from a source are both its nearest.
-    lidar_range : float, length
-        Whatever a list holds beyond it does not count.
+    r is the sensor's reach, ``(N,)``; whatever a list holds beyond `lidar_range` does not count. The sum over all
+    sensors is a smooth count of the sources that have a sensor within its reach.
     """
     own = reach[sight.sensor]
     counts = _nearest_pairs(sight, num_sources) & (sight.distance < lidar_range)
@@ -209,13 +168,7 @@ def _sum_over_sources(sight: PairDisplacements, values: Array) -> Array:
 def wall_lidar(position: Array, box_low: Array, box_high: Array, lidar_range: float, bins: Bins) -> Array:
     """Return the proximity of the walls, each sensed at the foot of its perpendicular; ``(N, B)``, length.
 
-    Parameters
-    ----------
-    position : Array, (N, dim), length
-    box_low, box_high : Array, (dim,), length
-    lidar_range : float, length
-    bins : int or (int, int)
-        As in :func:`lidar`.
+    Positions are ``(N, dim)``, the box is ``(dim,)`` and ``(dim,)``, and `bins` are those of :func:`lidar`.
     """
     dim = position.shape[1]
     sector = jnp.arange(bins if isinstance(bins, int) else math.prod(bins))
@@ -247,12 +200,7 @@ def azimuth_bin(x: Array, y: Array, num_bins: int) -> Array:
 def spherical_bin(x: Array, y: Array, z: Array, bins: tuple[int, int]) -> Array:
     """Return ``azimuth sector * bands + elevation band`` of a vector, ``(...)`` of int.
 
-    Parameters
-    ----------
-    x, y, z : Array, (...)
-        Components of the vector.
-    bins : (int, int)
-        Equal sectors of azimuth in [-pi, pi), and equal bands of elevation in [-pi/2, pi/2].
+    `bins` are how many equal sectors of azimuth in [-pi, pi), and bands of elevation in [-pi/2, pi/2].
     """
     return _sectors((x, y, z), bins, False)[0]
 

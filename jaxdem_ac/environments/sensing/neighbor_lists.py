@@ -51,26 +51,11 @@ class NeighborListSpecs:
         height: float | None = None,
         room: float = 1.0,
     ) -> Self:
-        """Return what N particles need, spread over a box.
+        """Return what N particles need, spread over a box of sides `extent`, ``(2,)``, length.
 
-        Parameters
-        ----------
-        num_particles : int
-            N, that sense.
-        extent : tuple of float, (2,), length
-            Of the box.
-        sensing_range, contact_range : float, length
-            From centre to centre.
-        skin : float, length
-            Of the list of contacts; twice that for sensing.
-        num_bodies : int, optional
-            That touch; N if left out.
-        num_targets : int
-            M, anywhere in the box; no list of them for 0.
-        height : float, length, optional
-            In which bodies touch in 3D; they are sensed in the plane.
-        room : float
-            Of the lists, relative to what is usually enough.
+        Ranges are from centre to centre; `skin` is that of the list of contacts, twice that for sensing. `num_bodies`
+        touch, N if left out, in 3D within `height`, and `num_targets` are anywhere in the box: no list of them for 0.
+        `room` is that of the lists, relative to what is usually enough.
         """
         num_bodies = num_particles if num_bodies is None else num_bodies
         if num_bodies < LIST_FROM:
@@ -87,11 +72,7 @@ class NeighborListSpecs:
     def allocate(self, position: Array, bodies: Array | None = None) -> NeighborLists:
         """Return lists that are built when they are first looked at.
 
-        Parameters
-        ----------
-        position : Array, (N, 2), length
-        bodies : Array, (B, dim), length, optional
-            All that touch; the same if left out.
+        Positions are ``(N, 2)``, and of all that touch, if others do, ``(B, dim)``; lengths.
         """
         bodies = position if bodies is None else bodies
         return NeighborLists(

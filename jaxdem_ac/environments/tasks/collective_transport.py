@@ -190,26 +190,11 @@ class CollectiveTransport(swarm.SwarmEnvironment[CollectiveTransportState]):
     ) -> CollectiveTransportState:
         """Return the state that explicit arrays describe, for replay and tests.
 
-        Parameters
-        ----------
-        position : array, (N, 2), length
-            Of the swarm.
-        load : array, (2,), length
-            The load's centre.
-        targets : array, (G, 2), length
-            Its goals, in order.
-        box_low, box_high : array, (2,), length
-        velocity : array, (N, 2) or broadcastable
-        load_velocity : array, (2,) or broadcastable
-        radius, mass : array, (N,) or broadcastable, optional
-            Of the swarm; the environment's, in the middle of a range, if left out.
-        num_reached, step_count : int
-            Goals already reached, and physics steps already taken.
-
-        Raises
-        ------
-        ValueError
-            If a shape does not fit a number is not finite, or a radius is larger than the environment's.
+        Position, velocity, radius and mass are those of the swarm, ``(N, 2)`` and ``(N,)``, `load` and `load_velocity`
+        those of the load, ``(2,)``, and targets are its goals in order, ``(G, 2)``; the box is ``(2,)`` and ``(2,)``.
+        What has a default broadcasts; radius and mass are in the middle of the environment's ranges if left out. Goals
+        already reached and physics steps already taken are counted. Raises ValueError if a shape does not fit, a number
+        is not finite, or a radius is larger than the environment's.
         """
         here, num, as_float = "CollectiveTransport.make_state", self.num_particles, dem.particles.as_float
         check_count(here, num_reached=num_reached, step_count=step_count)

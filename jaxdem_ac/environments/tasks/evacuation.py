@@ -177,22 +177,11 @@ class Evacuation(swarm.SwarmEnvironment[EvacuationState]):
     ) -> EvacuationState:
         """Return the state that explicit arrays describe, for replay and tests.
 
-        Parameters
-        ----------
-        position : array, (N, 2), length
-            Of the crowd; the room is ``[0, room_size]`` along both axes.
-        gap_centre : float, length, optional
-            Where along y the gap is; in the middle if left out.
-        velocity : array, (N, 2) or broadcastable
-        radius, mass : array, (N,) or broadcastable, optional
-            The environment's, in the middle of a range, if left out.
-        step_count : int
-            Physics steps already taken.
-
-        Raises
-        ------
-        ValueError
-            If a shape does not fit, a number is not finite, or a radius is larger than the environment's.
+        Position, velocity, radius and mass are those of the crowd, ``(N, 2)`` and ``(N,)``, in a room that is
+        ``[0, room_size]`` along both axes. What has a default broadcasts; radius and mass are in the middle of the
+        environment's ranges if left out, and so is the gap, a place along y, in its wall. `step_count` are the physics
+        steps already taken. Raises ValueError if a shape does not fit, a number is not finite, or a radius is larger
+        than the environment's.
         """
         here, num, per_side = "Evacuation.make_state", self.num_particles, self.num_wall // 2
         check_count(here, step_count=step_count)

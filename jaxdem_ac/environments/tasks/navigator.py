@@ -73,23 +73,11 @@ class Navigator(TargetTask):
     ) -> NavigatorState:
         """Return the state that explicit arrays describe, for replay and tests.
 
-        Parameters
-        ----------
-        position, targets : array, (N, 2), length
-        box_low, box_high : array, (2,), length
-        velocity, force : array, (N, 2) or broadcastable
-            `force` is what the particles felt in the last step.
-        radius, mass : array, (N,) or broadcastable, optional
-            The environment's, in the middle of a range, if left out.
-        kinetic_energy : array, (N,), energy, optional
-            What the next reward compares with; that of `velocity` if left out.
-        step_count : int
-            Physics steps already taken.
-
-        Raises
-        ------
-        ValueError
-            If a shape does not fit, a number is not finite, or a radius is larger than the environment's.
+        Position, targets, velocity and the force felt in the last step are ``(N, 2)``, the box is ``(2,)`` and
+        ``(2,)``, all else ``(N,)``. What has a default broadcasts; radius and mass are in the middle of the
+        environment's ranges if left out, and the kinetic energy, with which the next reward compares, is that of the
+        velocity. `step_count` are the physics steps already taken. Raises ValueError if a shape does not fit, a number
+        is not finite, or a radius is larger than the environment's.
         """
         here, num = f"{type(self).__name__}.make_state", self.num_particles
         particles = dem.Particles.create(position, velocity, *self.sizes_or_middle(radius, mass), force)

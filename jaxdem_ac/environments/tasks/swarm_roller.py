@@ -134,23 +134,10 @@ class SwarmRoller(SharedTargetTask):
     ) -> SwarmRollerState:
         """Return the state that explicit arrays describe, for replay and tests.
 
-        Parameters
-        ----------
-        position : array, (N, 2) or (N, 3), length
-            Of the centres; two columns put the spheres on the floor.
-        targets : array, (N, 2), length
-        box_low, box_high : array, (2,), length
-            Of the floor.
-        velocity, angular_velocity : array, (N, 3) or broadcastable
-        radius, mass : array, (N,) or broadcastable, optional
-            The environment's, in the middle of a range, if left out.
-        step_count : int
-            Physics steps already taken.
-
-        Raises
-        ------
-        ValueError
-            If a shape does not fit, a number is not finite, or a radius is larger than the environment's.
+        Positions are ``(N, 3)``, or ``(N, 2)`` of spheres on the floor, targets ``(N, 2)``, the floor's corners
+        ``(2,)``, velocities ``(N, 3)``, radius and mass ``(N,)``. What has a default broadcasts; radius and mass are in
+        the middle of the environment's ranges if left out. `step_count` are the physics steps already taken. Raises
+        ValueError if a shape does not fit, a number is not finite, or a radius is larger than the environment's.
         """
         here, num = "SwarmRoller.make_state", self.num_particles
         check_count(here, step_count=step_count)

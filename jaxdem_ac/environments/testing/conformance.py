@@ -24,14 +24,9 @@ if TYPE_CHECKING:
 def check_shapes(environment: object) -> None:
     """Raise unless an environment is what `Environment` says, as far as shapes and types tell.
 
-    Nothing is computed: `reset` and `step` are traced once. A training begins with it.
-
-    Raises
-    ------
-    TypeError
-        If it is none, or no frozen dataclass of Python numbers; if what `reset` and `step` return has another type.
-    ValueError
-        If a size is out of its range, or an array has another shape.
+    Nothing is computed: `reset` and `step` are traced once. A training begins with it. Raises TypeError if it is none,
+    or no frozen dataclass of Python numbers, or if what `reset` and `step` return has another type; ValueError if a
+    size is out of its range, or an array has another shape.
     """
     environment = _check_configuration(environment)
     here = type(environment).__name__
@@ -61,35 +56,17 @@ def check_shapes(environment: object) -> None:
 def environment_checks(environment: Any, num_decisions: int | None = None, seed: int = 0) -> list[Check]:
     """Return the points of the contract of `Environment`: names, and functions that raise where one is broken.
 
-    Nothing is computed before the first is called; all look at one episode, played with random actions.
+    Nothing is computed before the first is called; all look at one episode, played with random actions from a seed, of
+    `num_decisions` or of its whole length. The environment had better be small.
 
     ================  ============================================================================================
-    ``shapes``        :func:`check_shapes`
-    ``finite``        every number is finite
-    ``success``       success, where it is reported, is between 0 and 1
-    ``observation``   the timestep and the state show the same observation
-    ``time_limit``    the time limit cuts an episode after `episode_length` decisions
-    ``key``           a reset is a function of its key
-    ``eager_reset``   compiled code returns what eager code does, of a reset
-    ``eager_step``    the same of a step
-    ``batch``         one of a batch is as it were alone
-    ``action_shape``  an action of another shape is refused
-    ``advice``        what the environment advises can be built
-    ================  ============================================================================================
-
-    Parameters
-    ----------
-    environment : Environment
-        A small one, for speed.
-    num_decisions : int, optional
-        How many to play; one episode if left out.
-    seed : int
-        Of the reset and the actions.
-
-    Raises
-    ------
-    ValueError
-        If `num_decisions` is no whole number from 1.
+    ``shapes``        :func:`check_shapes` ``finite``        every number is finite ``success``       success, where it
+    is reported, is between 0 and 1 ``observation``   the timestep and the state show the same observation
+    ``time_limit``    the time limit cuts an episode after `episode_length` decisions ``key``           a reset is a
+    function of its key ``eager_reset``   compiled code returns what eager code does, of a reset ``eager_step``    the
+    same of a step ``batch``         one of a batch is as it were alone ``action_shape``  an action of another shape is
+    refused ``advice``        what the environment advises can be built ================
+    ============================================================================================
     """
     if num_decisions is not None:
         check_whole("environment_checks", num_decisions=num_decisions)
@@ -100,18 +77,7 @@ def environment_checks(environment: Any, num_decisions: int | None = None, seed:
 
 
 def check_environment(environment: Any, num_decisions: int | None = None, seed: int = 0) -> None:
-    """Raise unless an environment keeps to all that `Environment` says: the checks one after another.
-
-    Parameters
-    ----------
-    environment, num_decisions, seed
-        As :func:`environment_checks` has them.
-
-    Raises
-    ------
-    TypeError, ValueError
-        Where it does not; the message says what to do.
-    """
+    """Raise at the first of :func:`environment_checks` that an environment breaks; the message says what to do."""
     run_all(environment_checks(environment, num_decisions, seed))
 
 
@@ -120,14 +86,7 @@ def parametrize_with_checks(
 ) -> "pytest.MarkDecorator":
     """Return a decorator that makes every check a case of a pytest test, ``[Huddle-time_limit]``.
 
-    The test has one argument, ``check``, and calls it.
-
-    Parameters
-    ----------
-    *environments : Environment
-        Small ones, for speed.
-    num_decisions, seed
-        As :func:`environment_checks` has them.
+    The test has one argument, ``check``, and calls it. Keywords are those of :func:`environment_checks`.
     """
     return as_cases((type(each).__name__, environment_checks(each, num_decisions, seed)) for each in environments)
 

@@ -343,12 +343,7 @@ class RandomEnvironment(Environment):
 
     @classmethod
     def like(cls, environment: Environment) -> Self:
-        """Return a random environment in the shapes of another.
-
-        Parameters
-        ----------
-        environment : Environment
-        """
+        """Return a random environment in the shapes of another."""
         return cls(
             **{name: getattr(environment, name) for name in ("num_particles", "observation_size", "action_size")}
         )

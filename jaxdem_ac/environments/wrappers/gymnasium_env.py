@@ -14,14 +14,8 @@ from jaxdem_ac.registry import environments
 class SwarmEnv(gymnasium.Env[np.ndarray, np.ndarray]):
     """One agent observes ``(N * O,)`` and acts ``(N * D,)``, particle by particle; its reward is the mean.
 
-    Make one with :func:`~jaxdem_ac.environments.wrappers.make.make_gym_env`.
-
-    Parameters
-    ----------
-    swarms : HostVectorEnv
-        Of one swarm.
-    draw : callable, optional
-        From an environment and a state to a picture.
+    Make one with :func:`~jaxdem_ac.environments.wrappers.make.make_gym_env`. `draw` is a function of an environment and
+    a state to a picture.
     """
 
     def __init__(self, swarms: HostVectorEnv, draw: Draw | None = None) -> None:
@@ -40,54 +34,21 @@ class SwarmEnv(gymnasium.Env[np.ndarray, np.ndarray]):
     def reset(
         self, *, seed: int | None = None, options: dict[str, object] | None = None
     ) -> tuple[np.ndarray, dict[str, object]]:
-        """Begin an episode.
+        """Begin an episode and return the observation, ``(N * O,)``, and an empty info.
 
-        Parameters
-        ----------
-        seed : int, optional
-            All that is random from here on is a function of it; as in every ``gymnasium.Env``.
-        options : dict, optional
-            Not used.
-
-        Returns
-        -------
-        observation : np.ndarray, (N * O,)
-        info : dict
-            Empty.
-
-        Raises
-        ------
-        ValueError
-            If the seed is no whole number from 0.
+        All that is random from here on is a function of `seed`, a whole number from 0, as in every ``gymnasium.Env``;
+        `options` are not used. Raises ValueError if it is another.
         """
         super().reset(seed=checked_seed("SwarmEnv.reset", seed))
         self._under_way = True
         return self.swarms.reset(self.np_random).reshape(-1), {}
 
     def step(self, action: np.ndarray) -> tuple[np.ndarray, float, bool, bool, dict[str, float]]:
-        """Take one decision.
+        """Take one decision, an action ``(N * D,)`` within the bounds.
 
-        Parameters
-        ----------
-        action : np.ndarray, (N * D,)
-            Within the bounds.
-
-        Returns
-        -------
-        observation : np.ndarray, (N * O,)
-        reward : float
-            Mean over the particles.
-        terminated, truncated : bool
-            Whether the task has ended, or the time limit has cut it.
-        info : dict
-            What the environment reports, as Python's floats.
-
-        Raises
-        ------
-        RuntimeError
-            If no episode is under way.
-        ValueError
-            If the action has another shape, is not finite, or is not in its space.
+        It returns the observation, ``(N * O,)``, the reward, mean over the particles, whether the task has ended or the
+        time limit has cut it, and what the environment reports, as Python's floats. Raises RuntimeError if no episode
+        is under way, ValueError if the action has another shape, is not finite, or is not in its space.
         """
         if not self._under_way:
             raise RuntimeError("SwarmEnv.step: an episode is under way; got none. Call reset() first.")

@@ -24,20 +24,8 @@ class VectorSwarm(VectorEnv[np.ndarray, np.ndarray, np.ndarray]):
     `infos` are laid out as ``gymnasium.vector.SyncVectorEnv`` lays them out: a figure ``"success"`` with the mask
     ``"_success"`` of those who have one; and, with autoreset in the same step, ``"final_obs"``, an array of objects,
     and ``"final_info"`` of those whose episode has ended. Make one with
-    :func:`~jaxdem_ac.environments.wrappers.make.make_vector_env`.
-
-    Parameters
-    ----------
-    swarms : HostVectorEnv
-    view : str
-        ``"particle"`` or ``"swarm"``.
-    autoreset_mode : str or AutoresetMode
-        ``"SameStep"`` or ``"NextStep"``.
-
-    Raises
-    ------
-    ValueError
-        If `view` or `autoreset_mode` is another.
+    :func:`~jaxdem_ac.environments.wrappers.make.make_vector_env`, which says what `view` and `autoreset_mode` may be:
+    others raise ValueError.
     """
 
     def __init__(self, swarms: HostVectorEnv, view: str, autoreset_mode: str | AutoresetMode) -> None:
@@ -71,25 +59,10 @@ class VectorSwarm(VectorEnv[np.ndarray, np.ndarray, np.ndarray]):
     def reset(
         self, *, seed: int | None = None, options: dict[str, object] | None = None
     ) -> tuple[np.ndarray, dict[str, object]]:
-        """Begin an episode in every swarm.
+        """Begin an episode in every swarm and return the observations, ``(num_envs, ...)``, and no infos.
 
-        Parameters
-        ----------
-        seed : int, optional
-            One for all swarms, which begin differently: all that is random from here on is a function of it.
-        options : dict, optional
-            Not used.
-
-        Returns
-        -------
-        observations : np.ndarray, (num_envs, ...)
-        infos : dict
-            Empty.
-
-        Raises
-        ------
-        ValueError
-            If `options` ask for some sub-environments only, or the seed is no whole number from 0.
+        One `seed`, a whole number from 0, is for all swarms, which begin differently: all that is random from here on
+        is a function of it. Raises ValueError if it is another, or if `options` ask for some sub-environments only.
         """
         if options and "reset_mask" in options:
             raise ValueError(
@@ -101,28 +74,12 @@ class VectorSwarm(VectorEnv[np.ndarray, np.ndarray, np.ndarray]):
         return self._flat(self.swarms.reset(self.np_random)), {}
 
     def step(self, actions: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, dict[str, object]]:
-        """Take one decision in every swarm.
+        """Take one decision in every swarm, actions ``(num_envs, ...)`` within the bounds.
 
-        Parameters
-        ----------
-        actions : np.ndarray, (num_envs, ...)
-            Within the bounds; those of swarms that begin with this step do not count.
-
-        Returns
-        -------
-        observations : np.ndarray, (num_envs, ...)
-        rewards : np.ndarray, (num_envs,)
-            In float32.
-        terminations, truncations : np.ndarray, (num_envs,) of bool
-            Whether the task has ended, or the time limit has cut it.
-        infos : dict
-
-        Raises
-        ------
-        RuntimeError
-            Before the first reset.
-        ValueError
-            If an action has another shape, is not finite, or is not in its space.
+        It returns observations, ``(num_envs, ...)``, rewards in float32, whether tasks have ended and time limits have
+        cut them, ``(num_envs,)`` each, and infos. Actions of swarms that begin with this step do not count. Raises
+        RuntimeError before the first reset, ValueError if an action has another shape, is not finite, or is not in its
+        space.
         """
         if not self._under_way:
             raise RuntimeError("VectorSwarm.step: an episode is under way; got none. Call reset() first.")

@@ -47,18 +47,10 @@ class HostStep(NamedTuple):
 
 
 class HostVectorEnv:
-    """E swarms of one environment, whose states stay on their device.
+    """E swarms of one environment, whose states stay on their device, and the bounds of a particle's action.
 
     If lists of neighbours are too short, in a step or in an episode that begins with it, they are made longer and the
     step is made again from the same states: nothing is lost, and what is returned is as if they had always been long.
-
-    Parameters
-    ----------
-    environment : Environment
-    num_envs : int
-        E.
-    bounds : ActionBounds
-        Of a particle's action.
     """
 
     resets: str = NEVER
@@ -86,10 +78,7 @@ class HostVectorEnv:
     def reset(self, rng: np.random.Generator) -> np.ndarray:
         """Begin an episode in every swarm and return what is seen, ``(E, N, O)``.
 
-        Parameters
-        ----------
-        rng : np.random.Generator
-            One number is drawn from it; all that is random until the next reset is a function of that.
+        All that is random until the next reset is a function of one number that is drawn from `rng`.
         """
         seed, environment = np.uint32(rng.integers(2**32, dtype=np.uint32)), self.environment
         while True:
@@ -103,13 +92,7 @@ class HostVectorEnv:
         return _as_numpy(state.observation)
 
     def step(self, action: np.ndarray) -> HostStep:
-        """Take one decision in every swarm, or reset it where its last one ended the episode.
-
-        Parameters
-        ----------
-        action : np.ndarray, (E, N, D)
-            Within the bounds.
-        """
+        """Take one decision ``(E, N, D)`` in every swarm, or reset it where its last one ended the episode."""
         was_reset = self._ended if self.resets == NEXT_STEP else np.zeros(self.num_envs, bool)
         while True:
             state, timestep, worst = self._played(self.environment, self.state, action, was_reset)
@@ -188,22 +171,10 @@ def _step(
 
 
 def action_bounds(where: str, environment: Environment, space: object, keywords: Mapping[str, object]) -> ActionBounds:
-    """Return the bounds of an action space, given by its name or itself.
+    """Return the bounds of an action space for an environment, given by its name, with keywords, or itself.
 
-    Parameters
-    ----------
-    where : str
-        Who asks, for messages.
-    environment : Environment
-    space : str or ActionSpace
-        As in :func:`~jaxdem_ac.environments.wrappers.make.make_parallel_env`.
-    keywords : mapping
-        Of a name.
-
-    Raises
-    ------
-    KeyError, TypeError, ValueError
-        If there is no such name, a keyword does not fit, or the action space says no bounds, or those of another size.
+    Raises KeyError, TypeError or ValueError if there is no such name, a keyword does not fit, or the action space says
+    no bounds, or those of another size.
     """
     advice, size = environment.action_space_defaults, environment.action_size
     if isinstance(space, str):

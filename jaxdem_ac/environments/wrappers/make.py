@@ -47,17 +47,12 @@ def make_parallel_env(
     **keywords
         Of an environment given by its name.
 
-    Returns
-    -------
-    ParallelSwarm
-
     Raises
     ------
     ImportError
-        If PettingZoo is not installed; the message says how to get it.
+        If the library is not installed; the message says how to get it.
     KeyError, TypeError, ValueError
-        If a name is unknown, a keyword does not fit, or an action space is none that a ``gymnasium.spaces.Box`` can
-        stand for.
+        If a name is unknown, a keyword does not fit, or an action space none that gymnasium has spaces for.
     """
     try:
         from jaxdem_ac.environments.wrappers.pettingzoo_env import ParallelSwarm
@@ -81,10 +76,10 @@ def make_vector_env(
 ) -> "VectorSwarm":
     """Return E swarms side by side as a ``gymnasium.vector.VectorEnv``, for trainers that know one agent.
 
+    Errors and all other parameters are those of :func:`make_parallel_env`.
+
     Parameters
     ----------
-    environment : str or Environment
-        As in :func:`make_parallel_env`.
     num_envs : int
         E, how many swarms, as everywhere in this package.
     view : str
@@ -94,19 +89,6 @@ def make_vector_env(
     autoreset_mode : str or gymnasium.vector.AutoresetMode
         ``"SameStep"``: the step that ends an episode returns the next one's first observation, and the last one in
         ``infos["final_obs"]``. ``"NextStep"``: the step after it resets, and its action does not count.
-    action_space, action_space_kw, advised, **keywords
-        As in :func:`make_parallel_env`.
-
-    Returns
-    -------
-    VectorSwarm
-
-    Raises
-    ------
-    ImportError
-        If gymnasium is not installed; the message says how to get it.
-    KeyError, TypeError, ValueError
-        As in :func:`make_parallel_env`, or if `num_envs`, `view` or `autoreset_mode` is none of the above.
     """
     try:
         from jaxdem_ac.environments.wrappers.gymnasium_vector_env import VectorSwarm
@@ -128,24 +110,8 @@ def make_gym_env(
 ) -> "SwarmEnv":
     """Return one swarm as a ``gymnasium.Env`` with one agent, who sees and moves all particles.
 
-    Its observation is ``(N * O,)``, its action ``(N * D,)``, its reward the mean over the particles. With one particle,
-    ``num_particles=1``, that is the particle's own task.
-
-    Parameters
-    ----------
-    environment, action_space, action_space_kw, advised, draw, **keywords
-        As in :func:`make_parallel_env`.
-
-    Returns
-    -------
-    SwarmEnv
-
-    Raises
-    ------
-    ImportError
-        If gymnasium is not installed; the message says how to get it.
-    KeyError, TypeError, ValueError
-        As in :func:`make_parallel_env`.
+    Its observation is ``(N * O,)``, its action ``(N * D,)``, its reward the mean over the particles. With one particle
+    that is the particle's own task. Parameters and errors are those of :func:`make_parallel_env`.
     """
     try:
         from jaxdem_ac.environments.wrappers.gymnasium_env import SwarmEnv

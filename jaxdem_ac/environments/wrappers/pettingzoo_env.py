@@ -27,14 +27,8 @@ class ParallelSwarm(ParallelEnv[str, np.ndarray, np.ndarray]):
     An agent observes ``(O,)`` and acts ``(D,)``, in float32, or chooses an action by its number; rewards and what the
     environment reports in `infos` are Python's floats. At the end of an episode all agents are terminated, or truncated
     by the time limit, at once; then there are none until the next reset. Make one with
-    :func:`~jaxdem_ac.environments.wrappers.make.make_parallel_env`.
-
-    Parameters
-    ----------
-    swarms : HostVectorEnv
-        Of one swarm.
-    draw : callable, optional
-        From an environment and a state to a picture.
+    :func:`~jaxdem_ac.environments.wrappers.make.make_parallel_env`; `draw` is a function of an environment and a state
+    to a picture.
     """
 
     def __init__(self, swarms: HostVectorEnv, draw: Draw | None = None) -> None:
@@ -68,26 +62,11 @@ class ParallelSwarm(ParallelEnv[str, np.ndarray, np.ndarray]):
     def reset(
         self, seed: int | None = None, options: dict[str, object] | None = None
     ) -> tuple[dict[str, np.ndarray], dict[str, dict[str, object]]]:
-        """Begin an episode.
+        """Begin an episode and return the observations, ``(O,)``, and an empty info, of each agent.
 
-        Parameters
-        ----------
-        seed : int, optional
-            All that is random from here on is a function of it. If left out, it goes on from the last one, or from one
-            that nobody knows if there was none.
-        options : dict, optional
-            Not used.
-
-        Returns
-        -------
-        observations : dict, of (O,)
-        infos : dict
-            Empty ones.
-
-        Raises
-        ------
-        ValueError
-            If the seed is no whole number from 0.
+        All that is random from here on is a function of `seed`, a whole number from 0. If left out, it goes on from the
+        last one, or from one that nobody knows if there was none. `options` are not used. Raises ValueError if the seed
+        is another.
         """
         del options
         seed = checked_seed("ParallelSwarm.reset", seed)
@@ -102,28 +81,11 @@ class ParallelSwarm(ParallelEnv[str, np.ndarray, np.ndarray]):
     def step(
         self, actions: dict[str, np.ndarray]
     ) -> tuple[dict[str, np.ndarray], dict[str, float], dict[str, bool], dict[str, bool], dict[str, dict[str, float]]]:
-        """Take one decision with all agents.
+        """Take one decision, ``(D,)`` of each agent; return observations, rewards, terminations, truncations, infos.
 
-        Parameters
-        ----------
-        actions : dict, of (D,)
-            One allowed action for each agent.
-
-        Returns
-        -------
-        observations, rewards, terminations, truncations, infos : dict
-            Of each agent.
-
-        Raises
-        ------
-        RuntimeError
-            If no episode is under way.
-        TypeError
-            If the actions are no dict.
-        KeyError
-            If an agent has no action, or an action no agent.
-        ValueError
-            If an action has another shape, is not finite, or is not in the agent's space.
+        Raises RuntimeError if no episode is under way, TypeError if the actions are no dict, KeyError if an agent has
+        no action, or an action no agent, ValueError if an action has another shape, is not finite, or is not in the
+        agent's space.
         """
         agents = self.agents
         if not agents:
@@ -180,13 +142,7 @@ class ParallelSwarm(ParallelEnv[str, np.ndarray, np.ndarray]):
         raise AssertionError("one of them is")
 
     def state(self) -> np.ndarray:
-        """Return what all particles observe, one after the other, ``(N * O,)``.
-
-        Raises
-        ------
-        RuntimeError
-            Before the first reset.
-        """
+        """Return what all particles observe, one after the other, ``(N * O,)``; RuntimeError before the first reset."""
         if self._seen is None:
             raise RuntimeError("ParallelSwarm.state: an episode is under way; got none. Call reset() first.")
         return self._seen.reshape(-1).copy()
