@@ -88,13 +88,7 @@ def check_key(where: str, key: object) -> None:
 
 
 def check_numbers(where: str, name: str, value: object) -> "Array":
-    """Return real numbers as an array of JAX, which may be traced; flags, complex numbers and text are none.
-
-    Raises
-    ------
-    TypeError
-        If it is something else.
-    """
+    """Return real numbers, no flags, as an array of JAX, which may be traced, or raise TypeError."""
     import jax.numpy as jnp
 
     try:

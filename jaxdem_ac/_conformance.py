@@ -19,10 +19,7 @@ def run_all(checks: Iterable[Check]) -> None:
 def as_cases(checks: Iterable[tuple[str, Iterable[Check]]]) -> "pytest.MarkDecorator":
     """Return a decorator that gives a test every check as its argument ``check``, under the id ``<owner>-<point>``.
 
-    Parameters
-    ----------
-    checks : iterable
-        Name of the owner, and its checks.
+    `checks` are names of owners, and their checks.
     """
     # Here, so that the package needs no pytest where nothing is tested.
     import pytest

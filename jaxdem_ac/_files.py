@@ -24,20 +24,9 @@ _STREAM = re.compile(r"/dev/(?P<name>stdout|stderr)|/(?:dev|proc/self)/fd/(?P<nu
 
 
 def as_path(where: str, name: str, value: object) -> Path:
-    """Return a path that a user has given, with ``~`` as the home folder.
+    """Return a path that a user has given, with ``~`` as the home folder; `where` and `name` are for errors.
 
-    Parameters
-    ----------
-    where, name : str
-        The function and its argument, for the error.
-    value : str or os.PathLike
-
-    Raises
-    ------
-    TypeError
-        If it is no text.
-    ValueError
-        If it is empty, or no file can be called so.
+    Raises TypeError if it is no text, ValueError if it is empty, or no file can be called so.
     """
     text = os.fspath(value) if isinstance(value, str | os.PathLike) else value
     if not isinstance(text, str):
@@ -81,13 +70,8 @@ def make_folder(path: Path) -> None:
 def written(path: Path) -> Iterator[Path]:
     """Give a draft to write, which takes the place of `path` once it is done; after an error nothing is left of it.
 
-    A link stays, and what it points to is written; an existing file keeps its mode. A device, a pipe or a stream of
-    the process gets the draft's bytes.
-
-    Raises
-    ------
-    OSError
-        If it cannot be written; the message names `path`.
+    A link stays, and what it points to is written; an existing file keeps its mode. A device, a pipe or a stream of the
+    process gets the draft's bytes. Raises OSError, which names `path`, if it cannot be written.
     """
     try:
         with _draft_of(path) as draft:
@@ -165,18 +149,9 @@ def write_text(path: Path, text: str) -> None:
 
 
 def parse_json(text: str, pairs: Callable[[list[tuple[str, Json]]], Json] | None = None) -> Any:
-    """Return what a JSON text says.
+    """Return what a JSON text says; `pairs` makes of the pairs of a mapping what stands for it, a dict if left out.
 
-    Parameters
-    ----------
-    text : str
-    pairs : callable, optional
-        From the pairs of a mapping to what stands for it; a dict if left out.
-
-    Raises
-    ------
-    ValueError
-        If it is not JSON (json.JSONDecodeError), or nested deeper than :data:`DEEPEST`.
+    Raises ValueError if it is not JSON (json.JSONDecodeError), or nested deeper than :data:`DEEPEST`.
     """
     try:
         value = json.loads(text, object_pairs_hook=pairs)

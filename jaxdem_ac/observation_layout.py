@@ -25,21 +25,11 @@ class Block:
 
 
 def as_layout(where: str, layout: object, observation_size: int) -> tuple[Block, ...]:
-    """Return the blocks that `layout` spells.
+    """Return the blocks that `layout` spells: a sequence of Block, of (name, kind, size), or of strings.
 
-    Parameters
-    ----------
-    where : str
-        Name for errors.
-    layout : sequence of Block, of (name, kind, size), or of str
-        A string is ``"kind"`` or ``"kind:size"``: ``"vector"``, ``"lidar:24"``, ``"scalar:2"``.
-    observation_size : int
-        O, which the sizes add up to.
-
-    Raises
-    ------
-    ValueError
-        If a block is spelt otherwise, a kind is unknown, lidars differ in size, or the sizes do not add up.
+    A string is ``"kind"`` or ``"kind:size"``: ``"vector"``, ``"lidar:24"``, ``"scalar:2"``. `where` is a name for
+    errors; sizes add up to `observation_size`, O. Raises ValueError if they do not, a block is spelt otherwise, a kind
+    is unknown, or lidars differ in size.
     """
     if isinstance(layout, str) or not isinstance(layout, Iterable):
         raise ValueError(

@@ -118,10 +118,7 @@ class Registry:
     ) -> None:
         """Register `target` under `name`; `own` as in :class:`Entry`.
 
-        Raises
-        ------
-        ValueError
-            If another class stands under that name, or it is none.
+        Raises ValueError if another class stands under that name, or it is none.
         """
         if not isinstance(name, str) or not name.isprintable() or not self._key(name):
             raise ValueError(
@@ -226,10 +223,8 @@ class Registry:
 
         Raises
         ------
-        TypeError
-            If `name` is not a string.
-        KeyError
-            If nothing is registered under it; the message gives the nearest name and the list.
+        KeyError, TypeError
+            If nothing is registered under it, with the nearest name and the list in the message; if it is no string.
         ImportError
             If its name asks for a host, as ``jaxdem:<name>`` does, that is not installed.
         PermissionError
@@ -266,12 +261,8 @@ class Registry:
     def create(self, name: str, /, **keywords: object) -> Any:
         """Return an instance of the class under `name`.
 
-        Raises
-        ------
-        KeyError
-            If the name is unknown.
-        TypeError
-            If the class has no such keyword, with the nearest and the list in the message; or misses one it needs.
+        Raises KeyError if the name is unknown; TypeError if the class has no such keyword, with the nearest and the
+        list in the message, or misses one it needs.
         """
         entry = self.find(name)
         cls = entry.load()

@@ -146,15 +146,7 @@ class Axes:
     """Ways to share parameters, of ``SHARINGS``."""
 
     def __post_init__(self) -> None:
-        """Check every value.
-
-        Raises
-        ------
-        KeyError
-            If an environment or a model has no such name.
-        ValueError
-            If a value is none of those that there are.
-        """
+        """Check every value; KeyError for an unknown environment or model, ValueError for what is no choice."""
         for name, choices in (("stages", STAGES), ("dtypes", DTYPES), ("sharings", SHARINGS)):
             for value in getattr(self, name) or ():
                 if value not in choices:
@@ -280,20 +272,9 @@ def _long(platform: str) -> list[Block]:
 
 
 def check(cases: Sequence[Case], settings: Mapping[str, Json], models: bool) -> None:
-    """Raise what is wrong with what is asked for, before anything is measured.
+    """Raise what building a run's environment and model raises, before anything is measured.
 
-    Parameters
-    ----------
-    cases : sequence of Case
-    settings : mapping
-        Dotted fields.
-    models : bool
-        Whether models are built too, in shapes only; else one that cannot be is a row that fails.
-
-    Raises
-    ------
-    KeyError, TypeError, ValueError
-        As building a run's environment and model does.
+    Models are built, in shapes only, if `models` says so; else one that cannot be is a row that fails.
     """
     for case in cases:
         config = case.config(settings)

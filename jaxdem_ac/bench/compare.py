@@ -33,26 +33,12 @@ class Comparison:
 
 
 def write(report: Report, path: Path) -> None:
-    """Write a report whole or not at all.
-
-    Raises
-    ------
-    OSError
-        If that is not possible.
-    """
+    """Write a report whole or not at all, or raise OSError."""
     write_text(path, json.dumps(report, indent=1) + "\n")
 
 
 def read(path: Path) -> Report:
-    """Return a report.
-
-    Raises
-    ------
-    FileNotFoundError
-        If there is none.
-    ValueError
-        If the file is something else, or of another version.
-    """
+    """Return a report; FileNotFoundError if there is none, ValueError for another file, or another version."""
     if not path.is_file():
         raise FileNotFoundError(
             f"bench: a report is a file; got {str(path)!r}, which is none. Make one: jaxdem-ac bench --out FILE."
@@ -77,14 +63,9 @@ def read(path: Path) -> Report:
 def compare(old: Report, new: Report) -> Comparison:
     """Return what got slower, beyond the noise.
 
-    A row is slower if its median of agent-steps per second has lost more than 5 % and what the machine itself lost
-    (its products and copies, measured with each report), and the quartiles of the two do not overlap. A row that fails
-    now and did not before counts like one that is slower.
-
-    Raises
-    ------
-    ValueError
-        If no row stands in both.
+    A row is slower if its median of agent-steps per second has lost more than 5 % and what the machine itself lost (its
+    products and copies, measured with each report), and the quartiles of the two do not overlap. A row that fails now
+    and did not before counts like one that is slower. Raises ValueError if no row stands in both.
     """
     before, after = _by_name(old), _by_name(new)
     if not before.keys() & after.keys():

@@ -39,16 +39,11 @@ class Work:
 
 
 def count(program: ClosedJaxpr) -> Work:
-    """Return what one call of a traced program does.
+    """Return what one call of a traced program, ``jax.jit(function).trace(*arguments).jaxpr``, does.
 
     XLA's `cost_analysis` counts the body of a loop once and the costliest branch of a condition. Here each body of a
     scan is compiled apart and counted as often as it runs, and a condition is counted as its shortest branch: in most
     steps no episode ends and no list is built again. A loop that ends by a condition still counts once.
-
-    Parameters
-    ----------
-    program : ClosedJaxpr
-        ``jax.jit(function).trace(*arguments).jaxpr``.
     """
     loops = list(_loops(program.jaxpr))
 

@@ -39,15 +39,9 @@ class Limits:
 
 
 def measure_limits(dtypes: Sequence[str] = ("float32",), repeats: int = 5, scale: float = 1.0) -> Limits:
-    """Return what the machine does at most: the best of a few timings.
+    """Return what the machine does at most, with products in some dtypes: the best of a few timings.
 
-    Parameters
-    ----------
-    dtypes : sequence of str
-        In which matrices are multiplied.
-    repeats : int
-    scale : float
-        Of the matrices' side and of the array, relative to what is usual.
+    `scale` is of the matrices' side and of the array, relative to what is usual.
     """
     kind = jax.default_backend()
     side = int(scale * _SIDE.get(kind, 1024))

@@ -71,16 +71,11 @@ def measure(
     ----------
     sides : mapping of str to Side
     repeats : int
-        Timings of each side, after two calls that do not count.
+        Timings of each side, after two calls that do not count; ValueError if they are too few for quartiles.
     least_seconds : float
         Of one timing: shorter calls are made several times in it.
     clock : callable
         Seconds, from any beginning.
-
-    Raises
-    ------
-    ValueError
-        If there are too few repeats for quartiles.
     """
     check_repeats(repeats)
     turns = {name: _Turns(side, clock) for name, side in sides.items()}

@@ -36,16 +36,9 @@ _OPCODE = re.compile(r"^\s*(?:ROOT )?%?([\w.\-]+) = .*? (while|conditional|call|
 
 
 def profile_call(folder: Path, call: Callable[[Array], PyTree], program: str) -> dict[str, Json]:
-    """Trace one call into `folder`, beside the compiled program, and return how its time splits.
+    """Trace one warm call into `folder`, beside the compiled program, and return how its time splits.
 
-    Parameters
-    ----------
-    folder : Path
-        For `jax.profiler.trace`, whose files Perfetto and TensorBoard show, and for ``program.txt``.
-    call : callable
-        From a random key to what is waited for; warm.
-    program : str
-        The compiled program, which says what scope each kernel belongs to.
+    Perfetto and TensorBoard show its files; ``program.txt`` says what scope each kernel belongs to.
     """
     make_folder(folder)
     write_text(folder / "program.txt", program)

@@ -76,13 +76,7 @@ class Built:
 
 
 def build(stage: str, config: TrainConfig, clock: Callable[[], float]) -> Built:
-    """Return a stage of a training, compiled, with lists of neighbours that are long enough.
-
-    Raises
-    ------
-    OverflowError
-        If they never are.
-    """
+    """Return a stage of a training, compiled, with neighbour lists that are long enough, or raise OverflowError."""
     environment = build_environment(config)
     for _ in range(MOST_TRIES):
         built = _compiled(stage, environment, config, clock)

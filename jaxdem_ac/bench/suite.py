@@ -45,10 +45,9 @@ def run(
         Timings of each row.
     profile : Path, optional
         Folder for a trace of each row.
-    tell : callable
-        Gets every row, once it is there.
-    keep : callable
-        Gets the report whenever it has changed; what has not been measured yet stands in it as failed.
+    tell, keep : callable
+        The first gets every row, once it is there, the second the report whenever it has changed; what has not been
+        measured yet stands in it as failed.
     """
     settings = dict(settings or {})
     report = new_report([case.about() for case in cases], repeats=repeats, settings=settings)

@@ -48,15 +48,8 @@ class AutoloadStatus:
 def enable(directory: str | os.PathLike[str] | None = None) -> Path:
     """Write the file, whole or not at all, and return its path. Scripts that start from now on are concerned.
 
-    Parameters
-    ----------
-    directory : path, optional
-        A folder whose ``.pth`` files Python reads. The default is the ``site-packages`` of the running one.
-
-    Raises
-    ------
-    OSError
-        If the file cannot be written; PermissionError if that is for lack of permission.
+    `directory` is a folder whose ``.pth`` files Python reads, by default the ``site-packages`` of the running one.
+    Raises OSError if the file cannot be written; PermissionError if that is for lack of permission.
     """
     path = _path(directory)
     try:
@@ -69,13 +62,7 @@ def enable(directory: str | os.PathLike[str] | None = None) -> Path:
 
 
 def disable(directory: str | os.PathLike[str] | None = None) -> Path | None:
-    """Remove the file; return its path, or None if there was none.
-
-    Raises
-    ------
-    OSError
-        If the file cannot be removed; PermissionError if that is for lack of permission.
-    """
+    """Remove the file; return its path, or None if there was none. Raises as :func:`enable`."""
     path = _path(directory)
     try:
         path.unlink()

@@ -40,23 +40,10 @@ class Checked:
 
 
 def check_plugins(distributions: Sequence[str] = ()) -> Iterator[Checked]:
-    """Check what distributions announce, one point after another.
+    """Check what distributions announce, one point after another; those of all that are installed if none is named.
 
-    Classes are built with the defaults of their constructors; one that has none for a keyword is not checked.
-
-    Parameters
-    ----------
-    distributions : sequence of str
-        Whose; those of all that are installed if left out.
-
-    Yields
-    ------
-    Checked
-
-    Raises
-    ------
-    ValueError
-        If a distribution announces nothing.
+    Classes are built with the defaults of their constructors; one that has none for a keyword is not checked. Raises
+    ValueError if a distribution announces nothing.
     """
     found = {
         registry: [entry for entry in registry.entries() if entry.origin != _OURS and not entry.own]

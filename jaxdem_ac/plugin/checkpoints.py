@@ -38,12 +38,8 @@ def export_to_jaxdem(policy: Policy, directory: str | Path, step: int = 0) -> Pa
 
     Raises
     ------
-    ValueError
-        If the policy normalizes observations or values.
-    FileExistsError
-        If the folder holds something.
-    ImportError
-        If JaxDEM cannot be imported.
+    FileExistsError, ImportError, ValueError
+        If the folder holds something, JaxDEM cannot be imported, or the policy normalizes observations or values.
     """
     directory = as_path("export", "directory", directory)
     for name in ("normalizer", "return_normalizer"):
@@ -70,24 +66,12 @@ def holds_jaxdem_checkpoint(directory: Path) -> bool:
 
 
 def load_from_jaxdem(directory: Path) -> Policy:
-    """Return the policy of the newest of JaxDEM's model checkpoints in a folder.
+    """Return the policy of the newest of JaxDEM's model checkpoints in a folder, as given to ``CheckpointModelWriter``.
 
     Its actor-critics of our names become ours, with the same parameters: they answer the same, and their ratios are
-    exact. Every other model is looked for here, and then in JaxDEM.
-
-    Parameters
-    ----------
-    directory : Path
-        As given to ``CheckpointModelWriter``.
-
-    Raises
-    ------
-    ValueError
-        If a checkpoint is damaged, or names what a file may not.
-    KeyError
-        If nobody knows its model or action space.
-    ImportError
-        If its model is one of JaxDEM's, which cannot be imported.
+    exact. Every other model is looked for here, and then in JaxDEM. Raises ValueError if a checkpoint is damaged, or
+    names what a file may not, KeyError if nobody knows its model or action space, and ImportError if its model is one
+    of JaxDEM's, which cannot be imported.
     """
     ocp = _orbax.quiet()
     options = ocp.CheckpointManagerOptions(create=False, read_only=True, enable_async_checkpointing=False)

@@ -36,13 +36,8 @@ def discover(registry: Registry) -> None:
     """Add to `registry` the classes that installed distributions announce in its group.
 
     The order is fixed (distribution, name, reference): of two plugins that ask for one name the same one wins
-    everywhere. Our own entries, which the registry holds before anything is installed, are passed over.
-
-    Warns
-    -----
-    RuntimeWarning
-        Once for each plugin that was skipped: it could not be loaded, is no class, or asks for a name that is
-        taken.
+    everywhere. Our own entries are passed over. A plugin that could not be loaded, is no class, or asks for a name that
+    is taken, is skipped with one RuntimeWarning.
     """
     entries, problems = _announced(registry.group)
     known = {normalize_key(entry.name): entry.target for entry in registry.entries()}

@@ -125,13 +125,7 @@ class JaxDEMEnvironment(Environment[JaxDEMEnvironmentState]):
 
     @property
     def episode_length(self) -> int:
-        """Decisions until the time limit, where there is one.
-
-        Raises
-        ------
-        ValueError
-            If there is none.
-        """
+        """Decisions until the time limit; raises ValueError if there is none."""
         limits = [] if self.max_decisions is None else [self.max_decisions]
         if self._last_step is not None:
             limits.append(-(-self._last_step // self.physics_steps))
@@ -190,14 +184,7 @@ class JaxDEMEnvironment(Environment[JaxDEMEnvironmentState]):
 
     @compiled
     def step(self, state: JaxDEMEnvironmentState, action: Array) -> tuple[JaxDEMEnvironmentState, Timestep]:
-        """Return the state and the timestep after one decision.
-
-        Parameters
-        ----------
-        state : JaxDEMEnvironmentState
-        action : Array, (N, D)
-            As its own step takes it.
-        """
+        """Return the state and the timestep after one decision; `action`, ``(N, D)``, is as its own step takes it."""
         self.check_state(state)
         self.check_action(action)
         cls = self.cls

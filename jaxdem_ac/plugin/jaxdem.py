@@ -82,13 +82,7 @@ def is_there() -> bool:
 
 
 def import_host(where: str) -> ModuleType:
-    """Return ``jaxdem.rl``.
-
-    Raises
-    ------
-    ImportError
-        If it cannot be imported; the message says how to get it.
-    """
+    """Return ``jaxdem.rl``; raises ImportError, which says how to get it, if it cannot be imported."""
     module, error = attempt(partial(importlib.import_module, HOST))
     if error is not None:
         raise ImportError(

@@ -15,15 +15,7 @@ Tree = TypeVar("Tree")
 
 
 def depends_on(function: Callable[[Tree], PyTree], argument: Tree) -> list[bool]:
-    """Return for each leaf of `argument` whether ``function(argument)`` looks at it.
-
-    Parameters
-    ----------
-    function : callable
-        Of one pytree, traceable.
-    argument : pytree
-        Of which shapes alone count.
-    """
+    """Return for each leaf of `argument`, whose shapes alone count, whether ``function(argument)`` looks at it."""
     jaxpr = jax.make_jaxpr(function)(argument).jaxpr
     used = _used(jaxpr, [True] * len(jaxpr.outvars))
     return [variable in used for variable in jaxpr.invars]

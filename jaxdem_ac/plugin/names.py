@@ -22,13 +22,7 @@ def install() -> None:
 
 
 def entries(registry: Registry) -> list[Entry]:
-    """Return what stands in JaxDEM's registry of that kind and is not ours, sorted by name.
-
-    Raises
-    ------
-    ImportError
-        If JaxDEM cannot be imported.
-    """
+    """Return what stands in JaxDEM's registry of that kind and is not ours, by name; raises as :func:`import_host`."""
     root = getattr(import_host(registry.kind), _ROOTS[registry.kind])
     # By identity: a class of a plugin's may not be hashed or compared.
     ours = {id(attribute(made, "host_class", made)) for made in (entry.load() for entry in registry.entries())}
@@ -43,12 +37,7 @@ def entries(registry: Registry) -> list[Entry]:
 def find(registry: Registry, name: str) -> Entry:
     """Return the entry of JaxDEM's class that it finds under `name`.
 
-    Raises
-    ------
-    ImportError
-        If JaxDEM cannot be imported.
-    KeyError
-        If it has nothing under that name; the message gives the nearest and the list.
+    Raises ImportError if JaxDEM cannot be imported, KeyError, with the nearest and the list, if it has no such name.
     """
     known = {entry.name.removeprefix(f"{PREFIX}:"): entry for entry in entries(registry)}
     found = {normalize_key(each): entry for each, entry in known.items()}.get(normalize_key(name))

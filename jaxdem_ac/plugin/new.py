@@ -32,10 +32,8 @@ def write_plugin(name: str, folder: str | Path | None = None) -> Path:
 
     Raises
     ------
-    FileExistsError
-        If the folder is there already, and not empty.
-    ValueError
-        If the name is none, or that of another environment.
+    FileExistsError, ValueError
+        If the folder is there already, and not empty; if the name is none, or that of another environment.
     """
     package = re.sub(r"[-_]+", "_", name).lower()
     if not re.fullmatch(r"[A-Za-z][A-Za-z0-9]*([-_]+[A-Za-z0-9]+)*", name) or keyword.iskeyword(package):

@@ -44,13 +44,7 @@ class Reference:
 
     @classmethod
     def parse(cls, where: str, text: str) -> "Reference":
-        """Return what a text names; the path of a file counts from the working directory.
-
-        Raises
-        ------
-        ValueError
-            If it is no reference.
-        """
+        """Return what a text names, or raise ValueError; the path of a file counts from the working directory."""
         place, colon, qualname = text.rpartition(":")
         named = bool(colon) and all(part.isidentifier() or part == _LOCALS for part in qualname.split("."))
         if named and text.isprintable():
@@ -117,8 +111,8 @@ def short_name(name: str) -> str:
 def trust(code: str | type) -> None:
     """Allow a class outside the registries to be imported, for this process.
 
-    What a run, a configuration or a recording names is somebody's text until then, and is not imported. A file that
-    has been moved is found by its name and its class: trust it where it is now.
+    What a run, a configuration or a recording names is somebody's text until then, and is not imported. A file that has
+    been moved is found by its name and its class: trust it where it is now.
 
     Parameters
     ----------
@@ -128,10 +122,8 @@ def trust(code: str | type) -> None:
 
     Raises
     ------
-    TypeError
-        If it is neither text nor a class.
-    ValueError
-        If the text is no reference.
+    TypeError, ValueError
+        If it is neither text nor a class, or the text is no reference.
     """
     if isinstance(code, type):
         _trust.known[Reference.of(code)] = code
@@ -173,10 +165,7 @@ def scope() -> Iterator[None]:
 def keep(registry: Registry, cls: type) -> str:
     """Return the name of a class that a configuration is given: its registered one, or a reference, trusted from now.
 
-    Raises
-    ------
-    TypeError
-        If it is no class of the registry's kind.
+    Raises TypeError if it is no class of the registry's kind.
     """
     # A plugin may have it.
     registry.names()
@@ -207,18 +196,13 @@ def find(registry: Registry, name: str) -> Entry:
 
     Raises
     ------
-    ValueError
-        If it is no reference.
+    ValueError, TypeError
+        If it is no reference, or the class is of another kind than the registry's.
     PermissionError
         If it is not trusted; nothing has been imported then.
-    FileNotFoundError
-        If there is no such file.
-    ImportError
-        If its code cannot be imported; the message has the line.
-    KeyError
-        If there is no such class; the message gives the nearest.
-    TypeError
-        If it is of another kind than the registry's.
+    FileNotFoundError, ImportError, KeyError
+        If there is no such file; if its code cannot be imported, with the line; if there is no such class, with the
+        nearest.
     """
     reference = _permitted(registry, Reference.parse(registry.kind, name))
     _trust.typed.pop(reference, None)

@@ -48,9 +48,11 @@ _STAMP = "__registry_name__"
 def register(*, replace: bool = False) -> None:
     """Put every model and action space, those of plugins included, into JaxDEM's registries.
 
-    Each stands under ``ac.<name>``, the name that JaxDEM's checkpoints store, and under ``<name>`` too where
-    JaxDEM has nothing there. ``isinstance`` against JaxDEM's base classes is true for them. It may be called
-    any number of times; call it again to add what was put into our registries since.
+    Each stands under ``ac.<name>``, the name that JaxDEM's checkpoints store, and under ``<name>`` too where JaxDEM has
+    nothing there. ``isinstance`` against JaxDEM's base classes is true for them. It may be called any number of times;
+    call it again to add what was put into our registries since.
+
+    If this JaxDEM lacks what is needed or refuses a class, there is one RuntimeWarning; everything else is registered.
 
     Parameters
     ----------
@@ -59,15 +61,8 @@ def register(*, replace: bool = False) -> None:
 
     Raises
     ------
-    ImportError
-        If JaxDEM cannot be imported.
-    TypeError
-        If `replace` is no flag.
-
-    Warns
-    -----
-    RuntimeWarning
-        Once, if this JaxDEM lacks what is needed or refuses a class; everything else is registered.
+    ImportError, TypeError
+        If JaxDEM cannot be imported, or `replace` is no flag.
     """
     if not isinstance(replace, bool):
         # Not above: JaxDEM may be imported where there is no NumPy yet, and this package with it.

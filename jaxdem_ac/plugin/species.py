@@ -19,19 +19,9 @@ def with_species(environment: NativeEnvironment, species: Sequence[int]) -> Nati
     """Return an environment of JaxDEM whose observations end with the species of each particle.
 
     For a policy `PerParticle` that is built with ``sharing="species"``, ``num_species`` and the environment's new
-    ``observation_space_size``.
-
-    Parameters
-    ----------
-    environment : jaxdem.rl.Environment
-        A single one, not vectorised.
-    species : sequence of int, (N,)
-        Whose parameters each particle uses, numbered from 0.
-
-    Raises
-    ------
-    ValueError
-        If species are not one for each particle, or one is left out.
+    ``observation_space_size``. The environment is a single one, not vectorised; `species`, ``(N,)``, say whose
+    parameters each particle uses, numbered from 0. Raises ValueError if they are not one for each particle, or one is
+    left out.
     """
     cls = type(environment)
     kinds = check_species("with_species", list(species), environment.max_num_agents)

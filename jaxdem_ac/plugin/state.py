@@ -24,12 +24,9 @@ CELLS_FROM = 1_000
 
 
 def as_state(particles: Particles) -> JaxDEMState:
-    """Return JaxDEM's State of particles: places, speeds, sizes, masses, spins, and what they felt last.
+    """Return JaxDEM's State of N particles: places, speeds, sizes, masses, spins, and what they felt last.
 
-    Parameters
-    ----------
-    particles : Particles
-        N of them. Their orientation, which nothing here depends on, starts as JaxDEM's does.
+    Their orientation, which nothing here depends on, starts as JaxDEM's does.
     """
     return _jaxdem().State.create(
         pos=particles.position,
@@ -61,21 +58,10 @@ def as_particles(state: JaxDEMState) -> Particles:
 def as_system(world: World, particles: Particles) -> JaxDEMSystem:
     """Return JaxDEM's System that does to a State what our engine does to `particles` in `world`.
 
-    Integrator, domain, collider and, where contacts are elastic and smooth, the spring between particles are
-    JaxDEM's. It has no law of contact with our restitution and friction, and no soft walls: those are ours, as a
-    force model and a force function of its. Drag, which takes the velocity from before a step, is not in it: see
-    :func:`step`.
-
-    Parameters
-    ----------
-    world : World
-    particles : Particles
-        N of them, from whose sizes a large swarm's cells follow.
-
-    Raises
-    ------
-    ValueError
-        If this JaxDEM has no such walls.
+    Integrator, domain, collider and, where contacts are elastic and smooth, the spring between particles are JaxDEM's.
+    It has no law of contact with our restitution and friction, and no soft walls: those are ours, as a force model and
+    a force function of its. Drag, which takes the velocity from before a step, is not in it: see :func:`step`. From the
+    sizes of a large swarm its cells follow. Raises ValueError if this JaxDEM has no such walls.
     """
     jaxdem = _jaxdem()
     materials = importlib.import_module("jaxdem.materials")
@@ -122,6 +108,9 @@ def step(
 ) -> tuple[Columns, Neighbors | None]:
     """Return the particles one time step of JaxDEM's later: its counterpart of our engine's step.
 
+    The list of neighbours is given back as it is: JaxDEM finds contacts itself. Raises ImportError if it cannot be
+    imported.
+
     Parameters
     ----------
     world : World
@@ -132,12 +121,7 @@ def step(
     external_torque : list of Array, (N,) each, force * length, optional
         1 component in 2D, 3 in 3D.
     spec, neighbors
-        Not looked at: JaxDEM finds contacts itself. The list is given back as it is.
-
-    Raises
-    ------
-    ImportError
-        If JaxDEM cannot be imported.
+        Not looked at.
     """
     if world.boundary.periodic:
         # JaxDEM leaves them where they are, in whichever image of the box.

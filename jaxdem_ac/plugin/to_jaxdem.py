@@ -18,24 +18,12 @@ from jaxdem_ac.registry import check_keywords
 
 @cache
 def guest(cls: type[Environment], name: str) -> type[NativeEnvironment]:
-    """Return the class of JaxDEM environments that an environment of ours is there.
+    """Return the class of JaxDEM environments that an environment of ours, whose states have `particles`, is there.
 
     Its `Create` takes the keywords of ours, and ``N`` for ``num_particles`` as JaxDEM's own do. One step is one
     decision. After each, `state` and `system` show the particles in their box; what else the task keeps is in
-    ``env_params``. An episode that has ended stays so until its reset; a list of neighbours that was too short is
-    shown as ``system.collider.overflow`` from then on.
-
-    Parameters
-    ----------
-    cls : type
-        Of ours. Its states have `particles`.
-    name : str
-        As JaxDEM's users know it.
-
-    Raises
-    ------
-    ImportError
-        If JaxDEM cannot be imported.
+    ``env_params``. An episode that has ended stays so until its reset; a list of neighbours that was too short is shown
+    as ``system.collider.overflow`` from then on. Raises ImportError if JaxDEM cannot be imported.
     """
 
     def create(made: type[NativeEnvironment], /, **keywords: object) -> NativeEnvironment:

@@ -18,22 +18,10 @@ if TYPE_CHECKING:
 
 
 def as_jaxdem(recording: "Recording", frame: int) -> tuple[JaxDEMState, JaxDEMSystem]:
-    """Return JaxDEM's State and System of one frame of a recording.
+    """Return JaxDEM's State and System of one frame of a recording, 0 to T.
 
-    Parameters
-    ----------
-    recording : Recording
-    frame : int
-        0 to T.
-
-    Raises
-    ------
-    IndexError
-        If there is no such frame.
-    ValueError
-        If the recording shows no world.
-    ImportError
-        If JaxDEM cannot be imported.
+    Raises IndexError if there is no such frame, ValueError if the recording shows no world, ImportError if JaxDEM
+    cannot be imported.
     """
     particles = recording.frame(frame)
     system = as_system(_world(recording), particles)
@@ -56,20 +44,8 @@ def write_vtk(recording: "Recording", directory: str | Path) -> Path:
     """Write every frame by JaxDEM's own VTK writer; return the folder.
 
     ParaView opens what JaxDEM names there. Targets, where a task has them, are spheres in a folder of their own,
-    ``targets``.
-
-    Parameters
-    ----------
-    recording : Recording
-    directory : path
-        That is not there yet, or empty: JaxDEM's writer would delete what it holds.
-
-    Raises
-    ------
-    FileExistsError
-        If the folder holds something.
-    ImportError
-        If JaxDEM cannot be imported.
+    ``targets``. The folder is not there yet, or empty: JaxDEM's writer would delete what it holds. Raises
+    FileExistsError if it holds something, ImportError if JaxDEM cannot be imported.
     """
     directory = as_path("render", "directory", directory)
     check_empty(directory)

@@ -39,13 +39,7 @@ def build_environment(config: TrainConfig) -> Environment:
 
 
 def build_baseline(config: TrainConfig, name: str) -> PolicyFn | Privileged:
-    """Return the policy of a configuration's environment that needs no training: "random", "scripted" or "oracle".
-
-    Raises
-    ------
-    TypeError
-        If the environment has none.
-    """
+    """Return an environment's "random", "scripted" or "oracle" policy; raises TypeError if it has none."""
     return BASELINES[name](build_environment(config))
 
 

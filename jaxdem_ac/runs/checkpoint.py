@@ -40,10 +40,10 @@ SCORE, EVALUATED = "score", "evaluated"
 
 
 class Writer:
-    """Writes checkpoints while a run goes on; each is complete or not there.
+    """Writer of checkpoints while a run goes on; each is complete or not there.
 
-    Used as a context: leaving it waits until the last one is on the disk. The newest two are kept, and the best one:
-    by the success of its own evaluation where there is one, else by the last report's.
+    Leaving its context waits until the last one is on the disk. The newest two are kept, and the best one: by the
+    success of its own evaluation where there is one, else by the last report's.
     """
 
     def __init__(self, run_dir: Path) -> None:
@@ -133,25 +133,9 @@ class Writer:
     ) -> None:
         """Begin to write a checkpoint; the arrays are free to change once this returns.
 
-        Parameters
-        ----------
-        num_updates : int
-            Its number.
-        policy : Policy
-            What :func:`load_policy` reads.
-        learner : pytree of arrays
-            What else a run needs to go on.
-        environment_kw : dict
-            Fields of the environment that are not its configuration's any more.
-        score : float
-            Larger is better.
-        evaluated : bool
-            Whether it is of an evaluation of this policy: it counts before all that are not.
-
-        Raises
-        ------
-        OSError
-            If this checkpoint or the one before cannot be written.
+        `environment_kw` are fields of the environment that are not its configuration's any more, `learner` is what else
+        a run needs to go on. A larger `score` is better, an `evaluated` one before all that are not. Raises OSError if
+        this checkpoint or the one before cannot be written.
         """
         ocp = _orbax.quiet()
         self.check_there()
@@ -206,20 +190,11 @@ def saved(run_dir: Path) -> list[int]:
 
 
 def find_checkpoint(run_dir: Path, checkpoint: str | int) -> int | None:
-    """Return the number of a checkpoint, or None for the newest.
+    """Return the number of a checkpoint, or None for the newest, "last".
 
-    Parameters
-    ----------
-    run_dir : Path
-        The run's folder.
-    checkpoint : "last", "best" or int
-        The newest; that of the best evaluated success, or in a run without evaluations of the best success at the
-        last report before it, the newer of two alike; or a number, of updates.
-
-    Raises
-    ------
-    TypeError, ValueError
-        If it is something else, or there is no such checkpoint.
+    "best" is that of the best evaluated success, or in a run without evaluations of the best success at the last report
+    before it, the newer of two alike; a number is of updates. Raises TypeError for anything else, and ValueError if
+    there is no such checkpoint.
     """
     if checkpoint == "last":
         return None
@@ -257,14 +232,7 @@ def _score(run_dir: Path, number: int) -> tuple[float, float]:
 def _newest(run_dir: Path, chosen: int | None = None) -> Iterator[tuple["CheckpointManager", int]]:
     """Give the reader of a run's checkpoints and the number of the newest, or of the one that is `chosen`.
 
-    Damage becomes one clear error.
-
-    Raises
-    ------
-    FileNotFoundError
-        If there is none.
-    ValueError
-        If what is read does not fit.
+    Raises FileNotFoundError if there is none; damage becomes one clear ValueError.
     """
     missing = f"load: a run folder holds a checkpoint; got none in {str(run_dir / CHECKPOINTS)!r}. Train it again."
     if not (run_dir / CHECKPOINTS).is_dir():
@@ -288,29 +256,10 @@ def _newest(run_dir: Path, chosen: int | None = None) -> Iterator[tuple["Checkpo
 def load_learner(
     run_dir: Path, template: Callable[[Fields], LearnerT], chosen: int | None = None
 ) -> tuple[int, LearnerT, Fields]:
-    """Return the number of a checkpoint, and what a run needs to go on from it.
+    """Return a checkpoint's number, what a run needs to go on from it, and fields of the environment that have changed.
 
-    Parameters
-    ----------
-    run_dir : Path
-        The run's folder.
-    template : callable
-        From fields of the environment that have changed to a pytree of shapes.
-    chosen : int, optional
-        The checkpoint's number; the newest if left out.
-
-    Returns
-    -------
-    num_updates : int
-    learner : pytree of arrays
-        In the template's structure.
-    environment_kw : dict
-        Those fields.
-
-    Raises
-    ------
-    FileNotFoundError, ValueError
-        As :func:`load_policy`.
+    `template` makes of those fields a pytree of shapes, whose structure the second has; without `chosen` it is the
+    newest. Raises as :func:`load_policy`.
     """
     with _newest(run_dir, chosen) as (manager, newest):
         environment_kw, digests = _about(manager, newest)
@@ -375,10 +324,8 @@ def load_policy(run_dir: str | Path, checkpoint: str | int = "last") -> Policy:
     ------
     FileNotFoundError
         If the folder holds no run, or no checkpoint.
-    ValueError
-        If the run is of another version, its checkpoint does not fit its configuration, or there is no such one.
-    TypeError
-        If `checkpoint` is something else.
+    TypeError, ValueError
+        If `checkpoint` is something else, there is no such one, it does not fit the run, or that is of another version.
     """
     run_dir = as_path("load_policy", "run_dir", run_dir)
     if not (run_dir / CONFIG).is_file() and holds_jaxdem_checkpoint(run_dir):

@@ -15,22 +15,10 @@ _RUNS, _NOTE, _MEMBERS = "runs", "new.json", "seed-*"
 
 
 def check(run_dir: Path, overwrite: bool, names: Iterable[str] = (".",)) -> None:
-    """Check that a run, or many, may have a folder, without writing anything.
+    """Raise FileExistsError unless runs may have the folders `names`, BlockingIOError if another process trains there.
 
-    Parameters
-    ----------
-    run_dir : Path
-    overwrite : bool
-        Whether runs that are there may be removed.
-    names : iterable of str
-        Of the folders below it, ``"."`` for its own.
-
-    Raises
-    ------
-    FileExistsError
-        If it holds a run that has to stay, or files of something else.
-    BlockingIOError
-        If another process trains in it.
+    Nothing is written. A folder may not hold files of something else, nor without `overwrite` a run; ``"."`` is
+    `run_dir`.
     """
     if run_dir.is_dir():
         lock.check(run_dir)
@@ -46,22 +34,8 @@ def check(run_dir: Path, overwrite: bool, names: Iterable[str] = (".",)) -> None
 def claimed(run_dir: Path, overwrite: bool, configs: Mapping[str, str]) -> Iterator[None]:
     """Make the folder of a run, or of many, and hold its lock until the context is left.
 
-    Runs that are there already are removed if they may be; never anything else. Nothing is touched if one may not.
-
-    Parameters
-    ----------
-    run_dir : Path
-    overwrite : bool
-        Whether runs that are there may be removed.
-    configs : mapping
-        What config.json says, by folder below `run_dir`: ``"."`` for its own.
-
-    Raises
-    ------
-    FileExistsError, BlockingIOError
-        As :func:`check`.
-    OSError
-        If the folder cannot be written.
+    `configs` is what config.json says, by folder below `run_dir`, ``"."`` for its own. Runs that are there already are
+    removed if they may be; never anything else, and nothing if one may not. Raises as :func:`check`, and OSError.
     """
     check(run_dir, overwrite, configs)
     new = not run_dir.exists()
@@ -145,10 +119,7 @@ def recover(run_dir: Path) -> None:
 def reopened(run_dir: Path) -> Iterator[None]:
     """Hold the lock of a run that is there, until the context is left; an overwriting that was cut off is undone.
 
-    Raises
-    ------
-    BlockingIOError
-        If another process trains it.
+    Raises BlockingIOError if another process trains it.
     """
     if not any((run_dir / name).exists() for name in (CONFIG, REPLACED)):
         yield

@@ -85,18 +85,12 @@ def replay(
     seed : int
         Of episodes, and of what is recorded.
 
-    Returns
-    -------
-    Replay
-
     Raises
     ------
-    FileNotFoundError
-        If there is no such run or recording.
+    FileNotFoundError, ImportError
+        If there is no such run or recording, or the engine is not installed.
     ValueError
         If its environment can be played on one engine alone, or is not what it was when it was recorded.
-    ImportError
-        If the engine is not installed.
     """
     source = as_path("replay", "source", source)
     recording = record_run(source, seed=seed, decisions=decisions) if source.is_dir() else Recording.load(source)

@@ -224,18 +224,9 @@ class TrainConfig:
     def from_file(cls, path: str | Path) -> Self:
         """Return the configuration that a YAML or JSON file says; what it leaves out is as by default.
 
-        Parameters
-        ----------
-        path : path
-            The file; a run's config.json too; or the name of one that comes with the package,
-            ``"reference/swarm_navigator"``.
-
-        Raises
-        ------
-        FileNotFoundError
-            If there is no such file, nor such a name; the message gives the nearest name and all.
-        TypeError, ValueError
-            If it cannot be read, or sets what is not there or out of its range.
+        A run's config.json is one too, and so is a name that comes with the package, ``"reference/swarm_navigator"``.
+        Raises FileNotFoundError if there is neither such a file nor such a name, TypeError or ValueError if it cannot
+        be read, or sets what is not there or out of its range.
         """
         from jaxdem_ac.runs.config_file import read_values
 
@@ -249,10 +240,7 @@ class TrainConfig:
     def from_dict(cls, values: Mapping[str, object]) -> Self:
         """Return the configuration that :meth:`to_dict` gave.
 
-        Raises
-        ------
-        ValueError
-            If it has a field that this version does not know, or a value out of its range.
+        Raises ValueError if it has a field that this version does not know, or a value out of its range.
         """
         if not isinstance(values, Mapping):
             raise TypeError(
@@ -274,10 +262,7 @@ class TrainConfig:
     def with_values(self, assignments: Mapping[str, object]) -> Self:
         """Return the configuration with dotted fields set: ``{"ppo.gamma": 0.9, "env_kw.num_particles": 32}``.
 
-        Raises
-        ------
-        ValueError
-            If there is no such field; the message gives the nearest.
+        Raises ValueError if there is no such field; the message gives the nearest.
         """
         if not isinstance(assignments, Mapping) or not all(isinstance(path, str) for path in assignments):
             raise TypeError(
@@ -305,10 +290,7 @@ class TrainConfig:
 def parse_assignments(assignments: Iterable[str]) -> dict[str, Json]:
     """Return ``a.b=c`` as a mapping for :meth:`TrainConfig.with_values`; values are JSON, or else text.
 
-    Raises
-    ------
-    ValueError
-        If one is no assignment.
+    Raises ValueError if one is no assignment.
     """
     values: dict[str, Json] = {}
     for assignment in assignments:

@@ -27,17 +27,8 @@ def reference_names() -> list[str]:
 def read_values(path: str | Path) -> Mapping[str, Json]:
     """Return what a file says, as `TrainConfig.from_dict` takes it; numbers as ``1e-3`` are numbers.
 
-    Parameters
-    ----------
-    path : path
-        A file, ``.json`` or YAML; a run's config.json too; or a name of :func:`reference_names`.
-
-    Raises
-    ------
-    FileNotFoundError
-        If there is neither a file nor a name; the message gives the nearest name and all.
-    ValueError
-        If it is not YAML or JSON, with the line; sets a field twice; or is no mapping.
+    The file is ``.json``, a run's config.json too, or YAML; `path` may be one of :func:`reference_names`. Raises
+    FileNotFoundError if it is neither, ValueError if it is not YAML or JSON, sets a field twice, or is no mapping.
     """
     path = as_path("config", "path", path)
     text = _text(path)

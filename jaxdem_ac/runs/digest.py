@@ -53,14 +53,9 @@ def digest_of_text(value: object) -> str:
 
 
 def check_digests(tree: PyTree, digests: Mapping[str, str]) -> None:
-    """Check that arrays are those that have been written.
+    """Raise ValueError unless arrays are those that have been written.
 
     One that is read in another type, as float64 is where JAX has only float32, cannot be checked.
-
-    Raises
-    ------
-    ValueError
-        If one is not.
     """
     found = digests_of(tree)
     if found.keys() != digests.keys():

@@ -35,22 +35,19 @@ _SIGNS = ("gloo", "nccl", "connection", "coordination", "heartbeat", "unavailabl
 
 
 def connect(coordinator: str | None = None, num_processes: int | None = None, process_id: int | None = None) -> bool:
-    """Join the other processes of a run; before anything else that uses JAX.
+    """Join the other processes of a run, before anything else that uses JAX; return whether this is process 0.
+
+    Process 0 writes and reports. Without arguments JAX asks the scheduler: SLURM, Open MPI and those that
+    `jax.distributed.initialize` names.
 
     Parameters
     ----------
     coordinator : str, optional
-        Host and port at which process 0 can be reached. Left out with the two others, JAX asks the scheduler: SLURM,
-        Open MPI and those that `jax.distributed.initialize` names.
+        Host and port at which process 0 can be reached.
     num_processes : int, optional
         How many they are.
     process_id : int, optional
         Which one this is, from 0.
-
-    Returns
-    -------
-    bool
-        Whether this is process 0, which writes and reports.
 
     Raises
     ------
@@ -78,21 +75,10 @@ def connect(coordinator: str | None = None, num_processes: int | None = None, pr
 
 
 def choose_devices(devices: Devices, num_envs: int, what: str = "ppo.num_envs") -> list[jax.Device]:
-    """Return the devices of a run.
+    """Return the devices of a run, of all processes' together, which share `num_envs`, called `what`, evenly.
 
-    Parameters
-    ----------
-    devices : int or "all"
-        How many, of all processes' together.
-    num_envs : int
-        E, which they share evenly.
-    what : str
-        The name of that number.
-
-    Raises
-    ------
-    ValueError
-        If there are not that many, E is not a multiple of them, or a process of several would be left without one.
+    Raises ValueError if there are not that many, `num_envs` is not a multiple of them, or a process of several would be
+    left without one.
     """
     there = jax.devices()
     number = len(there) if devices == "all" else devices
@@ -121,11 +107,10 @@ def spread_runs(states: StateT, devices: list[jax.Device]) -> StateT:
 
 
 def spread(state: StateT, devices: list[jax.Device]) -> StateT:
-    """Return a learner's state with its environments spread over devices and all else on each of them.
+    """Return a learner's state with its environments spread over devices, and all else on each of them.
 
-    With an environment goes what a recurrent model remembers of it.
-    What is compiled for such a state runs on all of them: gradients are sums over all environments, wherever they are.
-    Several processes each give the whole state, and keep their part of it.
+    With an environment goes what a recurrent model remembers of it. What is compiled for such a state runs on all
+    devices. Several processes each give the whole state, and keep their part of it.
     """
     mesh = Mesh(np.asarray(devices), ("environments",))
     everywhere = NamedSharding(mesh, PartitionSpec())  # type: ignore[no-untyped-call]
@@ -154,12 +139,9 @@ def _put_across(leaf: jax.Array, sharding: NamedSharding) -> jax.Array:
 
 
 def check_alike(config: TrainConfig, state: PyTree) -> None:
-    """Check that every process is about to run the same configuration from the same state.
+    """Raise ValueError unless every process is about to run the same configuration from the same state.
 
-    Raises
-    ------
-    ValueError
-        If not: they would wait for each other forever, or learn something that is nobody's.
+    They would wait for each other forever, or learn something that is nobody's.
     """
     if jax.process_count() == 1:
         return
@@ -179,10 +161,7 @@ def check_alike(config: TrainConfig, state: PyTree) -> None:
 def in_first(action: Callable[[], None]) -> None:
     """Do something in process 0 while the others wait; all go on, or none.
 
-    Raises
-    ------
-    OSError
-        In the others, if it failed; in process 0 whatever it raised.
+    If it fails, process 0 raises what it raised, and the others OSError.
     """
     error = None
     if jax.process_index() == 0:
@@ -268,12 +247,7 @@ def leaving_on_sigterm() -> Iterator[None]:
 
 
 def leave(number: int) -> None:
-    """Raise what a signal means to a run.
-
-    Raises
-    ------
-    KeyboardInterrupt, SystemExit
-    """
+    """Raise what a signal means to a run: KeyboardInterrupt or SystemExit."""
     if number == signal.SIGINT:
         raise KeyboardInterrupt
     raise SystemExit(128 + number)
@@ -289,13 +263,7 @@ def lost(error: BaseException | None) -> bool:
 
 @contextmanager
 def explaining(run_dir: Path | None) -> Iterator[None]:
-    """Turn what JAX says when another process is gone into one line that says what to do.
-
-    Raises
-    ------
-    ConnectionAbortedError
-        In place of JAX's error.
-    """
+    """Turn what JAX says when another process is gone into one ConnectionAbortedError that says what to do."""
     try:
         yield
     except Exception as error:

@@ -29,19 +29,9 @@ def evaluation_key(seed: int) -> Array:
 class Evaluator:
     """Plays the same episodes at every evaluation, so that two of them differ by the policy alone.
 
-    Parameters
-    ----------
-    config : TrainConfig
-        With `eval_every`, `eval_episodes` and `stop_at_success`.
-    environment : Environment
-        Its lists of neighbours become longer here by themselves: those of the training stay as they are.
-    seeds : sequence of int
-        Of runs side by side, or of a single one.
-
-    Raises
-    ------
-    ValueError
-        If `stop_at_success` is set, and the task has no such figure.
+    `seeds` are of runs side by side, or of a single one. The environment's lists of neighbours become longer here by
+    themselves: those of the training stay as they are. Raises ValueError if `stop_at_success` is set, and the task has
+    no such figure.
     """
 
     def __init__(self, config: TrainConfig, environment: Environment, seeds: Sequence[int]) -> None:

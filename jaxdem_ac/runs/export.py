@@ -20,11 +20,12 @@ PLATFORMS = ("cpu", "cuda", "rocm", "tpu")
 
 
 def export_policy(policy: Policy, path: str | Path, *, sample: bool = False) -> Path:
-    """Write a policy as StableHLO, its parameters and its normalizer inside.
+    """Write a policy as StableHLO, its parameters and its normalizer inside; return the path of the file.
 
     ``jax.export.deserialize(bytearray(path.read_bytes())).call(observation)`` is ``policy(observation)``, for
     observations ``(rows, O)`` with any number of rows; ``(rows, N, O)`` where particles have parameters of their own.
-    With `sample` it takes one more argument, the data of a random key, ``(2,)``: ``jax.random.key_data(key)``.
+    With `sample` it takes one more argument, the data of a random key, ``(2,)``: ``jax.random.key_data(key)``; else
+    actions are the policy's mode.
 
     A recurrent policy is called with ``(observation, start, carry)`` and returns ``(action, carry)``, the carry a list
     of arrays ``(rows, ...)`` for the next call. Where `start` is true, ``(rows,)``, an episode begins, and what the
@@ -32,25 +33,8 @@ def export_policy(policy: Policy, path: str | Path, *, sample: bool = False) -> 
 
         carry = [jnp.zeros((r, *leaf.shape[1:]), leaf.dtype) for leaf in loaded.out_avals[1:]]
 
-    Parameters
-    ----------
-    policy : Policy
-    path : path
-        Of the file; written whole or not at all, over one that is there.
-    sample : bool
-        Whether actions are sampled; else they are the policy's mode.
-
-    Returns
-    -------
-    Path
-        The file.
-
-    Raises
-    ------
-    OSError
-        If it cannot be written.
-    ImportError
-        If flatbuffers, in which jax writes such a file, is not installed.
+    The file is written whole or not at all, over one that is there. Raises OSError if it cannot be written, and
+    ImportError if flatbuffers, in which jax writes such a file, is not installed.
     """
     if importlib.util.find_spec("flatbuffers") is None:
         raise ImportError(
@@ -67,12 +51,7 @@ def export_policy(policy: Policy, path: str | Path, *, sample: bool = False) -> 
 def load_exported(path: str | Path) -> jax.export.Exported:
     """Return what :func:`export_policy` has written, a `jax.export.Exported`, checked against its digest.
 
-    Raises
-    ------
-    FileNotFoundError
-        If there is no such file.
-    ValueError
-        If it is damaged, or another kind of file.
+    Raises FileNotFoundError if there is no such file, ValueError if it is damaged, or another kind of file.
     """
     path = as_path("load_exported", "path", path)
     if not path.is_file():

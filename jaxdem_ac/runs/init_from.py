@@ -25,14 +25,9 @@ def with_source(config: TrainConfig) -> TrainConfig:
     """Return a configuration with what it has from the run that it begins from, and the number of the checkpoint.
 
     Model, action space, and whether observations and returns are normalized, are that run's where they stand at their
-    defaults; `model_kw` and `action_space_kw` are laid over its own.
-
-    Raises
-    ------
-    FileNotFoundError
-        If there is no such run, or it has no checkpoint.
-    ValueError
-        If one of them is neither at its default nor that run's; or there is no such checkpoint.
+    defaults; `model_kw` and `action_space_kw` are laid over its own. Raises ValueError if one of them is neither at its
+    default nor that run's, or there is no such checkpoint, FileNotFoundError if there is no such run, or it has no
+    checkpoint.
     """
     if config.init_from is None:
         return config
@@ -71,12 +66,7 @@ def with_source(config: TrainConfig) -> TrainConfig:
 def load_source(config: TrainConfig, environment: Environment) -> Policy:
     """Return the policy that a run begins from.
 
-    Raises
-    ------
-    FileNotFoundError
-        If there is none.
-    ValueError
-        If it does not see what the environment shows, or its checkpoint is damaged.
+    Raises FileNotFoundError if there is none, ValueError if it does not see what the environment shows, or is damaged.
     """
     assert config.init_from is not None
     policy = checkpoint.load_policy(config.init_from, config.init_checkpoint)
@@ -92,10 +82,8 @@ def load_source(config: TrainConfig, environment: Environment) -> Policy:
 def with_parameters(config: TrainConfig, model_state: PyTree, policy: Policy) -> PyTree:
     """Return the state of a fresh model with the parameters of a policy; a recurrent one's carry stays the fresh one's.
 
-    Raises
-    ------
-    ValueError
-        If the policy's model has other parameters, or of other shapes; the message names the first of them.
+    Raises ValueError if the policy's model has other parameters, or of other shapes; the message names the first of
+    them.
     """
     stored, fresh = _named(policy.model_state), _named(model_state)
     carry = _named(policy.carry_template).keys()

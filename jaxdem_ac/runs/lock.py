@@ -33,18 +33,9 @@ _NO_LOCKS = (errno.ENOLCK, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.
 def held(run_dir: Path, members: Iterable[str] = ()) -> Iterator[None]:
     """Hold the lock of a folder that is there, until the context is left or the process ends.
 
-    Parameters
-    ----------
-    run_dir : Path
-    members : iterable of str
-        Names of its runs side by side: nobody may train one of them either. A member's own lock asks its folder's.
-
-    Raises
-    ------
-    BlockingIOError
-        If another process holds it; the message says which one, where, and since when.
-    OSError
-        If the folder cannot be written.
+    Nobody may train one of its runs side by side, `members`, either: a member's own lock asks its folder's. Raises
+    BlockingIOError if another process holds it, and says which one, where, and since when; OSError if the folder cannot
+    be written.
     """
     path = run_dir / LOCK
     file = _opened(path)
@@ -70,10 +61,7 @@ def held(run_dir: Path, members: Iterable[str] = ()) -> Iterator[None]:
 
 
 def check(run_dir: Path) -> None:
-    """Raise BlockingIOError if another process holds the lock of a folder; nothing is written.
-
-    A folder that is not there, or has no lock, is free.
-    """
+    """Raise BlockingIOError if another process holds the lock of a folder, which may be missing; nothing is written."""
     with suppress(FileNotFoundError, NotADirectoryError, PermissionError):
         file = os.open(run_dir / LOCK, os.O_RDWR)
         try:

@@ -70,15 +70,7 @@ class Logs:
 
 
 def check(config: TrainConfig) -> None:
-    """Check that the logs of a configuration can be written, before anything else is done.
-
-    Raises
-    ------
-    ImportError
-        If the package that writes one is not installed.
-    ValueError
-        If the run has no folder.
-    """
+    """Raise ImportError if the package that writes a log is not installed, ValueError if the run has no folder."""
     for name in config.log:
         package = _PACKAGES[name]
         try:
@@ -101,17 +93,9 @@ def check(config: TrainConfig) -> None:
 def opened(
     config: TrainConfig, run_dir: Path | None, members: Mapping[str, TrainConfig], lines: Sequence[Metrics]
 ) -> Iterator[Logs]:
-    """Give the logs of a run.
+    """Give the logs of a run, which without a folder has none; `members` are those side by side, by name.
 
-    Parameters
-    ----------
-    config : TrainConfig
-    run_dir : Path or None
-        The run's folder; without one there are no logs.
-    members : mapping
-        The configurations of runs side by side, by name; empty for a single one.
-    lines : sequence of dict
-        Reports from before: a run that is resumed makes again those that came after them.
+    A run that is resumed makes again the reports that came after its last one before, in `lines`.
     """
     logs = Logs()
     after = lines[-1]["steps"] if lines else None

@@ -49,10 +49,10 @@ def together(figures: list[Metrics]) -> Metrics:
 
 
 def score_of(lines: list[Metrics]) -> tuple[bool, float]:
-    """Return whether the last report's policy was evaluated, and its score.
+    """Return whether the last report's policy was evaluated, and its score, -inf without a report.
 
-    The score is its success, in the evaluation if there was one, else in the training: of a task that has no such
-    figure its reward. It is -inf without a report.
+    That is its success, in the evaluation if there was one, else in the training: of a task without such a figure its
+    reward.
     """
     last = lines[-1] if lines else {}
     for evaluated, names in ((True, ("eval_success", "eval_reward")), (False, ("final_success", "reward"))):

@@ -84,21 +84,8 @@ def places(config: "TrainConfig") -> dict[str, dict[str, str]]:
 def with_places(values: Mapping[str, Any], code: object, folder: Path) -> dict[str, Any]:
     """Return the fields of a stored configuration with references to where its own classes are now.
 
-    Nothing is imported, and nothing is trusted.
-
-    Parameters
-    ----------
-    values : mapping
-        Fields, as they are stored.
-    code : mapping
-        What :func:`places` gave.
-    folder : Path
-        Where config.json lies.
-
-    Raises
-    ------
-    ValueError
-        If `code` is something else.
+    `code` is what :func:`places` gave, `folder` where config.json lies. Nothing is imported, and nothing is trusted.
+    Raises ValueError if `code` is something else.
     """
     found = dict(values)
     if not isinstance(code, Mapping) or not all(field in FIELDS and _is_place(code[field]) for field in code):

@@ -80,12 +80,7 @@ class Recording:
     def frame(self, number: int) -> Particles:
         """Return the particles of one frame, 0 to T; leaves ``(B, ...)``.
 
-        Raises
-        ------
-        TypeError
-            If it is no whole number.
-        IndexError
-            If there is no such frame.
+        Raises TypeError if it is no whole number, IndexError if there is no such frame.
         """
         if isinstance(number, bool) or not isinstance(number, int | np.integer):
             raise TypeError(f"Recording.frame: a frame is a whole number; got {number!r:.60}. Pass an int.")
@@ -125,12 +120,7 @@ class Recording:
     def load(cls, path: str | Path) -> "Recording":
         """Return the recording in a file.
 
-        Raises
-        ------
-        FileNotFoundError
-            If there is no such file.
-        ValueError
-            If it is not a recording, is damaged, or of another version.
+        Raises FileNotFoundError if there is none, ValueError if it is no recording, is damaged, or of another version.
         """
         path = as_path("Recording.load", "path", path)
         if not path.is_file():
@@ -186,27 +176,10 @@ def record_episode(
 ) -> Recording:
     """Play an episode and return its recording.
 
-    Parameters
-    ----------
-    env : str
-        Of a registered environment, so that a file can name it.
-    env_kw : dict
-        Its keywords.
-    policy : callable
-        As in :func:`~jaxdem_ac.trainers.rollout.play_episode`.
-    seed : int
-        Of the random key.
-    decisions : int, optional
-        How many at most; an episode's length if left out. It ends where the episode does.
-    sample : bool
-        Whether actions are sampled.
-
-    Raises
-    ------
-    ValueError
-        If `decisions` is below 1.
-    TypeError
-        If states of the environment have no particles.
+    `env` names a registered environment, so that a file can, and `policy` is as in
+    :func:`~jaxdem_ac.trainers.rollout.play_episode`; `seed` is of the random key. There are `decisions` at most, an
+    episode's length if left out; it ends where the episode does. Raises ValueError if `decisions` is below 1, TypeError
+    if states of the environment have no particles.
     """
     if not isinstance(env_kw, dict):
         raise TypeError(f"record: env_kw is a dict of keywords; got {type(env_kw).__name__}. Pass one.")
@@ -254,10 +227,7 @@ def record_run(
 ) -> Recording:
     """Return an episode of a run's policy, or of a baseline, in its environment; options as in :func:`record_episode`.
 
-    Raises
-    ------
-    FileNotFoundError, ValueError
-        As :func:`~jaxdem_ac.runs.checkpoint.load_policy`.
+    Raises as :func:`~jaxdem_ac.runs.checkpoint.load_policy`.
     """
     config = single(run_dir)
     policy = load_policy(run_dir, checkpoint) if baseline is None else build_baseline(config, baseline)

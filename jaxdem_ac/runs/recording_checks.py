@@ -24,12 +24,9 @@ _FLOATS, _NUMBERS, _FIGURES = "fV", "fViu", "fViub"
 
 
 def check_recording(recording: "Recording") -> None:
-    """Raise unless a recording is whole: types, shapes that fit each other, and numbers that are finite.
+    """Raise TypeError or ValueError, naming the field, unless a recording is whole.
 
-    Raises
-    ------
-    TypeError, ValueError
-        The message names the field.
+    Checked are types, shapes that fit each other, and numbers that are finite.
     """
     if not isinstance(recording.env, str):
         raise TypeError(f"{WHERE}: env is a name; got {type(recording.env).__name__}. Give an environment's.")

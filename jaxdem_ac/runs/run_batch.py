@@ -57,10 +57,7 @@ class TrainResult:
 class RunBatch:
     """R runs that are made together, by name; a single one is named "" and has no axis of its own.
 
-    Parameters
-    ----------
-    config : TrainConfig
-        With the environment's training defaults.
+    `config` has the environment's training defaults.
     """
 
     def __init__(self, config: TrainConfig) -> None:
@@ -183,14 +180,9 @@ class RunBatch:
     # How they go on.
 
     def update(self, number: int) -> tuple[PyTree, list[dict[str, np.ndarray]]]:
-        """Make updates, in longer lists if they have been too short.
+        """Return the state after updates, in longer lists if need be, and figures of each run, ``(number,)``.
 
-        Returns
-        -------
-        state : pytree
-            After them; `state` is the one before, until its report is made.
-        figures : list of dict
-            Of each run, ``(number,)`` each.
+        Until its report is made, `state` is the one before.
         """
         while True:
             state, figures = update_many(

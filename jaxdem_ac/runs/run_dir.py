@@ -32,12 +32,8 @@ def holds_run(run_dir: Path) -> bool:
 def read_config(run_dir: str | Path) -> TrainConfig:
     """Return the configuration of a run.
 
-    Raises
-    ------
-    FileNotFoundError
-        If the folder holds no run.
-    ValueError
-        If its config.json cannot be read, or is of another version.
+    Raises FileNotFoundError if the folder holds no run, ValueError if config.json cannot be read, or is of another
+    version.
     """
     run_dir = as_path("load", "run_dir", run_dir)
     path = run_dir / CONFIG
@@ -73,13 +69,7 @@ def _parsed(path: Path) -> Any:
 
 
 def single(run_dir: str | Path) -> TrainConfig:
-    """Return the configuration of a run.
-
-    Raises
-    ------
-    FileNotFoundError, ValueError
-        As :func:`read_config`, and ValueError if the folder is of many runs.
-    """
+    """Return the configuration of a run; raises as :func:`read_config`, and ValueError if the folder is of many."""
     config = read_config(run_dir)
     if config.is_many:
         names = ", ".join(list(config.members())[:4])
@@ -91,13 +81,7 @@ def single(run_dir: str | Path) -> TrainConfig:
 
 
 def config_text(config: TrainConfig) -> str:
-    """Return what config.json says.
-
-    Raises
-    ------
-    TypeError
-        If the configuration holds what JSON cannot.
-    """
+    """Return what config.json says; raises TypeError if the configuration holds what JSON cannot."""
     code = places(config)
     try:
         kept = {"format": FORMAT, "config": config.to_dict(), **({CODE: code} if code else {})}
@@ -112,10 +96,7 @@ def config_text(config: TrainConfig) -> str:
 def read_metrics(run_dir: str | Path) -> list[Metrics]:
     """Return the lines of metrics.jsonl; a last line that a crash cut short is left out.
 
-    Raises
-    ------
-    ValueError
-        If another line is damaged.
+    Raises ValueError if another line is damaged.
     """
     path = as_path("load", "run_dir", run_dir) / METRICS
     if not path.is_file():

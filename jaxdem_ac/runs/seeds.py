@@ -27,9 +27,10 @@ def evaluate_run(
     num_particles: int | None = None,
     untrained: bool = False,
 ) -> dict[str, SeedsEvaluation]:
-    """Play whole episodes with the policy of every seed in a run's folder.
+    """Play whole episodes with the policy of every seed in a run's folder; return results by the point of the grid.
 
-    All seeds play the same episodes, so that an interval over seeds says what the seed of a training changes.
+    All seeds play the same episodes, so that an interval over seeds says what the seed of a training changes. A point
+    is ``"learning_rate=0.001"``; without a grid the only name is ``""``.
 
     Parameters
     ----------
@@ -47,11 +48,6 @@ def evaluate_run(
         Size of another swarm of the same density, in which they play; that of the training if left out.
     untrained : bool
         Whether the policies play that the runs started from.
-
-    Returns
-    -------
-    dict
-        By the point of the grid, as ``"learning_rate=0.001"``; without a grid the only name is ``""``.
 
     Raises
     ------
@@ -75,16 +71,9 @@ def evaluate_members(
     checkpoint: str | int = "last",
     untrained: bool = False,
 ) -> dict[str, SeedsEvaluation]:
-    """Return the results of the policy of every seed, by the point of the grid.
+    """Return the results of the policy of every seed, as `play` gives them, by the point of the grid.
 
-    Parameters
-    ----------
-    run_dir, checkpoint, untrained
-        As for :func:`evaluate_run`.
-    config : TrainConfig
-        Of the folder.
-    play : callable
-        From a policy to its result.
+    The others are as for :func:`evaluate_run`; `config` is the folder's.
     """
     return evaluate_policies(load_members(run_dir, config, checkpoint, untrained), play)
 

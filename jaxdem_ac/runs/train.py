@@ -44,16 +44,10 @@ def train(
     overwrite : bool
         Whether a run that is in the folder already may be deleted.
 
-    Returns
-    -------
-    TrainResult
-
     Raises
     ------
-    BlockingIOError
-        If another process trains in the folder.
-    FileExistsError
-        If the folder holds a run, or files of a run's names that are something else's.
+    BlockingIOError, FileExistsError
+        If another process trains in the folder; if it holds a run, or files of a run's names that are something else's.
     FileNotFoundError
         If there is no run at `config.init_from`.
     FloatingPointError
@@ -105,7 +99,8 @@ def resume(
     """Go on with a run from its newest checkpoint to the end it was configured for, or to another one.
 
     On the same devices and version, the end is bit-equal to that of a run that was never stopped; with other `steps`
-    and a constant schedule, to that of a run which had those from the beginning.
+    and a constant schedule, to that of a run which had those from the beginning. The result has the reports from before
+    too; a run that has ended is returned as it is.
 
     Parameters
     ----------
@@ -119,11 +114,6 @@ def resume(
         New length of the whole run in agent-steps, what has been trained included, which its config.json keeps; as
         configured if left out. A schedule of the learning rate that is not constant is from now on that of the new
         length, at the place where the run stands: a linear one that had come to 0 halfway goes on from half the rate.
-
-    Returns
-    -------
-    TrainResult
-        With the reports from before too. A run that has ended is returned as it is.
 
     Raises
     ------

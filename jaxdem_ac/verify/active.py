@@ -66,15 +66,8 @@ def advance(swarm: Swarm, world: dem.World, peclet: Array, spec: NeighborSpec, n
 def play_swarm(num: int, peclet: float, until: float, seed: int) -> tuple[float, np.ndarray, np.ndarray]:
     """Return the side of a periodic box, the last positions, ``(N, 2)``, and local area fractions, ``(K,)``.
 
-    Parameters
-    ----------
-    num : int
-        N.
-    peclet : float
-        ``3 speed / (diameter rotational diffusion)``.
-    until : float, time
-        In which a lone disc moves by its diameter.
-    seed : int
+    There are `num` discs, and `peclet` is ``3 speed / (diameter rotational diffusion)``; `until` is in units of the
+    time in which a lone disc moves by its diameter.
     """
     side = math.sqrt(num * math.pi / 4 / AREA_FRACTION)
     world = box(2, 0.0, side, "periodic", stiffness=STIFFNESS, dt=DT, drag=DRAG)
@@ -115,12 +108,7 @@ def cumulant(fractions: np.ndarray) -> float:
 def play(num: int, until: tuple[float, float]) -> Outcome:
     """Compare local area fractions on either side of the critical point with those of one phase and of two.
 
-    Parameters
-    ----------
-    num : int
-        N.
-    until : tuple
-        Times that are played below and above the critical point; their last third is looked at.
+    `until` are times that are played below and above the critical point; their last third is looked at.
     """
     checks, states = [], {}
     for peclet, time in zip((BELOW, ABOVE), until, strict=True):

@@ -99,15 +99,7 @@ def worst(
 ) -> Check:
     """Return the check, of several alike, that uses most of its tolerance; a number that is none counts as most.
 
-    Parameters
-    ----------
-    name : str
-        Quantity.
-    labels : sequence of str, K
-        What tells the checks apart.
-    measured, expected, tolerance : array, (K,) or broadcastable
-    source, bound
-        As in :class:`Check`.
+    The K `labels` tell the checks apart; measured and expected numbers and tolerances are ``(K,)`` or broadcastable.
     """
     shape = (len(labels),)
     made, right, allowed = (np.broadcast_to(np.asarray(each, float), shape) for each in (measured, expected, tolerance))

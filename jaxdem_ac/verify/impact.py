@@ -43,13 +43,9 @@ def damping_ratio(restitution: float) -> float:
 
 
 def measure(overlap: Array, speed: Array, force: Array, dt: float) -> Impact:
-    """Return the numbers of an impact that begins with its first step.
+    """Return the numbers of an impact that begins with its first step, from ``(T,)`` numbers after each step.
 
-    Parameters
-    ----------
-    overlap, speed, force : Array, (T,)
-        After each step; the speed is that of separation, below 0 during the approach.
-    dt : float, time
+    The speed is that of separation, below 0 during the approach.
     """
     depth, moves = np.asarray(overlap), np.asarray(speed)
     # The last step with an overlap, and the share of the next one after which there is none.

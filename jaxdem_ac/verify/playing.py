@@ -22,15 +22,7 @@ def box(
 def trajectory(world: dem.World, particles: dem.Particles, num_steps: int, every: int = 1) -> dem.Particles:
     """Return the particles before the first step and after each `every` steps, all arrays with a leading axis of time.
 
-    Parameters
-    ----------
-    world : World
-    particles : Particles
-        N of them; all pairs are looked at.
-    num_steps : int
-        A multiple of `every`; static.
-    every : int
-        Static.
+    All pairs are looked at; `num_steps` is a multiple of `every`, and both are static.
     """
 
     def body(now: dem.Particles, _: None) -> tuple[dem.Particles, dem.Particles]:

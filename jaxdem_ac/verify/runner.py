@@ -53,13 +53,7 @@ class Result:
 
 
 def select(names: Sequence[str] = (), long: bool = False, cases: Mapping[str, Case] = CASES) -> list[Case]:
-    """Return cases by name, or without names the short ones, with `long` all of them.
-
-    Raises
-    ------
-    KeyError
-        If there is no case of a name; the message lists all of them.
-    """
+    """Return cases by name, or without names the short ones, with `long` all; KeyError for another name."""
     for name in names:
         if name not in cases:
             raise KeyError(f"verify: no such case; got {name!r}. {suggest(name, cases)}")
@@ -77,27 +71,9 @@ def run(
 ) -> list[Result]:
     """Return the verdicts on cases, one by one; a case that breaks is a result that has not passed.
 
-    Parameters
-    ----------
-    names : sequence of str
-        As in :func:`select`.
-    long : bool
-        As in :func:`select`.
-    figures : Path, optional
-        Folder for ``verify_<name>.png`` of each case that has a figure.
-    tell : callable
-        Gets each result, once it is there.
-    cases : mapping
-        Known cases by their names.
-
-    Raises
-    ------
-    KeyError
-        As :func:`select`.
-    ImportError
-        If figures are asked for and matplotlib is not installed.
-    OSError
-        If the folder or a figure cannot be written.
+    `names` and `long` are as in :func:`select`, which raises for an unknown one. `figures` is a folder for
+    ``verify_<name>.png`` of each case that has a figure: ImportError without matplotlib, OSError if one cannot be
+    written. `tell` gets each result, once it is there.
     """
     chosen = select(names, long, cases)
     if figures is not None:

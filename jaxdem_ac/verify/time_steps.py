@@ -35,15 +35,7 @@ Lubich, Wanner, Acta Numerica 2003)."""
 def collide(steps: float, restitution: float) -> tuple[np.ndarray, np.ndarray]:
     """Return the ratios of speed after and before, and the largest energy inside an impact over that before.
 
-    Parameters
-    ----------
-    steps : float
-        In an elastic contact.
-    restitution : float
-
-    Returns
-    -------
-    ratio, energy : array, (PHASES,)
+    Both are ``(PHASES,)``; `steps` are those in an elastic contact.
     """
     reduced, speed = 0.5, 1.0
     dt = math.pi * math.sqrt(reduced / STIFFNESS) / steps

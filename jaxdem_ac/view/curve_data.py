@@ -56,12 +56,7 @@ class Curve:
 def read_runs(folders: Sequence[str | Path]) -> list[Run]:
     """Return the runs in folders; one of many seeds is one run, one of a grid a run for each of its points.
 
-    Raises
-    ------
-    FileNotFoundError
-        If a folder holds no run.
-    ValueError
-        If a run has no reports yet, or a report is damaged.
+    Raises FileNotFoundError if a folder holds no run, ValueError if a run has no reports yet, or one is damaged.
     """
     paths = [as_path("plot", "folders", folder) for folder in folders]
     return [run for name, path in zip(names_of(paths), paths, strict=True) for run in _runs_in(name, path)]
@@ -93,14 +88,9 @@ def _runs_in(name: str, folder: Path) -> list[Run]:
 
 
 def curve_of(run: Run, figure: str, x: str = "steps") -> Curve | None:
-    """Return one figure of a run, its seeds interpolated on their common steps, or None if one of them has none.
+    """Return a figure of a run's reports against "steps" or "seconds", or None if one of its seeds has none.
 
-    Parameters
-    ----------
-    run : Run
-    figure : str
-        Of a report.
-    x : {"steps", "seconds"}
+    Seeds are interpolated on their common steps.
     """
     series = [_points(reports, figure, x) for reports in run.seeds]
     if any(not len(points) for points, _ in series):

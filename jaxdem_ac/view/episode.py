@@ -63,7 +63,7 @@ class Episode:
         success: ArrayLike | None = None,
         species: Sequence[int] | None = None,
     ) -> Self:
-        """Return the episode of an environment's states.
+        """Return the episode of an environment's states, or raise TypeError if they lack what is drawn.
 
         Parameters
         ----------
@@ -75,11 +75,6 @@ class Episode:
             After each decision.
         species : sequence of int, (N,), optional
             The environment's own if left out.
-
-        Raises
-        ------
-        TypeError
-            If the states lack what is drawn.
         """
         _check_drawable(states)
         first = jax.tree.map(lambda leaf: leaf[0], states)
@@ -104,12 +99,7 @@ class Episode:
     def of_recording(cls, recording: Recording) -> Self:
         """Return the recorded episode; what never changes in it is the environment's.
 
-        Raises
-        ------
-        KeyError
-            If there is no environment of that name any more.
-        TypeError
-            If its states lack what is drawn.
+        Raises KeyError if there is no environment of that name any more, TypeError if its states lack what is drawn.
         """
         environment = recording.environment()
         first = environment.reset(jax.random.split(jax.random.key(recording.seed))[0])
@@ -132,16 +122,7 @@ class Episode:
 
     @classmethod
     def of_particles(cls, world: World, particles: Particles, time_step: float = 0.0) -> Self:
-        """Return frames of the engine alone.
-
-        Parameters
-        ----------
-        world : World
-        particles : Particles
-            One frame, leaves ``(B, ...)``, or some, ``(T + 1, B, ...)``.
-        time_step : float, time
-            Between two frames.
-        """
+        """Return frames of the engine: one, leaves ``(B, ...)``, or some, ``(T + 1, B, ...)``, `time_step` apart."""
         alone = np.ndim(particles.position) == 2
         frames: PyTree = jax.tree.map(lambda leaf: np.asarray(leaf)[None] if alone else np.asarray(leaf), particles)
         return cls(

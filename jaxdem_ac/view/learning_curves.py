@@ -25,22 +25,10 @@ AXES = {"steps": (1e6, "agent-steps, millions"), "seconds": (1.0, "wall-clock ti
 
 
 def plot_runs(runs: Sequence[Run], path: Path, *, x: str = "steps", title: str | None = None) -> None:
-    """Draw success, evaluated success, reward and entropy of runs in one figure, and write a PNG.
+    """Draw success, evaluated success, reward and entropy of runs in one figure, and write a PNG whole or not at all.
 
-    Parameters
-    ----------
-    runs : sequence of Run
-    path : Path
-        Of the picture; written whole or not at all.
-    x : {"steps", "seconds"}
-        What stands along it.
-    title : str, optional
-        Above the panels.
-
-    Raises
-    ------
-    ValueError
-        If `x` is another word, or there is nothing to draw.
+    `x`, "steps" or "seconds", stands along it, a `title` above the panels. Raises ValueError if `x` is another word, or
+    there is nothing to draw.
     """
     if x not in AXES:
         raise ValueError(f"plot: x is one of {', '.join(AXES)}; got x={x!r}. Choose one.")

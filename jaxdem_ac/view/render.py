@@ -66,10 +66,10 @@ def render(
     sample: bool = False,
     **look: object,
 ) -> Picture:
-    """Play an episode and draw it; no run is needed. In a notebook what is returned shows itself.
+    """Play an episode and draw it; no run is needed. In a notebook the Picture that is returned shows itself.
 
-    Particles are discs of their true size, their species told apart by colours for every eye, with a line to where
-    they go and a dark rim where they are at a target; targets are dashed rings, solid once reached; obstacles are grey.
+    Particles are discs of their true size, their species told apart by colours for every eye, with a line to where they
+    go and a dark rim where they are at a target; targets are dashed rings, solid once reached; obstacles are grey.
     Spheres are seen by a camera without perspective.
 
     Parameters
@@ -88,18 +88,11 @@ def render(
     **look
         Fields of :class:`~jaxdem_ac.view.figures.options.Look`: ``forces=True``, ``rays=3``, ``fps=30``, ...
 
-    Returns
-    -------
-    Picture
-
     Raises
     ------
-    ImportError
-        If the extra ``view`` is not installed.
-    TypeError
-        If there is no such option, or the environment's states lack what is drawn.
-    ValueError
-        If an option is out of its range, or the path ends otherwise.
+    ImportError, TypeError, ValueError
+        If the extra ``view`` is not installed; if there is no such option, or the environment's states lack what is
+        drawn; if an option is out of its range, or the path ends otherwise.
     """
     options, target = Look.of(**look), _checked_path(path)
     check_is_environment("render", environment)
@@ -119,18 +112,9 @@ def render_recording(recording: Recording, path: str | Path, **look: object) -> 
 def render_particles(
     world: World, particles: Particles, path: str | Path, *, time_step: float = 0.0, **look: object
 ) -> Picture:
-    """Draw particles of the engine alone: one frame, or some, leaves ``(T + 1, B, ...)``; as :func:`render`.
+    """Draw particles of the engine alone: one frame, or some, leaves ``(T + 1, B, ...)``, `time_step` apart, in time.
 
-    Parameters
-    ----------
-    world : World
-    particles : Particles
-    path : path
-        As in :func:`render`.
-    time_step : float, time
-        Between two frames.
-    **look
-        As in :func:`render`.
+    Path and look are as in :func:`render`.
     """
     _check_kind("world", world, World)
     _check_kind("particles", particles, Particles)
@@ -153,7 +137,7 @@ def render_run(
     sample: bool = False,
     **look: object,
 ) -> list[Path]:
-    """Draw an episode of a run's policy, and its learning curve, into a folder.
+    """Draw an episode of a run's policy, and its learning curve, into a folder; return the files that were written.
 
     Parameters
     ----------
@@ -169,26 +153,14 @@ def render_run(
         Plays instead of the run's policy.
     seed : int
         Of the episode.
-    decisions : int, optional
-        At most so many; the film ends where the episode does. One episode's if left out.
-    sample : bool
-        Whether actions are sampled.
-    **look
+    decisions, sample, **look
         As in :func:`render`.
-
-    Returns
-    -------
-    list of Path
-        What was written.
 
     Raises
     ------
-    FileNotFoundError
-        If the folder holds no run.
-    ValueError
-        If an option is out of its range, or the run has no reports.
-    ImportError
-        If the extra ``view`` is not installed.
+    FileNotFoundError, ImportError, ValueError
+        If the folder holds no run; if the extra ``view`` is not installed; if an option is out of its range, or the run
+        has no reports.
     """
     options, files, seed = Look.of(**look), _files(formats), check_seed("render", seed)
     run_dir = as_path("render", "run_dir", run_dir)
@@ -245,10 +217,7 @@ def played_episode(
 ) -> Episode:
     """Return what is drawn of an episode that is played now, to its end.
 
-    Raises
-    ------
-    ValueError
-        If `decisions` is no whole number from 1, or `policy` another string than "random".
+    Raises ValueError if `decisions` is no whole number from 1, or `policy` another string than "random".
     """
     length = environment.episode_length if decisions is None else decisions
     check_count("render", "decisions", length)
@@ -324,22 +293,9 @@ def render_vtk(
 ) -> Path:
     """Record an episode of a run's policy, write its frames for ParaView by JaxDEM's writer, and return the folder.
 
-    Parameters
-    ----------
-    run_dir, directory : path
-    checkpoint : "last", "best" or int
-        As for :func:`~jaxdem_ac.runs.checkpoint.load_policy`.
-    baseline : "random", "scripted" or "oracle", optional
-        Played in place of the run's policy.
-    **options
-        As for :func:`~jaxdem_ac.runs.recording.record_episode`.
-
-    Raises
-    ------
-    FileExistsError
-        If the folder holds something.
-    ImportError
-        If JaxDEM cannot be imported.
+    Checkpoint and baseline are as for :func:`render_run`, options as for
+    :func:`~jaxdem_ac.runs.recording.record_episode`. Raises FileExistsError if the folder holds something, ImportError
+    if JaxDEM cannot be imported.
     """
     from jaxdem_ac.plugin.jaxdem import import_host
     from jaxdem_ac.plugin.vtk import check_empty, write_vtk

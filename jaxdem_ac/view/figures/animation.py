@@ -59,12 +59,8 @@ class Film:
 def write_films(episode: Episode, paths: Sequence[Path], look: Look) -> int:
     """Draw an episode once, and write it as a GIF, an MP4 or both; return the number of frames.
 
-    The last frame stays for a second. Each file is written whole or not at all.
-
-    Raises
-    ------
-    ImportError
-        If what writes an MP4 is not installed.
+    The last frame stays for a second. Each file is written whole or not at all. Raises ImportError if what writes an
+    MP4 is not installed.
     """
     film = Film(episode, look)
     writers: dict[str, Writer] = {".gif": _gif, ".mp4": _mp4}
@@ -154,13 +150,7 @@ def _mp4(path: Path, film: Film, fps: float) -> Iterator[Sink]:
 
 
 def require_ffmpeg() -> ModuleType:
-    """Return imageio_ffmpeg, whose wheel brings an ffmpeg.
-
-    Raises
-    ------
-    ImportError
-        If it is not installed; the message says how to get it.
-    """
+    """Return imageio_ffmpeg, whose wheel brings an ffmpeg; raises ImportError, which says how to get it."""
     try:
         import imageio_ffmpeg
     except ImportError:

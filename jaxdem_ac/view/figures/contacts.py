@@ -24,15 +24,9 @@ class Contacts:
 
 
 def contacts_of(world: World, particles: Particles) -> Contacts:
-    """Return what touches in one frame; what is fixed on both sides does not count.
+    """Return what touches in one frame, leaves ``(B, ...)``; what is fixed on both sides does not count.
 
     Reflecting walls turn a particle back at once and exert no force that could be shown; soft ones push.
-
-    Parameters
-    ----------
-    world : World
-    particles : Particles
-        Leaves ``(B, ...)``.
     """
     particles = jax.tree.map(jnp.asarray, particles)
     left, right, force, across = touching_pairs(world, particles)

@@ -32,12 +32,7 @@ def disc_color(kind: int) -> str:
 def legend_of(episode: Episode, look: Look, full: float) -> "list[Line2D]":
     """Return the entries of a picture's legend, none where there is one kind of disc and nothing else.
 
-    Parameters
-    ----------
-    episode : Episode
-    look : Look
-    full : float
-        Force as which :data:`WIDEST` is drawn.
+    `full` is the force as which :data:`WIDEST` is drawn.
     """
     from matplotlib.lines import Line2D
 

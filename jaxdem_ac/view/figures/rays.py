@@ -20,9 +20,8 @@ _ARC = 9
 class Rays:
     """Rays of a lidar: one for each sector that senses something, ending in an arc at the distance it senses.
 
-    One particle alone is marked by a ring.
-
-    Where in the sector the thing is the lidar does not know, and the arc spans it all.
+    One particle alone is marked by a ring. Where in the sector the thing is the lidar does not know, and the arc spans
+    it all.
     """
 
     def __init__(self, axis: "Axes", episode: Episode, camera: Camera, which: int | Literal["all"]) -> None:
@@ -74,13 +73,7 @@ class Rays:
 
 
 def sensors_of(episode: Episode, which: int | Literal["all"]) -> list[int]:
-    """Return the numbers of the particles whose lidar is drawn.
-
-    Raises
-    ------
-    ValueError
-        If the task lists no lidar, or there is no such particle.
-    """
+    """Return the particles whose lidar is drawn, by number; ValueError if there is no lidar, or no such particle."""
     if not episode.lidars or episode.observation is None:
         raise ValueError(
             "render: rays are those of a task that says where in an observation its lidars stand; got one that does "
@@ -99,15 +92,8 @@ def sensed(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return the rays and the arcs of one lidar, about its particle: ``(K, 2, 2)`` and ``(K, 9, 2)``, length.
 
-    Parameters
-    ----------
-    channel : Channel
-    observation : array, (O,)
-        Of one particle.
-    radius : float, length
-        From where rays begin.
-    share : float
-        Where in its sector a ray is, from 0 to 1: those of two lidars should not hide each other.
+    The observation, ``(O,)``, is of one particle, and rays begin at `radius`, length. `share` says where in its sector
+    a ray is, from 0 to 1: those of two lidars should not hide each other.
     """
     reading = observation[channel.start : channel.start + channel.num_bins]
     sectors = np.flatnonzero(reading > 0)

@@ -48,13 +48,7 @@ def mixed(colors: np.ndarray, other: np.ndarray | float, share: np.ndarray | flo
 
 
 def require_matplotlib() -> ModuleType:
-    """Return matplotlib.
-
-    Raises
-    ------
-    ImportError
-        If the extra is not installed; the message says how to get it.
-    """
+    """Return matplotlib; raises ImportError, which says how to get it, if the extra is not installed."""
     try:
         import matplotlib
         import PIL  # noqa: F401
