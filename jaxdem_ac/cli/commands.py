@@ -18,14 +18,11 @@ import click
 
 import jaxdem_ac as ac
 from jaxdem_ac.cli.bench import bench
-from jaxdem_ac.cli.compile_cache import with_compile_cache
 from jaxdem_ac.cli.evaluate import evaluate
-from jaxdem_ac.cli.options import CHECKPOINT, PATH, own_code
+from jaxdem_ac.cli.options import CHECKPOINT, PATH, of_runs
 from jaxdem_ac.cli.options import RUN as _RUN
 from jaxdem_ac.cli.plugin import plugin
-from jaxdem_ac.cli.render import plot, render
-from jaxdem_ac.cli.replay import record, replay
-from jaxdem_ac.cli.report import report
+from jaxdem_ac.cli.render import plot, record, render, replay, report
 from jaxdem_ac.cli.train import train
 from jaxdem_ac.cli.verify import verify
 from jaxdem_ac.cli.words import in_options
@@ -183,9 +180,7 @@ def main() -> None:
 @CHECKPOINT
 @click.option("--sample", is_flag=True, help="Actions are sampled, with the data of a random key as second argument.")
 @click.option("--jaxdem", is_flag=True, help="PATH is a new folder, for JaxDEM's CheckpointModelLoader.")
-@own_code()
-@with_compile_cache
-@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@of_runs()
 def export(run: Path, path: Path, checkpoint: str | int, sample: bool, jaxdem: bool, as_json: bool) -> None:
     """Write a run's policy to one file, PATH, that needs only jax and flatbuffers to act.
 
@@ -193,16 +188,17 @@ def export(run: Path, path: Path, checkpoint: str | int, sample: bool, jaxdem: b
     (observation, start, carry), start being true where an episode begins, and returns (action, carry).
     """
     policy = ac.load_policy(run, checkpoint)
+    about: dict[str, str | int] = {}
     if jaxdem:
         from jaxdem_ac.plugin.checkpoints import export_to_jaxdem
 
         written = export_to_jaxdem(policy, path)
-        click.echo(json.dumps({"path": str(written)}) if as_json else f"wrote {written}")
-        return
-    from jaxdem_ac.runs.export import export_policy
+    else:
+        from jaxdem_ac.runs.export import export_policy
 
-    written = export_policy(policy, path, sample=sample)
-    click.echo(json.dumps({"path": str(written), "bytes": written.stat().st_size}) if as_json else f"wrote {written}")
+        written = export_policy(policy, path, sample=sample)
+        about = {"bytes": written.stat().st_size}
+    click.echo(json.dumps({"path": str(written), **about}) if as_json else f"wrote {written}")
 
 
 @main.command("list")
@@ -287,27 +283,15 @@ def autoload(action: str, as_json: bool) -> None:
     """
     from jaxdem_ac.plugin import autoload as switch
 
-    if action == "enable":
-        switch.enable()
-    elif action == "disable":
-        switch.disable()
+    if action != "status":
+        getattr(switch, action)()
     status = switch.status()
-    if as_json:
-        click.echo(json.dumps({"enabled": status.enabled, "path": str(status.path)}))
-    else:
-        click.echo(f"autoload is {'on' if status.enabled else 'off'}: {status.path}")
+    about, said = {"enabled": status.enabled, "path": str(status.path)}, "on" if status.enabled else "off"
+    click.echo(json.dumps(about) if as_json else f"autoload is {said}: {status.path}")
 
 
-main.add_command(bench)
-main.add_command(evaluate)
-main.add_command(record)
-main.add_command(replay)
-main.add_command(plot)
-main.add_command(plugin)
-main.add_command(render)
-main.add_command(report)
-main.add_command(train)
-main.add_command(verify)
+for _command in (bench, evaluate, record, replay, plot, plugin, render, report, train, verify):
+    main.add_command(_command)
 
 
 def program() -> None:

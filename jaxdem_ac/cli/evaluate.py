@@ -5,14 +5,12 @@ import json
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
 import jaxdem_ac as ac
-from jaxdem_ac.cli.compile_cache import with_compile_cache
-from jaxdem_ac.cli.completion import complete_field
-from jaxdem_ac.cli.options import CHECKPOINT, PATH, complete_names, complete_run, own_code, trust_given
+from jaxdem_ac.cli.options import CHECKPOINT, PATH, complete_field, complete_names, complete_run, of_runs, trust_given
 from jaxdem_ac.plugin.references import is_reference, trust_typed
 from jaxdem_ac.registry import environments
 
@@ -36,19 +34,13 @@ if TYPE_CHECKING:
 @click.option("--policy", "baselines", multiple=True, type=click.Choice(["random", "scripted", "oracle"]),
     help="Who plays without any training, too: random actions, the task's own hand-written policy of what a particle "
     "observes, or its oracle, which knows the state. Repeatable.")  # fmt: skip
-@click.option(
-    "--num-particles",
-    type=int,
-    metavar="N",
-    help="Play with N particles at the density of the run, and its time limit.",
-)
+@click.option("--num-particles", type=int, metavar="N",
+    help="Play with N particles at the density of the run, and its time limit.")  # fmt: skip
 @click.option("--episodes", default=128, show_default=True, help="Whole episodes to play.")
 @click.option("--seed", default=1_000, show_default=True, help="Of the episodes.")
 @click.option("--sample", is_flag=True, help="Sample actions; else the policy's mode is played.")
 @click.option("--no-baseline", is_flag=True, help="Leave out the untrained policy.")
-@own_code(besides="env")
-@with_compile_cache
-@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@of_runs(besides="env")
 def evaluate(
     runs: tuple[Path, ...],
     checkpoint: str | int,
@@ -92,20 +84,16 @@ def evaluate(
         for name in baselines:
             results[name] = play(BASELINES[name](environment), sample=sample or name == "random")
         if as_json:
-            found[str(run)] = {name: _plain(result) for name, result in results.items()}
+            found[str(run)] = {
+                name: {point: asdict(each) for point, each in of.items()} if isinstance(of, dict) else asdict(of)
+                for name, of in results.items()
+            }
             continue
         swarm = "" if num_particles is None else f" of {num_particles:,} particles"
         click.echo((f"{run}: " if len(configs) > 1 else "") + f"{episodes} episodes{swarm}", nl=False)
         _say(environment.success_name, results)
     if as_json:
         click.echo(json.dumps(found if len(found) > 1 else next(iter(found.values()))))
-
-
-def _plain(result: "_Result") -> dict[str, Any]:
-    """Return a result as JSON has it."""
-    if isinstance(result, dict):
-        return {point: asdict(each) for point, each in result.items()}
-    return asdict(result)
 
 
 def _say(success_name: str, results: "dict[str, _Result]") -> None:

@@ -9,14 +9,19 @@ import click
 from click.shell_completion import CompletionItem
 
 from jaxdem_ac._files import as_path
+from jaxdem_ac.cli.compile_cache import with_compile_cache
 from jaxdem_ac.plugin.discovery import known_names
 from jaxdem_ac.plugin.references import is_reference, trust, trust_everything, trust_typed
-from jaxdem_ac.registry import Registry
+from jaxdem_ac.registry import Registry, keywords_of
+from jaxdem_ac.runs.config import TrainConfig, field_paths
+from jaxdem_ac.runs.own_code import FIELDS
 
 Completion = Callable[[click.Context, click.Parameter, str], list[CompletionItem]]
 
 # A shell waits for the answer: of a large folder the first runs have to do.
 _MOST_FOLDERS = 2_000
+# What a model or an environment has from the run.
+_NOT_SET = {"key", "action_space", "observation_space_size", "action_space_size"}
 
 
 def complete_names(registry: Registry) -> Completion:
@@ -56,6 +61,24 @@ def complete_configuration(_: click.Context, __: click.Parameter, incomplete: st
 
     # The first word decides in bash: files, unless names follow.
     return [CompletionItem(incomplete, type="file"), *_items(reference_names(), incomplete)]
+
+
+def complete_field(ctx: click.Context, _: click.Parameter, incomplete: str) -> list[CompletionItem]:
+    """Complete the field of an assignment; below env_kw, model_kw and action_space_kw what the class there takes."""
+    if "=" in incomplete:
+        return []
+    head, dot, _tail = incomplete.partition(".")
+    name = head.removesuffix("_kw")
+    words: list[str] = []
+    if dot and name != head and name in FIELDS:
+        # None where a name is unknown, or a class cannot be loaded.
+        with suppress(Exception):
+            known = keywords_of(FIELDS[name].get(str(ctx.params.get(name) or getattr(TrainConfig, name))))
+            words = [f"{head}.{keyword}=" for keyword in known if keyword not in _NOT_SET]
+    else:
+        paths = field_paths(str(ctx.params.get("algorithm") or "ppo"))
+        words = [path.replace("<keyword>", "") if "<" in path else f"{path}=" for path in paths]
+    return _items(words, incomplete)
 
 
 def complete_run(_: click.Context, __: click.Parameter, incomplete: str) -> list[CompletionItem]:
@@ -165,10 +188,12 @@ TRUST = click.option(
 )  # fmt: skip
 
 
-def own_code(besides: str = "") -> Callable[[Command], Command]:
-    """Return what adds --trust to a command, and options that say where a run's own classes are, but for one."""
+def of_runs(besides: str = "") -> Callable[[Command], Command]:
+    """Return what adds --trust to a command, options that say where a run's own classes are, the cache, and --json."""
 
     def add(command: Command) -> Command:
+        command = click.option("--json", "as_json", is_flag=True, help="Print JSON.")(command)
+        command = with_compile_cache(command)
         for name, what in (("action-space", "action space"), ("model", "model"), ("env", "environment")):
             if name != besides:
                 command = click.option(
@@ -188,7 +213,19 @@ CHECKPOINT = click.option(
     "updates.",
 )  # fmt: skip
 RUN = click.argument("run", type=PATH, shell_complete=complete_run)
-BASELINE = click.option(
-    "--policy", "baseline", type=click.Choice(["scripted", "oracle"]),
-    help="Who plays instead of the run's policy: the task's own hand-written policy, or one that knows the state.",
-)  # fmt: skip
+EPISODE = ("checkpoint", "baseline", "seed", "decisions", "sample")
+"""What an episode is played by and how, as :func:`with_episode` asks for it."""
+
+
+def with_episode(command: Command) -> Command:
+    """Add options that say who plays an episode, and how."""
+    for option in (
+        click.option("--sample", is_flag=True, help="Sample actions; else the policy's mode is played."),
+        click.option("--decisions", default=None, type=int, help="How many at most.  [default: one episode]"),
+        click.option("--seed", default=1_000, show_default=True, help="Of the episode."),
+        click.option("--policy", "baseline", type=click.Choice(["scripted", "oracle"]), help="Who plays instead of the "
+            "run's policy: the task's own hand-written policy, or one that knows the state."),
+        CHECKPOINT,
+    ):  # fmt: skip
+        command = option(command)
+    return command

@@ -27,10 +27,8 @@ def new(name: str, out: Path | None, as_json: bool) -> None:
     from jaxdem_ac.plugin.new import write_plugin
 
     folder = write_plugin(name, out)
-    if as_json:
-        click.echo(json.dumps({"path": str(folder)}))
-        return
-    click.echo(f"wrote {folder}. Next: pip install -e {folder}; jaxdem-ac plugin check; python -m pytest {folder}")
+    said = f"wrote {folder}. Next: pip install -e {folder}; jaxdem-ac plugin check; python -m pytest {folder}"
+    click.echo(json.dumps({"path": str(folder)}) if as_json else said)
 
 
 @plugin.command()

@@ -13,7 +13,6 @@ import click
 
 import jaxdem_ac as ac
 from jaxdem_ac.cli.compile_cache import turn_off, with_compile_cache
-from jaxdem_ac.cli.completion import complete_field
 from jaxdem_ac.cli.options import (
     CLASS_FIELDS,
     PATH,
@@ -21,6 +20,7 @@ from jaxdem_ac.cli.options import (
     Completion,
     complete_checkpoint,
     complete_configuration,
+    complete_field,
     complete_names,
     complete_run,
     complete_words,
@@ -166,11 +166,18 @@ def train(
                 "train: --resume goes on with a run as it was configured; got other options. "
                 "Leave out all but --steps and --devices."
             )
-        _check_stored(resumed, alone)
+        # Before JAX is imported, if it is read in this process alone.
+        with claim.reopened(resumed) if alone else nullcontext():
+            read_config(resumed)
+        made: list[Metrics] = []
+
+        def told(metrics: Metrics) -> None:
+            made.append(metrics)
+            report(metrics)
+
         with _stoppable(resumed, first), _progress(**show) as report:
-            made = _Counted(report)
-            result = ac.resume(resumed, made, devices=chosen.get("devices"), steps=chosen.get("steps"))
-        already = made.count == 0
+            result = ac.resume(resumed, told, **chosen)
+        already = not made
     else:
         config = _configuration(file, chosen, assignments)
         if alone:
@@ -180,24 +187,6 @@ def train(
             result = ac.train(config, report, overwrite=overwrite)
     if first:
         _say_end(result, as_json, already)
-
-
-class _Counted:
-    """A function that shows reports, and how many it has been told."""
-
-    def __init__(self, report: Callable[[Metrics], None]) -> None:
-        self._report = report
-        self.count = 0
-
-    def __call__(self, metrics: Metrics) -> None:
-        self.count += 1
-        self._report(metrics)
-
-
-def _check_stored(run: Path, alone: bool) -> None:
-    """Raise unless a run can be read that goes on; before JAX is imported, if that is in this process alone."""
-    with claim.reopened(run) if alone else nullcontext():
-        read_config(run)
 
 
 def _configuration(file: str | None, chosen: dict[str, Any], assignments: Sequence[str]) -> TrainConfig:

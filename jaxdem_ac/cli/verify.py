@@ -10,7 +10,7 @@ import click
 from jaxdem_ac.cli.options import FOLDER
 
 if TYPE_CHECKING:
-    from jaxdem_ac.verify import Check, Result
+    from jaxdem_ac.verify import Result
 
 _SIGNS = {"equal": "=", "at least": ">=", "at most": "<="}
 
@@ -51,15 +51,11 @@ def _words(result: "Result") -> str:
         lines.append(f"  error  {result.error}")
     width = max((len(check.name) for check in result.checks), default=0)
     for check in result.checks:
-        lines.append(f"  {_verdict(check.passed)}  {check.name:<{width}}  {_numbers(check)}  {check.source}")
+        numbers = f"{check.measured:<10.6g} {_SIGNS[check.bound]:<2} {check.expected:<10.6g} +- {check.tolerance:<8.2g}"
+        lines.append(f"  {_verdict(check.passed)}  {check.name:<{width}}  {numbers}  {check.source}")
     if result.figure is not None:
         lines.append(f"  wrote {result.figure}")
     return "\n".join(lines)
-
-
-def _numbers(check: "Check") -> str:
-    """Return measured and expected number, and the tolerance."""
-    return f"{check.measured:<10.6g} {_SIGNS[check.bound]:<2} {check.expected:<10.6g} +- {check.tolerance:<8.2g}"
 
 
 def _verdict(passed: bool) -> str:
