@@ -27,9 +27,9 @@ LARGE = (1024, 16_384, 65_536)
 JAXDEM_UP_TO = 4096
 
 
-def side_of(num_particles: int) -> float:
-    """Return the side of the region of the targets, as wide as the ring around it is in all."""
-    return 20.0 * (num_particles / 64) ** 0.5
+def room(num_particles: int) -> dict[str, float]:
+    """Return the keywords of a task's room: its region of the targets is as wide as the ring around it is in all."""
+    return dict.fromkeys(("min_box_size", "max_box_size", "box_padding"), 20.0 * (num_particles / 64) ** 0.5)
 
 
 def decisions(num_particles: int, num_envs: int, fast: bool) -> int:
@@ -50,14 +50,8 @@ def _play(environment: Environment, num_envs: int, num_steps: int, state: Any, k
 
 def ours(num_particles: int, num_envs: int, physics_steps: int) -> Side:
     """Return this package's side."""
-    size = side_of(num_particles)
     environment = ac.make_environment(
-        "swarm_navigator",
-        num_particles=num_particles,
-        min_box_size=size,
-        max_box_size=size,
-        box_padding=size,
-        physics_steps=physics_steps,
+        "swarm_navigator", num_particles=num_particles, physics_steps=physics_steps, **room(num_particles)
     )
     num_steps = decisions(num_particles, num_envs, fast=True)
     held = [jax.jit(reset_batch, static_argnums=0)(environment, jax.random.split(jax.random.key(0), num_envs))]
@@ -75,10 +69,7 @@ def jaxdem(num_particles: int, num_envs: int, physics_steps: int) -> Side | None
         import jaxdem.rl as rl
     except ImportError:
         return None
-    size = side_of(num_particles)
-    environment = rl.Environment.create(
-        "swarm_navigator", N=num_particles, min_box_size=size, max_box_size=size, box_padding=size
-    )
+    environment = rl.Environment.create("swarm_navigator", N=num_particles, **room(num_particles))
     environment = rl.vectorise_env(environment, n=num_envs)
     num_steps = decisions(num_particles, num_envs, fast=False)
     held = [environment.reset(environment, jax.random.split(jax.random.key(0), num_envs))]

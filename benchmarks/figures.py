@@ -29,12 +29,8 @@ def _of(rows: Rows, **wanted: Any) -> list[Mapping[str, Any]]:
 
 def _best(rows: Rows) -> list[Mapping[str, Any]]:
     """Return the fastest row for every N, in order."""
-    by_number: dict[int, Mapping[str, Any]] = {}
-    for row in rows:
-        other = by_number.get(row["N"])
-        if other is None or row["agent_steps_per_second"] > other["agent_steps_per_second"]:
-            by_number[row["N"]] = row
-    return [by_number[number] for number in sorted(by_number)]
+    by_number = {number: _of(rows, N=number) for number in sorted({row["N"] for row in rows})}
+    return [max(alike, key=lambda row: row["agent_steps_per_second"]) for alike in by_number.values()]
 
 
 def _agent_steps(rows: Rows, path: Path, about: str) -> bool:
@@ -75,8 +71,7 @@ def _agent_steps(rows: Rows, path: Path, about: str) -> bool:
     axis.set_yscale("log")
     axis.set_xlabel("particles in an environment, N")
     axis.set_ylabel("agent-steps per second")
-    axis.set_title(about, fontsize=8)
-    _finish(axis)
+    _finish(axis, about)
     # Ours and JaxDEM's first: matplotlib lists what has error bars last.
     known = sum(bool(points) for *_, points in drawn)
     handles, labels = (each[-known:] + each[:-known] for each in axis.get_legend_handles_labels())
@@ -97,15 +92,10 @@ def split_of_epoch(rows: Rows) -> dict[str, dict[str, float]]:
             if its:
                 times[stage] = 1e9 / its[0]["agent_steps_per_second"]
         if len(times) == 5:
-            kept = times["rollout"] - times["environment"] - times["policy"]
-            rest = times["training"] - times["rollout"] - times["update"]
-            found[f"{row['N']:,} x {row['E']}"] = {
-                "environment": times["environment"],
-                "policy": times["policy"],
-                "batch, advantages": kept,
-                "update": times["update"],
-                "rest": rest,
-            }
+            played, acted, kept, learnt, whole = times.values()
+            parts = (played, acted, kept - played - acted, learnt, whole - kept - learnt)
+            names = ("environment", "policy", "batch, advantages", "update", "rest")
+            found[f"{row['N']:,} x {row['E']}"] = dict(zip(names, parts, strict=True))
     return found
 
 
@@ -132,8 +122,7 @@ def _epoch(rows: Rows, path: Path, about: str) -> bool:
     axis.use_sticky_edges = False
     axis.set_xlim(left=0)
     axis.set_xlabel("ns for an agent-step of training, N x environments")
-    axis.set_title(about, fontsize=8)
-    _finish(axis)
+    _finish(axis, about)
     axis.margins(y=0.02)
     figure.legend(fontsize=7, frameon=False, ncols=6, loc="outside lower center")
     save_figure(figure, path)
@@ -169,13 +158,13 @@ def _limits(rows: Rows, path: Path, about: str) -> bool:
     axis.set_yticks(range(len(shown)), [f"{row['stage']}, {row['N']:,} x {row['E']}" for row in shown], fontsize=8)
     axis.invert_yaxis()
     axis.set_xlabel("share of the limit, %; bytes that stay in a cache may pass 100")
-    axis.set_title(about, fontsize=8)
-    _finish(axis)
+    _finish(axis, about)
     figure.legend(fontsize=7, frameon=False, ncols=2, loc="outside lower center")
     save_figure(figure, path)
     return True
 
 
-def _finish(axis: Any) -> None:
+def _finish(axis: Any, about: str) -> None:
+    axis.set_title(about, fontsize=8)
     axis.grid(alpha=0.25)
     axis.spines[["top", "right"]].set_visible(False)

@@ -26,22 +26,16 @@ def jaxmarl(num_particles: int, num_envs: int) -> tuple[Call, dict[str, Any]]:
     env = make("MPE_simple_spread_v3", num_agents=num_particles, num_landmarks=num_particles, action_type="Continuous")
     shapes = {agent: (num_envs, *env.action_space(agent).shape) for agent in env.agents}
 
-    @jax.jit
-    def play(state: Any, key: Any) -> Any:
-        def body(state: Any, key: Any) -> Any:
-            key_action, key_step = jax.random.split(key)
-            keys = jax.random.split(key_action, num_particles)
-            actions = {
-                agent: jax.random.uniform(key, shapes[agent]) for agent, key in zip(env.agents, keys, strict=True)
-            }
-            stepped = jax.vmap(env.step)(jax.random.split(key_step, num_envs), state, actions)
-            observation, state, reward = stepped[:3]
-            return state, sum(jnp.sum(leaf) for leaf in jax.tree.leaves((observation, reward)))
-
-        return jax.lax.scan(body, state, jax.random.split(key, STEPS))
+    def body(state: Any, key: Any) -> Any:
+        key_action, key_step = jax.random.split(key)
+        keys = jax.random.split(key_action, num_particles)
+        actions = {agent: jax.random.uniform(key, shapes[agent]) for agent, key in zip(env.agents, keys, strict=True)}
+        stepped = jax.vmap(env.step)(jax.random.split(key_step, num_envs), state, actions)
+        observation, state, reward = stepped[:3]
+        return state, sum(jnp.sum(leaf) for leaf in jax.tree.leaves((observation, reward)))
 
     _, state = jax.vmap(env.reset)(jax.random.split(jax.random.key(0), num_envs))
-    return _held(play, state), {
+    return _held(body, state), {
         "package": f"jaxmarl {version('jaxmarl')}",
         "task": "MPE_simple_spread_v3",
         "observation_size": 4 + 4 * (num_particles - 1) + 2 * num_particles,
@@ -98,19 +92,15 @@ def gymnax(num_particles: int, num_envs: int) -> tuple[Call, dict[str, Any]]:
 
     env, settings = gymnax.make("Pendulum-v1")
 
-    @jax.jit
-    def play(state: Any, key: Any) -> Any:
-        def body(state: Any, key: Any) -> Any:
-            key_action, key_step = jax.random.split(key)
-            action = jax.random.uniform(key_action, (num_envs, 1), minval=-2.0, maxval=2.0)
-            keys = jax.random.split(key_step, num_envs)
-            stepped = jax.vmap(env.step, in_axes=(0, 0, 0, None))(keys, state, action, settings)
-            return stepped[1], jnp.sum(stepped[0]) + jnp.sum(stepped[2])
-
-        return jax.lax.scan(body, state, jax.random.split(key, STEPS))
+    def body(state: Any, key: Any) -> Any:
+        key_action, key_step = jax.random.split(key)
+        action = jax.random.uniform(key_action, (num_envs, 1), minval=-2.0, maxval=2.0)
+        keys = jax.random.split(key_step, num_envs)
+        stepped = jax.vmap(env.step, in_axes=(0, 0, 0, None))(keys, state, action, settings)
+        return stepped[1], jnp.sum(stepped[0]) + jnp.sum(stepped[2])
 
     _, state = jax.vmap(env.reset, in_axes=(0, None))(jax.random.split(jax.random.key(0), num_envs), settings)
-    return _held(play, state), {
+    return _held(body, state), {
         "package": f"gymnax {version('gymnax')}",
         "task": "Pendulum-v1",
         "observation_size": 3,
@@ -126,17 +116,13 @@ def brax(num_particles: int, num_envs: int) -> tuple[Call, dict[str, Any]]:
 
     env = envs.create("inverted_pendulum", backend="positional", episode_length=1000, batch_size=num_envs)
 
-    @jax.jit
-    def play(state: Any, key: Any) -> Any:
-        def body(state: Any, key: Any) -> Any:
-            action = jax.random.uniform(key, (num_envs, env.action_size), minval=-1.0, maxval=1.0)
-            state = env.step(state, action)
-            return state, jnp.sum(state.obs) + jnp.sum(state.reward)
-
-        return jax.lax.scan(body, state, jax.random.split(key, STEPS))
+    def body(state: Any, key: Any) -> Any:
+        action = jax.random.uniform(key, (num_envs, env.action_size), minval=-1.0, maxval=1.0)
+        state = env.step(state, action)
+        return state, jnp.sum(state.obs) + jnp.sum(state.reward)
 
     state = jax.jit(env.reset)(jax.random.key(0))
-    return _held(play, state), {
+    return _held(body, state), {
         "package": f"brax {version('brax')}",
         "task": "inverted_pendulum, positional",
         "observation_size": int(env.observation_size),
@@ -158,18 +144,14 @@ def camar(num_particles: int, num_envs: int) -> tuple[Call, dict[str, Any]]:
         random_grid(num_rows=side, num_cols=side, obstacle_density=0.0, num_agents=num_particles), frameskip=0
     )
 
-    @jax.jit
-    def play(state: Any, key: Any) -> Any:
-        def body(state: Any, key: Any) -> Any:
-            key_action, key_step = jax.random.split(key)
-            action = jax.random.uniform(key_action, (num_envs, num_particles, env.action_size), minval=-1.0, maxval=1.0)
-            observation, state, reward, _, _ = jax.vmap(env.step)(jax.random.split(key_step, num_envs), state, action)
-            return state, jnp.sum(observation) + jnp.sum(reward)
-
-        return jax.lax.scan(body, state, jax.random.split(key, STEPS))
+    def body(state: Any, key: Any) -> Any:
+        key_action, key_step = jax.random.split(key)
+        action = jax.random.uniform(key_action, (num_envs, num_particles, env.action_size), minval=-1.0, maxval=1.0)
+        observation, state, reward, _, _ = jax.vmap(env.step)(jax.random.split(key_step, num_envs), state, action)
+        return state, jnp.sum(observation) + jnp.sum(reward)
 
     _, state = jax.vmap(env.reset)(jax.random.split(jax.random.key(0), num_envs))
-    return _held(play, state), {
+    return _held(body, state), {
         "package": f"camar {version('camar')}",
         "task": f"random_grid, {side} x {side}, no obstacles",
         "observation_size": env.observation_size,
@@ -181,10 +163,11 @@ def camar(num_particles: int, num_envs: int) -> tuple[Call, dict[str, Any]]:
 PEERS = {"jaxmarl": jaxmarl, "vmas": vmas, "gymnax": gymnax, "brax": brax, "camar": camar}
 
 
-def _held(play: Callable[[Any, Any], Any], state: Any) -> Call:
-    """Return a call that goes on from where the last one ended, and waits for all of it."""
+def _held(body: Callable[[Any, Any], Any], state: Any) -> Call:
+    """Return a call of many decisions that goes on from where the last one ended, and waits for all of it."""
     import jax
 
+    play = jax.jit(lambda state, key: jax.lax.scan(body, state, jax.random.split(key, STEPS)))
     held = [state]
 
     def call(seed: int) -> None:

@@ -179,15 +179,8 @@ def speed() -> list[dict[str, Any]]:
     for normalize in (False, True):
         config = replace(SPEED, normalize_observation=normalize)
         sides = {"jaxdem-ac": our_speed(config), "rejax": rejax_speed(config)}
-        about = {
-            "suite": "public",
-            "stage": "training",
-            "task": "Pendulum-v1",
-            "N": 1,
-            "E": config.num_envs,
-            "settings": asdict(config),
-        }
-        rows += compared(sides, repeats=9, **about, networks=SMALL_NETWORKS)
+        about = {"suite": "public", "stage": "training", "task": "Pendulum-v1", "N": 1, "E": config.num_envs}
+        rows += compared(sides, repeats=9, **about, settings=asdict(config), networks=SMALL_NETWORKS)
     return rows
 
 

@@ -73,18 +73,9 @@ def _stages(report: Mapping[str, Any]) -> str:
             f"{100 * row[name]:.0f}" if row.get(name) is not None else ""
             for name in ("compute_share", "bandwidth_share")
         ]
-        lines.append(
-            [
-                *what,
-                _rate(row),
-                number(row["decisions_per_second"]),
-                number(row["physics_steps_per_second"]),
-                f"{row['compile_seconds']:.1f}",
-                f"{row['memory_bytes'] / 2**20:,.0f}",
-                *shares,
-                _ratio(row),
-            ]
-        )
+        speeds = [_rate(row), *(number(row[f"{unit}_per_second"]) for unit in ("decisions", "physics_steps"))]
+        built = [f"{row['compile_seconds']:.1f}", f"{row['memory_bytes'] / 2**20:,.0f}"]
+        lines.append([*what, *speeds, *built, *shares, _ratio(row)])
     return f"{about(report)}\n\n{_table(heads, lines)}"
 
 

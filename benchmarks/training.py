@@ -17,7 +17,7 @@ from flax import nnx
 from jax import Array
 
 import jaxdem_ac as ac
-from benchmarks.environments import side_of
+from benchmarks.environments import room
 from benchmarks.rows import absent, compared
 from jaxdem_ac.bench.measure import Side
 from jaxdem_ac.runs.config import TrainConfig
@@ -35,10 +35,7 @@ LARGEST_UPDATE = 1024
 
 def ours(num_particles: int, num_envs: int, num_steps: int, **settings: Any) -> tuple[Side, Side]:
     """Return the sides of a whole update and of learning alone."""
-    size = side_of(num_particles)
-    environment = ac.make_environment(
-        "swarm_navigator", num_particles=num_particles, min_box_size=size, max_box_size=size, box_padding=size
-    )
+    environment = ac.make_environment("swarm_navigator", num_particles=num_particles, **room(num_particles))
     model = ac.make_model(
         "SharedActorCritic",
         observation_space_size=environment.observation_size,
@@ -74,10 +71,7 @@ def jaxdem(num_particles: int, num_envs: int, num_steps: int) -> tuple[Side, Sid
         import jaxdem.rl as rl
     except ImportError:
         return None
-    size = side_of(num_particles)
-    environment = rl.Environment.create(
-        "swarm_navigator", N=num_particles, min_box_size=size, max_box_size=size, box_padding=size
-    )
+    environment = rl.Environment.create("swarm_navigator", N=num_particles, **room(num_particles))
     environment = environment.reset(environment, jax.random.key(0))
     model = rl.Model.create(
         "SharedActorCritic",

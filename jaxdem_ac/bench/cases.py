@@ -272,10 +272,7 @@ def _long(platform: str) -> list[Block]:
 
 
 def check(cases: Sequence[Case], settings: Mapping[str, Json], models: bool) -> None:
-    """Raise what building a run's environment and model raises, before anything is measured.
-
-    Models are built, in shapes only, if `models` says so; else one that cannot be is a row that fails.
-    """
+    """Raise what building environments, and `models` in shapes only, raises, before anything is measured."""
     for case in cases:
         config = case.config(settings)
         environment = build_environment(config)

@@ -39,10 +39,7 @@ class Limits:
 
 
 def measure_limits(dtypes: Sequence[str] = ("float32",), repeats: int = 5, scale: float = 1.0) -> Limits:
-    """Return what the machine does at most, with products in some dtypes: the best of a few timings.
-
-    `scale` is of the matrices' side and of the array, relative to what is usual.
-    """
+    """Return the best of a few timings of products, by dtype, and copies; `scale` multiplies the usual sizes."""
     kind = jax.default_backend()
     side = int(scale * _SIDE.get(kind, 1024))
     length = int(scale * _COPIED.get(kind, 2**27)) // 4
@@ -86,14 +83,10 @@ def machine() -> dict[str, Json]:
 
 def _processor() -> str:
     info = Path("/proc/cpuinfo")
-    if info.exists():
-        names = [
-            line.partition(":")[2].strip()
-            for line in info.read_text(encoding="utf-8", errors="replace").splitlines()
-            if "model name" in line
-        ]
-        if names:
-            return names[0]
+    text = info.read_text(encoding="utf-8", errors="replace") if info.exists() else ""
+    names = [line.partition(":")[2].strip() for line in text.splitlines() if "model name" in line]
+    if names:
+        return names[0]
     return platform.processor() or platform.machine()
 
 
@@ -119,10 +112,7 @@ def versions(packages: Sequence[str] = PACKAGES) -> dict[str, str]:
 
 
 def commit() -> str | None:
-    """Return the commit of this package, with ``+`` where files differ from it; None where nothing tells.
-
-    From git, if this file is one that git tracks; else from what pip has written of it.
-    """
+    """Return the commit of this package, ``+`` where files differ; of git, or else of pip, None where neither tells."""
     folder = Path(__file__).parents[1]
     try:
         _git(folder, "ls-files", "--error-unmatch", "__init__.py")

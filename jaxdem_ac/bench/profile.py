@@ -15,18 +15,8 @@ from jaxdem_ac._files import make_folder, write_text
 from jaxdem_ac._types import Json, PyTree
 from jaxdem_ac.bench.measure import wait
 
-SCOPES = (
-    "rollout",
-    "environment",
-    "dem.advance",
-    "jaxdem",
-    "lidar",
-    "neighbors",
-    "policy",
-    "advantages",
-    "update",
-    "optimizer",
-)
+SCOPES = ("rollout", "environment", "dem.advance", "jaxdem", "lidar", "neighbors",
+          "policy", "advantages", "update", "optimizer")  # fmt: skip
 """The names that `jax.named_scope` gives in this package."""
 
 # Their time is that of what they hold.
@@ -36,10 +26,7 @@ _OPCODE = re.compile(r"^\s*(?:ROOT )?%?([\w.\-]+) = .*? (while|conditional|call|
 
 
 def profile_call(folder: Path, call: Callable[[Array], PyTree], program: str) -> dict[str, Json]:
-    """Trace one warm call into `folder`, beside the compiled program, and return how its time splits.
-
-    Perfetto and TensorBoard show its files; ``program.txt`` says what scope each kernel belongs to.
-    """
+    """Trace a warm call into `folder`, for Perfetto or TensorBoard, beside its program; return how its time splits."""
     make_folder(folder)
     write_text(folder / "program.txt", program)
     key = wait(jax.random.key(2**20))
@@ -59,7 +46,12 @@ def by_scope(folder: Path, program: str) -> dict[str, float]:
         if holder:
             skipped.add(holder[1])
     seconds: Counter[str] = Counter()
-    for event in _events(folder):
+    newest = sorted(folder.glob("plugins/profile/*/*.trace.json.gz"))[-1:]
+    events: list[dict[str, Any]] = []
+    for path in newest:
+        with gzip.open(path, "rt", encoding="utf-8") as file:
+            events = [event for event in json.load(file)["traceEvents"] if event.get("ph") == "X"]
+    for event in events:
         name = event.get("args", {}).get("hlo_op")
         if name is not None and name not in skipped and name.split(".")[0] not in _CONTAINERS:
             seconds[scope_of.get(name, "other")] += event["dur"] / 1e6
@@ -69,12 +61,3 @@ def by_scope(folder: Path, program: str) -> dict[str, float]:
 def scope(path: str) -> str:
     """Return the :data:`SCOPES` in the path of an operation, ``"rollout/environment/lidar"``, or ``"other"``."""
     return "/".join(dict.fromkeys(part for part in re.split(r"[/()]", path) if part in SCOPES)) or "other"
-
-
-def _events(folder: Path) -> list[dict[str, Any]]:
-    newest = sorted(folder.glob("plugins/profile/*/*.trace.json.gz"))[-1:]
-    events: list[dict[str, Any]] = []
-    for path in newest:
-        with gzip.open(path, "rt", encoding="utf-8") as file:
-            events += [event for event in json.load(file)["traceEvents"] if event.get("ph") == "X"]
-    return events
