@@ -3,7 +3,6 @@
 import math
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING
 
 import jax
 import jax.numpy as jnp
@@ -12,12 +11,9 @@ from jax import Array
 
 from jaxdem_ac import dem
 from jaxdem_ac.dem.neighbor_list import Neighbors, NeighborSpec, allocate, make_spec
-from jaxdem_ac.verify.case import Check, Data, Outcome
-from jaxdem_ac.verify.playing import box
+from jaxdem_ac.verify.case import Bound, Check, Data, Figure, Outcome
+from jaxdem_ac.verify.playing import box, lattice
 from jaxdem_ac.view.figures.style import BLUE, GREY, INK
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
 
 SIEBERT = "Siebert et al., PRE 98, 030601 (2018)"
 CRITICAL = (40.0, 0.597)
@@ -71,10 +67,8 @@ def play_swarm(num: int, peclet: float, until: float, seed: int) -> tuple[float,
     """
     side = math.sqrt(num * math.pi / 4 / AREA_FRACTION)
     world = box(2, 0.0, side, "periodic", stiffness=STIFFNESS, dt=DT, drag=DRAG)
-    rows = math.ceil(math.sqrt(num))
-    lattice = np.stack(np.meshgrid(np.arange(rows), np.arange(rows)), -1).reshape(-1, 2)[:num]
     random = np.random.default_rng(seed)
-    particles = dem.Particles.create((lattice + 0.5) * side / rows, 0.0, 0.5, MASS)
+    particles = dem.Particles.create(lattice(num, side), 0.0, 0.5, MASS)
     spec = make_spec(num, np.full(2, side), 1.0, 0.3, room=3.0, periodic=True)
     swarm = Swarm(particles, jnp.asarray(random.uniform(0, 2 * math.pi, num)), jax.random.key(seed),
                   allocate(spec, particles.position))  # fmt: skip
@@ -94,8 +88,7 @@ def local_fractions(place: np.ndarray, side: float, reach: float = 3.0) -> np.nd
     """Return area fractions within circles of a radius around points of a grid, ``(K,)``."""
     from scipy.spatial import cKDTree
 
-    grid = (np.stack(np.meshgrid(np.arange(12), np.arange(12)), -1).reshape(-1, 2) + 0.5) * side / 12
-    counts = cKDTree(place, boxsize=side).query_ball_point(grid, reach, return_length=True)
+    counts = cKDTree(place, boxsize=side).query_ball_point(lattice(144, side), reach, return_length=True)
     return np.asarray(counts) * 0.25 / reach**2
 
 
@@ -116,24 +109,21 @@ def play(num: int, until: tuple[float, float]) -> Outcome:
         what, ratio = f"Pe = {peclet:g}", cumulant(fractions)
         dilute, dense = float(np.mean(fractions < DILUTE)), float(np.mean(fractions > DENSE))
         source = f"{'one phase' if peclet < CRITICAL[0] else 'two phases'}; critical at Pe = 40(2), {SIEBERT}"
+        name = f"{what}: <m^2>^2 / <m^4> of local area fractions"
         if peclet < CRITICAL[0]:
-            checks += [
-                Check(f"{what}: <m^2>^2 / <m^4> of local area fractions", ratio, 1 / 3, 0.06, f"Gaussian: {source}"),
-                Check(f"{what}: share of the area below {DILUTE}", dilute, 0.0, 0.05, source, "at most"),
-                Check(f"{what}: share of the area above {DENSE}", dense, 0.0, 0.05, source, "at most"),
-            ]
+            checks.append(Check(name, ratio, 1 / 3, 0.06, f"Gaussian: {source}"))
+            share: tuple[float, float, str, Bound] = (0.0, 0.05, source, "at most")
         else:
-            checks += [
-                Check(f"{what}: <m^2>^2 / <m^4> of local area fractions", ratio, 0.5, 0.05, source, "at least"),
-                Check(f"{what}: share of the area below {DILUTE}", dilute, 0.2, 0.05, source, "at least"),
-                Check(f"{what}: share of the area above {DENSE}", dense, 0.2, 0.05, source, "at least"),
-            ]
+            checks.append(Check(name, ratio, 0.5, 0.05, source, "at least"))
+            share = (0.2, 0.05, source, "at least")
+        checks.append(Check(f"{what}: share of the area below {DILUTE}", dilute, *share))
+        checks.append(Check(f"{what}: share of the area above {DENSE}", dense, *share))
         counts, _edges = np.histogram(fractions, bins=np.arange(0, 1.25, 0.05), density=True)
         states[what] = {"position": place, "density": counts}
     return Outcome(tuple(checks), {"side": side, "states": states})
 
 
-def draw(figure: "Figure", data: Data) -> None:
+def draw(figure: Figure, data: Data) -> None:
     """Draw both states, and the distribution of local area fractions."""
     *pictures, right = figure.subplots(1, 3)
     middles = np.arange(0.025, 1.2, 0.05)

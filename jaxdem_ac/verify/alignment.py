@@ -3,7 +3,6 @@
 import math
 from dataclasses import replace
 from functools import partial
-from typing import TYPE_CHECKING
 
 import jax
 import jax.numpy as jnp
@@ -11,12 +10,9 @@ import numpy as np
 from jax import Array
 
 from jaxdem_ac import dem
-from jaxdem_ac.verify.case import Check, Data, Outcome
+from jaxdem_ac.verify.case import Check, Data, Figure, Outcome
 from jaxdem_ac.verify.playing import box
 from jaxdem_ac.view.figures.style import BLUE, INK, ORANGE
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
 
 NOISES = (0.0, 0.5, 1.0, 1.5, 2.0, 2.5, 3.0, 3.5, 4.0, 4.5, 5.0, 2 * math.pi)
 """Widths of the interval of a turn, radians."""
@@ -84,7 +80,7 @@ def play() -> Outcome:
     return Outcome(tuple(checks), {"noise": NOISES, "order": curves})
 
 
-def draw(figure: "Figure", data: Data) -> None:
+def draw(figure: Figure, data: Data) -> None:
     """Draw the order against the noise."""
     axis = figure.subplots()
     for color, marker, (name, order) in zip((ORANGE, BLUE), "xo", data["order"].items(), strict=True):

@@ -11,7 +11,10 @@ from numpy.typing import ArrayLike
 from jaxdem_ac._types import Json
 
 if TYPE_CHECKING:
-    from matplotlib.figure import Figure
+    from matplotlib.figure import Figure as Figure
+else:
+    # What needs no figure needs no matplotlib.
+    Figure = Any
 
 Bound = Literal["equal", "at least", "at most"]
 
@@ -47,15 +50,7 @@ class Check:
 
     def to_dict(self) -> dict[str, Json]:
         """Return everything as JSON types."""
-        return {
-            "name": self.name,
-            "measured": plain(self.measured),
-            "expected": plain(self.expected),
-            "tolerance": plain(self.tolerance),
-            "bound": self.bound,
-            "passed": self.passed,
-            "source": self.source,
-        }
+        return {name: plain(value) for name, value in vars(self).items()} | {"passed": self.passed}
 
 
 @dataclass(frozen=True)
@@ -78,7 +73,7 @@ class Case:
     """One sentence: what is compared with what."""
     play: Callable[[], Outcome]
     """Computation of the outcome."""
-    draw: Callable[["Figure", Data], None] | None = None
+    draw: Callable[[Figure, Data], None] | None = None
     """Figure of the outcome's data, if there is one, drawn into an empty figure."""
     size: tuple[float, float] = (6.0, 3.2)
     """Width and height of the figure, inches."""

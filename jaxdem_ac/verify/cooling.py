@@ -1,18 +1,14 @@
 """Freely cooling gas of smooth inelastic discs: Haff's law while it is homogeneous, ``1 / t`` once it clusters."""
 
 import math
-from typing import TYPE_CHECKING
 
 import jax.numpy as jnp
 import numpy as np
 
 from jaxdem_ac import dem
-from jaxdem_ac.verify.case import Check, Data, Outcome
-from jaxdem_ac.verify.playing import box
+from jaxdem_ac.verify.case import Check, Data, Figure, Outcome
+from jaxdem_ac.verify.playing import box, lattice
 from jaxdem_ac.view.figures.style import BLUE, INK, ORANGE
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
 
 NUM = 128
 """Few: with 512 the gas cooled more slowly, perhaps by long waves of shear."""
@@ -48,10 +44,8 @@ def equilibrium(num: int, area_fraction: float, seed: int, stiffness: float = ST
     They come from a square lattice and have collided elastically ten times each.
     """
     side = math.sqrt(num * math.pi / 4 / area_fraction)
-    rows = math.ceil(math.sqrt(num))
-    lattice = np.stack(np.meshgrid(np.arange(rows), np.arange(rows)), -1).reshape(-1, 2)[:num]
     random = np.random.default_rng(seed)
-    start = dem.Particles.create((lattice + 0.5) * side / rows, thermal(random.normal(size=(num, 2))), 0.5)
+    start = dem.Particles.create(lattice(num, side), thermal(random.normal(size=(num, 2))), 0.5)
     world = box(2, 0.0, side, "periodic", stiffness=stiffness, dt=time_step(stiffness))
     mixed = dem.simulate(world, start, math.ceil(10 / collision_rate(area_fraction) / time_step(stiffness)))
     return side, dem.Particles.create(mixed.position, thermal(np.asarray(mixed.velocity)), 0.5)
@@ -147,7 +141,7 @@ def play_clusters() -> Outcome:
     return Outcome(checks, {"time": times, "energy": energies})
 
 
-def draw_clusters(figure: "Figure", data: Data) -> None:
+def draw_clusters(figure: Figure, data: Data) -> None:
     """Draw energy against time."""
     axis = figure.subplots()
     times, energies = np.asarray(data["time"]), np.asarray(data["energy"])
@@ -159,7 +153,7 @@ def draw_clusters(figure: "Figure", data: Data) -> None:
     axis.legend(frameon=False)
 
 
-def draw(figure: "Figure", data: Data) -> None:
+def draw(figure: Figure, data: Data) -> None:
     """Draw energy against time."""
     axis = figure.subplots()
     grid = np.linspace(0, 2, 100)

@@ -2,7 +2,6 @@
 
 import warnings
 from functools import partial
-from typing import TYPE_CHECKING
 
 import jax
 import jax.numpy as jnp
@@ -11,11 +10,8 @@ from jax import Array
 
 from jaxdem_ac.dem import TimeStepWarning
 from jaxdem_ac.environments.tasks.evacuation import Evacuation, EvacuationState
-from jaxdem_ac.verify.case import Check, Data, Outcome
+from jaxdem_ac.verify.case import Check, Data, Figure, Outcome
 from jaxdem_ac.view.figures.style import BLUE, INK
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
 
 SPEEDS = (1.0, 2.0, 4.0, 8.0, 16.0)
 """Speeds of a lone disc at full force, length / time: `max_force` over `drag`."""
@@ -69,7 +65,7 @@ def play() -> Outcome:
     return Outcome(checks, {"speed": SPEEDS, "time": times})
 
 
-def draw(figure: "Figure", data: Data) -> None:
+def draw(figure: Figure, data: Data) -> None:
     """Draw the time against the desired speed, and their product."""
     left, right = figure.subplots(1, 2)
     speed, time = np.asarray(data["speed"]), np.asarray(data["time"])

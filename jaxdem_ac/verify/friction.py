@@ -1,7 +1,6 @@
 """Friction: oblique impacts on a wall, and bodies that slide until they roll."""
 
 import math
-from typing import TYPE_CHECKING
 
 import jax
 import jax.numpy as jnp
@@ -9,13 +8,10 @@ import numpy as np
 
 from jaxdem_ac import dem
 from jaxdem_ac.environments.tasks.swarm_roller import SwarmRoller
-from jaxdem_ac.verify.case import Check, Data, Outcome, worst
+from jaxdem_ac.verify.case import Check, Data, Figure, Outcome, worst
 from jaxdem_ac.verify.impact import damping_ratio
 from jaxdem_ac.verify.playing import box, trajectory
 from jaxdem_ac.view.figures.style import BLUE, INK, ORANGE
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
 
 FRICTION = 0.1
 ANGLES = tuple(float(each) for each in np.arange(5, 90, 5))
@@ -87,7 +83,7 @@ def play_oblique() -> Outcome:
     return Outcome(tuple(checks), {"angles": ANGLES, "curves": curves})
 
 
-def draw_oblique(figure: "Figure", data: Data) -> None:
+def draw_oblique(figure: Figure, data: Data) -> None:
     """Draw the tangential restitution against the angle of incidence."""
     for axis, body in zip(figure.subplots(1, 2, sharey=True), ("disc", "sphere"), strict=True):
         for color, e in ((BLUE, 1.0), (ORANGE, 0.6)):
@@ -107,18 +103,8 @@ SLIDES = 0.2
 def slide(dim: int) -> tuple[np.ndarray, np.ndarray]:
     """Return times and speeds of a body that is put onto a floor with speed 1 and without spin."""
     dt, radius, stiffness = 2e-5, 0.5, 1e5
-    world = box(
-        dim,
-        0.0,
-        20.0,
-        "soft",
-        stiffness=stiffness,
-        dt=dt,
-        gravity=GRAVITY,
-        restitution=0.3,
-        friction=SLIDES,
-        tangential_damping=1e3,
-    )
+    floor = {"restitution": 0.3, "friction": SLIDES, "tangential_damping": 1e3}
+    world = box(dim, 0.0, 20.0, "soft", stiffness=stiffness, dt=dt, gravity=GRAVITY, **floor)
     place = jnp.full(dim, 5.0).at[-1].set(radius - GRAVITY / stiffness)
     start = dem.Particles.create(place[None], jnp.zeros((1, dim)).at[0, 0].set(1.0), radius)
     path = trajectory(world, start, 20_000, 100)
@@ -164,7 +150,7 @@ def play_rolling() -> Outcome:
     return Outcome(tuple(checks), {"curves": curves})
 
 
-def draw_rolling(figure: "Figure", data: Data) -> None:
+def draw_rolling(figure: Figure, data: Data) -> None:
     """Draw speed against time."""
     axis = figure.subplots()
     for color, dim in ((BLUE, 2), (ORANGE, 3)):

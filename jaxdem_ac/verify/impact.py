@@ -1,20 +1,17 @@
 """Impacts of two spheres and of a sphere on a wall, head on: restitution, duration, overlap, force."""
 
 import math
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import NamedTuple
 
 import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
 from jaxdem_ac import dem
-from jaxdem_ac.verify.case import Check, Data, Outcome, worst
+from jaxdem_ac.verify.case import Check, Data, Figure, Outcome, worst
 from jaxdem_ac.verify.hertz import Hertz
 from jaxdem_ac.verify.playing import box, trajectory
 from jaxdem_ac.view.figures.style import BLUE, INK, ORANGE
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
 
 STEPS = 4_000
 """Time steps in an elastic contact."""
@@ -43,16 +40,23 @@ def damping_ratio(restitution: float) -> float:
 
 
 def measure(overlap: Array, speed: Array, force: Array, dt: float) -> Impact:
-    """Return the numbers of an impact that begins with its first step, from ``(T,)`` numbers after each step.
-
-    The speed is that of separation, below 0 during the approach.
-    """
+    """Return the numbers of an impact, from ``(T,)`` values after its steps; the speed is below 0 at first."""
     depth, moves = np.asarray(overlap), np.asarray(speed)
     # The last step with an overlap, and the share of the next one after which there is none.
     last = int(np.argmax(depth[1:] <= 0))
     assert depth[last + 1] <= 0 < depth[1], "the contact has an end"
     share = depth[last] / (depth[last] - depth[last + 1])
     return Impact(-moves[last + 1] / moves[0], (last + share) * dt, float(depth.max()), float(np.max(force)))
+
+
+def strike(world: dem.World, start: dem.Particles, reach: float) -> tuple[Impact, tuple[np.ndarray, np.ndarray]]:
+    """Return the numbers of an impact along z of two spheres, or of one on a wall, and its curve: overlap and force."""
+    path = trajectory(world, start, 2 * STEPS)
+    place, speed = (each[:, 1, 2] - each[:, 0, 2] if start.num_particles == 2 else each[:, 0, 2]
+                    for each in (path.position, path.velocity))  # fmt: skip
+    # Rounding of the first position is no overlap.
+    overlap, force = (reach - place).at[0].set(0.0), path.force[:, -1, 2]
+    return measure(overlap, speed, force, float(world.dt)), (np.asarray(overlap), np.asarray(force))
 
 
 def pair(restitution: float, masses: tuple[float, float], stiffness: float = 1e5, speed: float = 1.0) -> Impact:
@@ -62,15 +66,9 @@ def pair(restitution: float, masses: tuple[float, float], stiffness: float = 1e5
     world = box(3, -9.0, 9.0, stiffness=stiffness, dt=dt, restitution=restitution)
     radii = jnp.asarray([0.5, 0.8])
     share = jnp.asarray(masses) / sum(masses)
-    start = dem.Particles.create(
-        np.array([[-0.5, 0.0, 0.0], [0.8, 0.0, 0.0]]),
-        np.array([[speed * share[1], 0.0, 0.0], [-speed * share[0], 0.0, 0.0]]),
-        radii,
-        jnp.asarray(masses),
-    )
-    path = trajectory(world, start, 2 * STEPS)
-    overlap = 1.3 - (path.position[:, 1, 0] - path.position[:, 0, 0])
-    return measure(overlap, path.velocity[:, 1, 0] - path.velocity[:, 0, 0], path.force[:, 1, 0], dt)
+    velocity = np.array([[0.0, 0.0, speed * share[1]], [0.0, 0.0, -speed * share[0]]])
+    start = dem.Particles.create(np.array([[0.0, 0.0, -0.5], [0.0, 0.0, 0.8]]), velocity, radii, jnp.asarray(masses))
+    return strike(world, start, 1.3)[0]
 
 
 def on_wall(restitution: float, mass: float = 2.0, stiffness: float = 1e5) -> Impact:
@@ -78,8 +76,7 @@ def on_wall(restitution: float, mass: float = 2.0, stiffness: float = 1e5) -> Im
     dt = math.pi * math.sqrt(mass / stiffness) / STEPS
     world = box(3, 0.0, 9.0, "soft", stiffness=stiffness, dt=dt, restitution=restitution)
     start = dem.Particles.create(np.array([[4.0, 4.0, 0.5]]), np.array([[0.0, 0.0, -1.0]]), 0.5, mass)
-    path = trajectory(world, start, 2 * STEPS)
-    return measure(0.5 - path.position[:, 0, 2], path.velocity[:, 0, 2], path.force[:, 0, 2], dt)
+    return strike(world, start, 0.5)[0]
 
 
 def reflected(restitution: float) -> float:
@@ -128,7 +125,7 @@ def play() -> Outcome:
     return Outcome(tuple(checks), {"e": RESTITUTIONS, "curves": curves})
 
 
-def draw(figure: "Figure", data: Data) -> None:
+def draw(figure: Figure, data: Data) -> None:
     """Draw restitution and duration against the restitution of the material."""
     left, right = figure.subplots(1, 2)
     grid = np.linspace(0.05, 1, 100)
@@ -178,38 +175,30 @@ def hertz_contact(material: Material) -> tuple[float, Impact]:
     return reduced, Impact(1.0, lasts, overlap, coefficient * overlap**1.5)
 
 
-def hertz_impact(material: Material, restitution: float = 1.0) -> tuple[Impact, Any]:
+def hertz_impact(material: Material, restitution: float = 1.0) -> tuple[Impact, tuple[np.ndarray, np.ndarray]]:
     """Return the measured numbers of an impact, and its curve: overlap and force after each step."""
     _, right = hertz_contact(material)
     dt, radius, speed = right.duration / STEPS, material.radius, material.speed
     mass = 4 / 3 * math.pi * radius**3 * material.density
     twice = 2 if material.test == 1 else 1
+    young, law = material.young * (3 - twice), Hertz(material.poisson)
     world = box(
         3,
         0.0,
         20 * radius,
         "reflect" if twice == 2 else "soft",
-        stiffness=material.young * (3 - twice),
+        stiffness=young,
         dt=dt,
         restitution=restitution,
-        law=Hertz(material.poisson),
+        law=law,
     )
     middle = 9 * radius
     if twice == 2:
         place = np.array([[middle, middle, middle], [middle, middle, middle + 2 * radius]])
-        start = dem.Particles.create(place, np.array([[0.0, 0.0, speed], [0.0, 0.0, -speed]]), radius, mass)
-        path = trajectory(world, start, 2 * STEPS)
-        apart = path.position[:, 1, 2] - path.position[:, 0, 2]
-        separation = path.velocity[:, 1, 2] - path.velocity[:, 0, 2]
-        overlap, force = 2 * radius - apart, path.force[:, 1, 2]
+        velocity = np.array([[0.0, 0.0, speed], [0.0, 0.0, -speed]])
     else:
-        place = np.array([[middle, middle, radius]])
-        start = dem.Particles.create(place, np.array([[0.0, 0.0, -speed]]), radius, mass)
-        path = trajectory(world, start, 2 * STEPS)
-        overlap, separation, force = radius - path.position[:, 0, 2], path.velocity[:, 0, 2], path.force[:, 0, 2]
-    # Rounding of the first position is no overlap.
-    overlap = overlap.at[0].set(0.0)
-    return measure(overlap, separation, force, dt), (np.asarray(overlap), np.asarray(force))
+        place, velocity = np.array([[middle, middle, radius]]), np.array([[0.0, 0.0, -speed]])
+    return strike(world, dem.Particles.create(place, velocity, radius, mass), twice * radius)
 
 
 def play_hertz() -> Outcome:
@@ -238,7 +227,7 @@ def play_hertz() -> Outcome:
 EXACT = "Antypov and Elliott (2011); Chung and Ooi (2011), test 3"
 
 
-def draw_hertz(figure: "Figure", data: Data) -> None:
+def draw_hertz(figure: Figure, data: Data) -> None:
     """Draw force against overlap in test 1, and restitution in test 3."""
     left, right = figure.subplots(1, 2)
     for color, name in ((BLUE, "glass"), (ORANGE, "limestone")):

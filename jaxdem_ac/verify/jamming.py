@@ -3,7 +3,7 @@
 import math
 from dataclasses import replace
 from functools import partial
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -11,12 +11,9 @@ import numpy as np
 from jax import Array
 
 from jaxdem_ac import dem
-from jaxdem_ac.verify.case import Check, Data, Outcome
+from jaxdem_ac.verify.case import Check, Data, Figure, Outcome
 from jaxdem_ac.verify.playing import box
 from jaxdem_ac.view.figures.style import BLUE, GREY, INK, ORANGE
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
 
 RATIO = 1.4
 """Ratio of diameters, half of the discs of each."""
@@ -191,7 +188,7 @@ def play() -> Outcome:
     return Outcome(checks, data)
 
 
-def draw(figure: "Figure", data: Data) -> None:
+def draw(figure: Figure, data: Data) -> None:
     """Draw one packing with its contacts, and the distribution of onsets."""
     left, right = figure.subplots(1, 2)
     position, radius, side = (np.asarray(data[name]) for name in ("position", "radius", "side"))

@@ -1,7 +1,5 @@
 """Ceilings of the tasks: policies that know the state do what the task asks for, on episodes that nobody has seen."""
 
-from typing import TYPE_CHECKING
-
 import jax
 import numpy as np
 
@@ -9,11 +7,8 @@ from jaxdem_ac.environments.baselines import BASELINES
 from jaxdem_ac.runs.build import build_environment, with_training_defaults
 from jaxdem_ac.runs.config import TrainConfig
 from jaxdem_ac.trainers.evaluate import evaluate
-from jaxdem_ac.verify.case import Check, Data, Outcome
+from jaxdem_ac.verify.case import Check, Data, Figure, Outcome
 from jaxdem_ac.view.figures.style import BLUE, GREY, ORANGE
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
 
 TASKS = ("collective_transport", "evacuation", "multi_navigator", "swarm_navigator", "swarm_roller")
 EPISODES = 64
@@ -43,7 +38,7 @@ def play() -> Outcome:
     return Outcome(tuple(checks), {"success": found})
 
 
-def draw(figure: "Figure", data: Data) -> None:
+def draw(figure: Figure, data: Data) -> None:
     """Draw success with intervals of 95 % confidence."""
     axis = figure.subplots()
     for color, kind in ((GREY, "random"), (BLUE, "scripted"), (ORANGE, "oracle")):

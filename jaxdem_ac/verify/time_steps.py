@@ -3,7 +3,6 @@
 import math
 import warnings
 from functools import partial
-from typing import TYPE_CHECKING
 
 import jax
 import jax.numpy as jnp
@@ -12,12 +11,9 @@ from jax import Array
 
 from jaxdem_ac import dem
 from jaxdem_ac.dem.time_step import STEPS_PER_CONTACT
-from jaxdem_ac.verify.case import Check, Data, Outcome, worst
+from jaxdem_ac.verify.case import Check, Data, Figure, Outcome, worst
 from jaxdem_ac.verify.playing import box
 from jaxdem_ac.view.figures.style import BLUE, GREEN, INK, ORANGE
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
 
 STEPS = (1.9, 2.5, 4.5, 7.5, 12.5, 20.5, 40.5, 80.5, 160.5)
 """Steps in an elastic contact; of a whole number the errors of the first and the last step cancel."""
@@ -122,7 +118,7 @@ DOUBLES = "invariant of velocity Verlet: a speed may double below 1.81 steps, at
 ORDERS = {2.0: VERLET, 1.0: "a dashpot's force is that of half a step ago"}
 
 
-def draw(figure: "Figure", data: Data) -> None:
+def draw(figure: Figure, data: Data) -> None:
     """Draw errors against steps in a contact."""
     axis = figure.subplots()
     grid = np.geomspace(1.6, 200, 300)
