@@ -12,10 +12,7 @@ if TYPE_CHECKING:
 
 
 def as_real(value: object) -> float | None:
-    """Return a real number, of Python, NumPy or JAX, as a float; None for anything else, a flag too.
-
-    What no float holds is infinite.
-    """
+    """Return a real number of Python, NumPy or JAX as a float, which may be infinite; None for all else, flags too."""
     if isinstance(value, bool | np.bool_):
         return None
     if not isinstance(value, int | float | np.integer | np.floating):

@@ -23,17 +23,7 @@ from jaxdem_ac.untrusted import attempt, one_line, printable
 if TYPE_CHECKING:
     from jax import Device
 
-_PACKAGES = (
-    "jaxdem-ac",
-    "jax",
-    "jaxlib",
-    "flax",
-    "distrax",
-    "optax",
-    "orbax-checkpoint",
-    "numpy",
-    "matplotlib",
-)
+_PACKAGES = ("jaxdem-ac", "jax", "jaxlib", "flax", "distrax", "optax", "orbax-checkpoint", "numpy", "matplotlib")
 # Who works on this package wants them, who uses it does not.
 _NOT_FOR_USERS = ("dev", "peers")
 # As JAX calls those of NVIDIA.
@@ -68,12 +58,9 @@ def diagnose() -> dict[str, dict[str, object]]:
         broken[name] = f"{before}{problem.origin}: {problem.error}. Update or uninstall it."
     found["broken plugins"], found["faults"] = broken, faults
     return {
-        section: {printable(name): _shown(value) for name, value in rows.items()} for section, rows in found.items()
+        section: {printable(name): printable(each) if isinstance(each, str) else each for name, each in rows.items()}
+        for section, rows in found.items()
     }
-
-
-def _shown(value: object) -> object:
-    return printable(value) if isinstance(value, str) else value
 
 
 def _version(name: str) -> str:
@@ -203,16 +190,15 @@ def _extras() -> dict[str, str]:
     for found in filter(None, map(_REQUIREMENT.match, requirements)):
         if not found["extras"] and found["extra"] not in _NOT_FOR_USERS:
             wanted.setdefault(found["extra"], []).append(found["name"])
-    return {extra: _extra(extra, names) for extra, names in sorted(wanted.items())}
-
-
-def _extra(extra: str, names: list[str]) -> str:
-    missing = [name for name in names if _version(name) == "not installed"]
-    if not missing:
-        return f"there ({', '.join(names)})"
-    # JaxDEM is not on the package index.
-    how = HOW_TO_GET if extra == "jaxdem" else f'pip install "jaxdem-ac[{extra}]"'
-    return f"{', '.join(missing)} not installed. To get it: {how}"
+    said = {}
+    for extra, names in sorted(wanted.items()):
+        missing = [name for name in names if _version(name) == "not installed"]
+        # JaxDEM is not on the package index.
+        how = HOW_TO_GET if extra == "jaxdem" else f'pip install "jaxdem-ac[{extra}]"'
+        said[extra] = (
+            f"{', '.join(missing)} not installed. To get it: {how}" if missing else f"there ({', '.join(names)})"
+        )
+    return said
 
 
 def commit_of(name: str, package: Path) -> str:
@@ -239,25 +225,25 @@ def commit_of(name: str, package: Path) -> str:
     return next(filter(None, map(_head, clones)), "unknown")
 
 
+def _text(path: Path) -> str:
+    return path.read_text(encoding="utf-8", errors="replace").strip()
+
+
 def _head(clone: Path) -> str | None:
     """Return the commit that a clone, or a worktree of one, stands at; None for any other folder."""
     git = clone / ".git"
     try:
         if git.is_file():
-            git = clone / git.read_text(encoding="utf-8", errors="replace").removeprefix("gitdir:").strip()
-        head = (git / "HEAD").read_text(encoding="utf-8", errors="replace").strip()
+            git = clone / _text(git).removeprefix("gitdir:").strip()
+        head = _text(git / "HEAD")
         if not head.startswith("ref:"):
             return head
         name = head.removeprefix("ref:").strip()
-        common = (
-            git / (git / "commondir").read_text(encoding="utf-8", errors="replace").strip()
-            if (git / "commondir").is_file()
-            else git
-        )
+        common = git / _text(git / "commondir") if (git / "commondir").is_file() else git
         for folder in (git, common):
             if (folder / name).is_file():
-                return (folder / name).read_text(encoding="utf-8", errors="replace").strip()
-        packed = (common / "packed-refs").read_text(encoding="utf-8", errors="replace").splitlines()
+                return _text(folder / name)
+        packed = _text(common / "packed-refs").splitlines()
         return next((line.split()[0] for line in packed if line.endswith(f" {name}")), None)
     except OSError:
         return None

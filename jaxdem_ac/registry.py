@@ -116,10 +116,7 @@ class Registry:
     def add(
         self, name: str, target: str | Callable[..., object], origin: str = "jaxdem-ac", *, own: bool = False
     ) -> None:
-        """Register `target` under `name`; `own` as in :class:`Entry`.
-
-        Raises ValueError if another class stands under that name, or it is none.
-        """
+        """Register `target` under `name`; raises ValueError if that is none, or another class stands under it."""
         if not isinstance(name, str) or not name.isprintable() or not self._key(name):
             raise ValueError(
                 f"Registry.add: a {self.kind} needs a name, of printable characters; got name={name!r}. Give it one."
@@ -156,10 +153,7 @@ class Registry:
                 self._entries[key] = before
 
     def forget(self, name: str) -> None:
-        """Take a class out, for this process: so that a cell of a notebook can register it anew.
-
-        Raises as :meth:`find` does, and KeyError if the name is a host's.
-        """
+        """Take a class out, so that a notebook can register it anew; raises as :meth:`find`, KeyError for a host's."""
         self.find(name)
         if self._entries.pop(self._key(name), None) is None:
             raise KeyError(
@@ -267,7 +261,12 @@ class Registry:
         entry = self.find(name)
         cls = entry.load()
         check_keywords(f"{self.kind} {entry.name}", cls, keywords)
-        missing = [each.name for each in _parameters(cls) if _is_needed(each) and each.name not in keywords]
+        needed = [
+            each.name
+            for each in _parameters(cls)
+            if each.default is each.empty and each.kind not in (each.VAR_POSITIONAL, each.VAR_KEYWORD)
+        ]
+        missing = [name for name in needed if name not in keywords]
         if missing:
             raise MissingKeywordError(
                 f"{self.kind} {entry.name}: it needs {' and '.join(missing)}; got {', '.join(keywords) or 'nothing'}. "
@@ -313,13 +312,6 @@ def _parameters(function: Callable[..., object]) -> "list[Parameter]":
     # From the class itself, a metaclass such as flax's hides what it takes.
     made_by = function.__init__ if isinstance(function, type) else function  # type: ignore[misc]
     return [each for each in inspect.signature(made_by).parameters.values() if each.name != "self"]
-
-
-def _is_needed(parameter: "Parameter") -> bool:
-    return parameter.default is parameter.empty and parameter.kind not in (
-        parameter.VAR_POSITIONAL,
-        parameter.VAR_KEYWORD,
-    )
 
 
 models = Registry("model", "jaxdem.models")

@@ -93,18 +93,14 @@ def _checks_of(registry: Registry, name: str) -> list[Check]:
         space = registry.create(name)
         return action_space_checks(space, getattr(space, "event_size", None) or 2)
     if registry is models:
+        from flax import nnx
+
         from jaxdem_ac.models.testing import model_checks
 
         build: Callable[..., Any] = partial(registry.create, name)
-        build(observation_space_size=4, action_space_size=2, key=_rngs())
+        build(observation_space_size=4, action_space_size=2, key=nnx.Rngs(0))
         return model_checks(build)
     assert registry is algorithms
     from jaxdem_ac.trainers.base import check_algorithm
 
     return [("interface", partial(check_algorithm, name, registry.create(name)))]
-
-
-def _rngs() -> object:
-    from flax import nnx
-
-    return nnx.Rngs(0)

@@ -11,7 +11,6 @@ from flax import nnx
 from jaxdem_ac import _orbax, registry
 from jaxdem_ac._files import as_path
 from jaxdem_ac._types import PyTree
-from jaxdem_ac.action_spaces.base import ActionSpace
 from jaxdem_ac.models import make_model, recurrent
 from jaxdem_ac.models.heads import resolve_activation
 from jaxdem_ac.models.structure import Model
@@ -115,7 +114,12 @@ def _built(about: dict[str, Any]) -> Model:
     about.pop("reset_shape", None)
     space = about.pop("action_space", None) or {}
     kind, keywords = about.pop("action_space_type", space.get("type")), about.pop("action_space_kws", space.get("kw"))
-    made = None if kind is None else _action_space(kind, dict(keywords or {}))
+    made = None
+    if kind is not None:
+        # What JaxDEM writes beside the parameters of an action space follows from them.
+        cls = registry.action_spaces.get(_known(registry.action_spaces, kind))
+        taken = [each for each in inspect.signature(cls.__init__).parameters if not each.startswith("event_")]
+        made = cls(**{each: value for each, value in dict(keywords or {}).items() if each in taken})
     if "activation" in about:
         about["activation"] = resolve_activation(_path(about["activation"]))
     if "cell_type" in about:
@@ -126,13 +130,6 @@ def _built(about: dict[str, Any]) -> Model:
 def _known(known: Registry, name: str) -> str:
     """Return a name that JaxDEM's checkpoints use as we spell it: ours, or one of JaxDEM's own."""
     return name if ":" in name or name in known else f"jaxdem:{name}"
-
-
-def _action_space(kind: str, keywords: dict[str, object]) -> ActionSpace:
-    """Return the action space of that name; what JaxDEM writes beside its parameters follows from them."""
-    cls = registry.action_spaces.get(_known(registry.action_spaces, kind))
-    taken = inspect.signature(cls.__init__).parameters
-    return cls(**{name: value for name, value in keywords.items() if name in taken and not name.startswith("event_")})
 
 
 def _path(stored: object) -> str:

@@ -41,7 +41,7 @@ def discover(registry: Registry) -> None:
     """
     entries, problems = _announced(registry.group)
     known = {normalize_key(entry.name): entry.target for entry in registry.entries()}
-    for entry in sorted(entries, key=_order):
+    for entry in sorted(entries, key=lambda each: (_normalize(_name(each.dist)), each.name, each.value)):
         origin = _name(entry.dist)
         if _normalize(origin) == _OURS:
             continue
@@ -119,7 +119,9 @@ def _announced_one_by_one(
         try:
             found = list(distribution.entry_points.select(group=group))
         except Exception as error:
-            if _may_mention(distribution, group):
+            # It may be about the group, too, if its text cannot be read.
+            text, unread = attempt(lambda each=distribution: each.read_text("entry_points.txt"))  # type: ignore[misc]
+            if unread is not None or group in (text or ""):
                 problems.append(Problem(group, "entry_points.txt", _name(distribution), one_line(error)))
             continue
         if found:
@@ -141,12 +143,6 @@ def _load(entry: "EntryPoint", registry: Registry) -> Callable[..., object]:
     return loaded
 
 
-def _may_mention(distribution: "Distribution", group: str) -> bool:
-    """Return whether a list that cannot be read is about `group`; one whose text cannot be read may be."""
-    text, error = attempt(lambda: distribution.read_text("entry_points.txt"))
-    return error is not None or group in (text or "")
-
-
 def _name(distribution: "Distribution | None") -> str:
     """Return the name of a distribution as it may be shown."""
     name, _ = attempt(lambda: distribution and distribution.metadata["Name"])
@@ -156,7 +152,3 @@ def _name(distribution: "Distribution | None") -> str:
 def _normalize(name: str) -> str:
     """Return the name of a distribution as the package index compares it (PEP 503)."""
     return re.sub(r"[-_.]+", "-", name).lower()
-
-
-def _order(entry: "EntryPoint") -> tuple[str, str, str]:
-    return _normalize(_name(entry.dist)), entry.name, entry.value

@@ -35,10 +35,7 @@ def entries(registry: Registry) -> list[Entry]:
 
 
 def find(registry: Registry, name: str) -> Entry:
-    """Return the entry of JaxDEM's class that it finds under `name`.
-
-    Raises ImportError if JaxDEM cannot be imported, KeyError, with the nearest and the list, if it has no such name.
-    """
+    """Return the entry of JaxDEM's class under `name`; raises ImportError without JaxDEM, KeyError without a class."""
     known = {entry.name.removeprefix(f"{PREFIX}:"): entry for entry in entries(registry)}
     found = {normalize_key(each): entry for each, entry in known.items()}.get(normalize_key(name))
     if found is None:

@@ -163,10 +163,7 @@ def scope() -> Iterator[None]:
 
 
 def keep(registry: Registry, cls: type) -> str:
-    """Return the name of a class that a configuration is given: its registered one, or a reference, trusted from now.
-
-    Raises TypeError if it is no class of the registry's kind.
-    """
+    """Return the name of a class, registered or a reference, trusted from now; TypeError if it is of another kind."""
     # A plugin may have it.
     registry.names()
     name = registry.name_of(cls)
@@ -249,16 +246,20 @@ def _module_of(registry: Registry, reference: Reference) -> ModuleType:
     folder = str(Path(reference.place).parent if reference.is_file else Path.cwd())
     if folder not in sys.path:
         sys.path.append(folder)
-    load = partial(_load_file, reference.place) if reference.is_file else partial(_load_module, reference.place)
+    importlib.invalidate_caches()
+    load = partial(_load_file if reference.is_file else importlib.import_module, reference.place)
     _loading.append(str(reference))
     try:
         module, error = attempt(load)
     finally:
         _loading.pop()
     if error is not None:
+        advice, missing = "Mend it.", error.name if isinstance(error, ModuleNotFoundError) else None
+        if missing and not reference.is_file and f"{reference.place}.".startswith(f"{missing}."):
+            advice = "Install that package, or work in the folder where it lies; a file is written my_file.py:Flock."
+        told = _told(error, reference)
         raise ImportError(
-            f"{registry.kind}: the code of {reference.qualname} can be imported; got {_told(error, reference)}. "
-            f"{_advice(error, reference)}"
+            f"{registry.kind}: the code of {reference.qualname} can be imported; got {told}. {advice}"
         ) from error
     made: ModuleType = module
     return made
@@ -298,11 +299,6 @@ def _load_file(path: str) -> ModuleType:
     return module
 
 
-def _load_module(name: str) -> ModuleType:
-    importlib.invalidate_caches()
-    return importlib.import_module(name)
-
-
 def _told(error: BaseException, reference: Reference) -> str:
     """Return an error, and the line of the user's code that it comes from."""
     said = one_line(error)
@@ -320,13 +316,6 @@ def _is_library(file: str) -> bool:
     return "site-packages" in file or file.startswith(
         (str(Path(__file__).parents[1]), str(Path(importlib.__file__).parent))
     )
-
-
-def _advice(error: BaseException, reference: Reference) -> str:
-    missing = error.name if isinstance(error, ModuleNotFoundError) else None
-    if missing and not reference.is_file and f"{reference.place}.".startswith(f"{missing}."):
-        return "Install that package, or work in the folder where it lies; a file is written my_file.py:Flock."
-    return "Mend it."
 
 
 def _class_of(registry: Registry, reference: Reference, module: ModuleType) -> object:

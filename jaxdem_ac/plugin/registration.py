@@ -25,8 +25,6 @@ if TYPE_CHECKING:
 
     from _typeshed.importlib import MetaPathFinderProtocol
 
-    from jaxdem_ac.environments.base import Environment
-
 
 class Root(Protocol):
     """A base class of JaxDEM's that keeps a registry of its subclasses."""
@@ -76,7 +74,13 @@ def register(*, replace: bool = False) -> None:
         raise ImportError(
             f"register: JaxDEM has to be importable; got {one_line(error)}. Get it: {HOW_TO_GET}"
         ) from error
-    problems = _fill_all(rl, replace)
+    global _running
+    PENDING_MODULES.clear()
+    _running = True
+    try:
+        problems = [problem for root, registry in _ROOTS for problem in _fill(rl, root, registry, replace)]
+    finally:
+        _running = False
     if PENDING_MODULES:
         sys.meta_path.insert(0, _Hook())
     if problems:
@@ -106,16 +110,6 @@ def _register_guarded() -> None:
         )
 
 
-def _fill_all(rl: ModuleType, replace: bool) -> list[str]:
-    global _running
-    PENDING_MODULES.clear()
-    _running = True
-    try:
-        return [problem for root, registry in _ROOTS for problem in _fill(rl, root, registry, replace)]
-    finally:
-        _running = False
-
-
 def _fill(rl: ModuleType, root_name: str, registry: Registry, replace: bool) -> list[str]:
     """Put all of `registry` into the host's class of that name; return what went wrong, one phrase each."""
     # Its module has moved (`actionSpaces`, since 2026-06-12 `action_spaces`); `jaxdem.rl` exports it in both.
@@ -136,21 +130,14 @@ def _fill(rl: ModuleType, root_name: str, registry: Registry, replace: bool) -> 
 
 
 def _put_entry(root: Root, registry: Registry, entry: Entry, replace: bool) -> None:
-    name, loaded = entry.name.removeprefix(registry.prefix), entry.load()
-    _register_class(root, name, _as_hosts(name, loaded) if registry is environments else loaded, replace)
+    name, cls = entry.name.removeprefix(registry.prefix), entry.load()
+    if registry is environments and getattr(cls, "host_class", None) is not None:
+        # It was written for JaxDEM.
+        cls = cls.host_class
+    elif registry is environments:
+        from jaxdem_ac.plugin.to_jaxdem import guest
 
-
-def _as_hosts(name: str, made: type["Environment"]) -> type:
-    """Return the class that stands in JaxDEM for an environment: the one it was written as, or an adapter."""
-    own: type | None = getattr(made, "host_class", None)
-    if own is not None:
-        return own
-    from jaxdem_ac.plugin.to_jaxdem import guest
-
-    return guest(made, f"ac.{name}")
-
-
-def _register_class(root: Root, name: str, cls: type, replace: bool) -> None:
+        cls = guest(cls, f"ac.{name}")
     # `root.register` is the host's own: this is the one of `abc`.
     abc.ABCMeta.register(root, cls)  # type: ignore[arg-type]
     _put(root, f"ac.{name}", cls)

@@ -9,7 +9,7 @@ from jax import Array
 from jaxdem_ac.environments.sizes import check_species
 from jaxdem_ac.models.per_particle import species_as_feature
 from jaxdem_ac.plugin.jaxdem import NativeEnvironment
-from jaxdem_ac.plugin.pytree import environment_class
+from jaxdem_ac.plugin.to_jaxdem import environment_class
 
 # One class for each base and species: the structure of a pytree names its class, and compiled code its structure.
 _CLASSES: dict[tuple[type, tuple[int, ...]], type] = {}

@@ -24,10 +24,7 @@ CELLS_FROM = 1_000
 
 
 def as_state(particles: Particles) -> JaxDEMState:
-    """Return JaxDEM's State of N particles: places, speeds, sizes, masses, spins, and what they felt last.
-
-    Their orientation, which nothing here depends on, starts as JaxDEM's does.
-    """
+    """Return JaxDEM's State of N particles; their orientation, which has no effect here, starts as JaxDEM's."""
     return _jaxdem().State.create(
         pos=particles.position,
         vel=particles.velocity,

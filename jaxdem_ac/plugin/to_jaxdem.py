@@ -1,7 +1,7 @@
 """Our environments as JaxDEM's: one adapter, made from any environment of ours."""
 
 from collections.abc import Callable
-from dataclasses import field, replace
+from dataclasses import dataclass, field, replace
 from functools import cache
 
 import jax
@@ -9,11 +9,33 @@ import jax.numpy as jnp
 from jax import Array
 
 from jaxdem_ac._types import PyTree
+from jaxdem_ac.dem.world import World
 from jaxdem_ac.environments.base import Environment
-from jaxdem_ac.plugin.jaxdem import JaxDEMSystem, NativeEnvironment, import_host
-from jaxdem_ac.plugin.pytree import environment_class
+from jaxdem_ac.plugin.jaxdem import NativeEnvironment, import_host
 from jaxdem_ac.plugin.state import as_state, as_system
 from jaxdem_ac.registry import check_keywords
+
+OWN_CLASS = "own_class"
+
+
+def environment_class(name: str, bases: tuple[type, ...], members: dict[str, object]) -> type:
+    """Return a class of JaxDEM environments, a pytree whose structure differs from that of every other class.
+
+    The first of `bases` is an environment of JaxDEM; the ``__annotations__`` of `members` are the class's own fields.
+
+    jaxlib (0.10.2) takes the structures of two dataclasses for equal if their static fields are, whichever their
+    classes. Their hashes differ, so that it shows only where both meet in a cache: a compiled function that has seen an
+    environment then returns, for a few in a thousand of cached programs, that single one in place of the vectorised one
+    that JaxDEM makes of it. Here the class is itself a static field.
+    """
+    annotations = {**dict(members.get("__annotations__", {})), OWN_CLASS: type}  # type: ignore[call-overload]
+    static = field(default=None, repr=False, compare=False, metadata={"static": True})
+    made: type = dataclass(slots=True)(
+        type(name, bases, {**members, "__annotations__": annotations, OWN_CLASS: static})
+    )
+    # JaxDEM's wrappers copy every field to a class that they derive: this one answers for itself.
+    setattr(made, OWN_CLASS, property(type, lambda self, value: None))
+    return jax.tree_util.register_dataclass(made)
 
 
 @cache
@@ -72,16 +94,11 @@ def _created(
     _, timestep = jax.eval_shape(task.step, state, jnp.zeros((task.num_particles, task.action_size)))
     nothing = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), timestep)
     env_params = {"state": state, "reward": nothing.reward, "done": nothing.terminated, "info": nothing.info}
-    env = made(state=as_state(state.particles), system=_system_of(task, state), env_params=env_params, task=task)
-    return _shown(env, state)
-
-
-def _system_of(task: Environment, state: PyTree) -> JaxDEMSystem:
-    """Return the System of a state: its world's, or for a task that has none just its box."""
-    from jaxdem_ac.dem.world import World
-
+    # A task that has no world has its box.
     world = task.world(state) if hasattr(task, "world") else World.create(state.box_low, state.box_high)
-    return as_system(world, state.particles)
+    system = as_system(world, state.particles)
+    env = made(state=as_state(state.particles), system=system, env_params=env_params, task=task)
+    return _shown(env, state)
 
 
 def _reset(env: NativeEnvironment, key: Array) -> NativeEnvironment:

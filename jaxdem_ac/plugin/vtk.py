@@ -9,7 +9,6 @@ import jax
 import jax.numpy as jnp
 
 from jaxdem_ac._files import as_path, make_folder
-from jaxdem_ac.dem.world import World
 from jaxdem_ac.plugin.jaxdem import JaxDEMState, JaxDEMSystem, import_host
 from jaxdem_ac.plugin.state import as_state, as_system
 
@@ -24,20 +23,16 @@ def as_jaxdem(recording: "Recording", frame: int) -> tuple[JaxDEMState, JaxDEMSy
     cannot be imported.
     """
     particles = recording.frame(frame)
-    system = as_system(_world(recording), particles)
-    steps = round(frame * recording.decision_time / float(system.dt))
-    system.step_count = jnp.asarray(steps, system.step_count.dtype)
-    system.time = jnp.asarray(frame * recording.decision_time, system.time.dtype)
-    return as_state(particles), system
-
-
-def _world(recording: "Recording") -> World:
     if recording.world is None:
         raise ValueError(
             f"replay: a recording shows its box and material; got one of {recording.env!r}, which does not. Give the "
             "environment a method `world(state)`, or for one of JaxDEM's use its own state and system."
         )
-    return recording.world
+    system = as_system(recording.world, particles)
+    steps = round(frame * recording.decision_time / float(system.dt))
+    system.step_count = jnp.asarray(steps, system.step_count.dtype)
+    system.time = jnp.asarray(frame * recording.decision_time, system.time.dtype)
+    return as_state(particles), system
 
 
 def write_vtk(recording: "Recording", directory: str | Path) -> Path:
