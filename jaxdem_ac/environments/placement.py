@@ -1,5 +1,7 @@
 """Starting places of particles and targets."""
 
+from functools import partial
+
 import jax
 import jax.numpy as jnp
 from jax import Array
@@ -12,13 +14,18 @@ def jittered_grid(key: Array, num_points: int, size: Array, radius: float = 1.0)
     """
     if num_points == 0:
         return jnp.zeros((0, 2))
-    columns = jnp.ceil(jnp.sqrt(num_points * size[0] / size[1]))
-    rows = jnp.ceil(num_points / columns)
+    return _grid(key, num_points, size, radius, num_points)
+
+
+def _grid(key: Array, count: int | Array, size: Array, radius: float, num_drawn: int) -> Array:
+    """Return a grid of `count` points as the first of ``(num_drawn, 2)``; what follows has no meaning."""
+    columns = jnp.ceil(jnp.sqrt(count * size[0] / size[1]))
+    rows = jnp.ceil(count / columns)
     cell = size / jnp.stack([columns, rows])
-    index = jnp.arange(num_points)
+    index = jnp.arange(num_drawn)
     column, row = jnp.mod(index, columns), index // columns
     room = jnp.maximum(0.0, cell / 2 - radius)
-    shift = jax.random.uniform(key, (num_points, 2), float, minval=-1.0, maxval=1.0)
+    shift = jax.random.uniform(key, (num_drawn, 2), float, minval=-1.0, maxval=1.0)
     return (jnp.stack([column, row], axis=-1) + 0.5) * cell + shift * room
 
 
@@ -27,15 +34,21 @@ def ring(key: Array, num_points: int, size: Array, width: float, radius: float =
 
     They are ``(num_points, 2)``, size is ``(2,)``; lengths, as the radius of the discs.
     """
-    key_left, key_right, key_below, key_above = jax.random.split(key, 4)
-    quarter = num_points // 4
-    upright = jnp.stack([jnp.asarray(width, size.dtype), size[1] + 2 * width])
-    flat = jnp.stack([size[0], jnp.asarray(width, size.dtype)])
+    if num_points == 0:
+        return jnp.zeros((0, 2))
+    quarter, last = num_points // 4, num_points - 3 * (num_points // 4)
+    across = jnp.asarray(width, size.dtype)
+    upright, flat = jnp.stack([across, size[1] + 2 * across]), jnp.stack([size[0], across])
+    # All four sides in one draw: of what a reset has, random numbers take longest to compile.
+    counts, sides = jnp.array([max(1, quarter)] * 3 + [last]), jnp.stack([upright, upright, flat, flat])
+    drawn: Array = jax.vmap(partial(_grid, radius=radius, num_drawn=last))(jax.random.split(key, 4), counts, sides)
+    left, right, below, above = drawn
+    zero = jnp.zeros((), size.dtype)
     return jnp.concatenate(
         [
-            jittered_grid(key_left, quarter, upright, radius) - width,
-            jittered_grid(key_right, quarter, upright, radius) + jnp.stack([size[0], jnp.asarray(-width, size.dtype)]),
-            jittered_grid(key_below, quarter, flat, radius) + jnp.asarray([0.0, -width]),
-            jittered_grid(key_above, num_points - 3 * quarter, flat, radius) + jnp.stack([jnp.zeros(()), size[1]]),
+            left[:quarter] - across,
+            right[:quarter] + jnp.stack([size[0], -across]),
+            below[:quarter] + jnp.stack([zero, -across]),
+            above + jnp.stack([zero, size[1]]),
         ]
     )

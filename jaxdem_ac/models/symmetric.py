@@ -256,7 +256,10 @@ class SymmetricActorCritic(ActorCriticBase):
 
 def _kernel(key: nnx.Rngs, shape: tuple[int, ...], scale: float, fan_in: int) -> nnx.Param[Array]:
     """Return a kernel of independent normal numbers with a deviation of ``scale / sqrt(fan_in)``."""
-    return nnx.Param(jax.random.normal(key.params(), shape, float) * (scale / math.sqrt(fan_in)))
+    # The first of a power of two, the same numbers: most kernels come from one compiled program.
+    number = math.prod(shape)
+    drawn = jax.random.normal(key.params(), (max(2048, 1 << (number - 1).bit_length()),), float)
+    return nnx.Param(drawn[:number].reshape(shape) * (scale / math.sqrt(fan_in)))
 
 
 def _rotation(angle: float) -> np.ndarray:

@@ -2,6 +2,7 @@
 
 import warnings
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import jax
 import jax.numpy as jnp
@@ -9,6 +10,7 @@ import numpy as np
 from jax import Array
 
 from jaxdem_ac.environments.base import Environment, has_success
+from jaxdem_ac.models.recurrent import Carry
 from jaxdem_ac.runs.config import TrainConfig
 from jaxdem_ac.runs.run_dir import Metrics
 from jaxdem_ac.trainers.evaluate import estimate, play_episodes
@@ -16,6 +18,31 @@ from jaxdem_ac.trainers.policy import Policy
 
 _STREAM = 2**31 - 1
 """Number folded into a run's key for evaluations; none of the few parts into which training splits it is this one."""
+
+
+@jax.tree_util.register_dataclass
+@dataclass(frozen=True)
+class _Switched:
+    """A policy that acts by its mode or samples as a flag says, so that one compiled program serves both."""
+
+    policy: Policy
+    sampled: Array
+
+    def initial_carry(self, leading_shape: tuple[int, ...], /) -> Carry:
+        return self.policy.initial_carry(leading_shape)
+
+    def step(self, observation: Array, carry: Carry, key: Array | None, /) -> tuple[Array, Carry]:
+        action, after = self.policy.step(observation, carry, key)
+        # XLA finds that the network's answer is the same, and computes it once.
+        mode, _ = self.policy.step(observation, carry, None)
+        return jnp.where(self.sampled, action, mode), after
+
+    def restart(self, carry: Carry, done: Array, /) -> Carry:
+        return self.policy.restart(carry, done)
+
+    def __call__(self, observation: Array, key: Array | None, /) -> Array:
+        return self.step(observation, self.initial_carry(observation.shape[:-1]), key)[0]
+
 
 MODES = {"eval": False, "eval_sampled": True}
 """First words of the figures of an evaluation, and whether actions are sampled."""
@@ -56,8 +83,9 @@ class Evaluator:
         policy = jax.tree.map(lambda *leaves: jnp.stack(leaves), *policies) if self._many else policies[0]
         figures: list[Metrics] = [{} for _ in policies]
         for prefix, sample in MODES.items():
+            switched = _Switched(policy, jnp.full(self._keys.shape, sample))
             self._environment, played = play_episodes(
-                self._environment, policy, self._keys, self._num_episodes, sample, side_by_side=self._many
+                self._environment, switched, self._keys, self._num_episodes, True, side_by_side=self._many
             )
             each = [np.asarray(values, np.float64).reshape(len(policies), -1) for values in played]
             for own, success, reward, ended in zip(figures, *each, strict=True):

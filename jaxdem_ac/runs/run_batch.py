@@ -97,6 +97,11 @@ class RunBatch:
         self.last_save = time.monotonic()
 
     @property
+    def chunk(self) -> int:
+        """Updates of one report, made in one compiled call."""
+        return min(self.config.report_every, self.problem.num_updates)
+
+    @property
     def environment(self) -> Environment:
         """The task, with lists of neighbours as long as they have become."""
         return self.problem.environment
@@ -137,8 +142,10 @@ class RunBatch:
             return float(jnp.max((jax.vmap(worst) if self.config.is_many else worst)(made[1].env_state)))
 
         self.problem, self.state = retry_on_overflow(self.environment, make, overflow)[1]
-        update = partial(update_many, self.algorithm, self.problem, num_updates=1, side_by_side=self.config.is_many)
-        check_update(self.algorithm, *jax.eval_shape(update, self._numbers, self.state))
+        # Traced as the first call will be, which finds it done.
+        first_call = self.algorithm, self.problem, self._numbers, self.state, self.chunk, self.config.is_many
+        shapes = update_many.eval_shape(*first_call)  # type: ignore[no-untyped-call]
+        check_update(self.algorithm, *shapes)
         distributed.check_alike(self.config, self.state)
         self.state = self._placed(self.state)
         self._model_states.clear()

@@ -192,7 +192,7 @@ def _run(runs: RunBatch, report: Report | Literal["live"] | None) -> TrainResult
 def _loop(runs: RunBatch, report: Report | None, signals: distributed.Signals, log: loggers.Logs) -> None:
     """Update, evaluate, report and save until the runs' end: of their steps, or at the success that is enough."""
     config, total = runs.config, runs.problem.num_updates
-    chunk, per_update = min(config.report_every, total), steps_per_update(config, runs.environment)
+    chunk, per_update = runs.chunk, steps_per_update(config, runs.environment)
     start = time.monotonic() - (runs.reports[-1]["seconds"] if runs.reports else 0.0)
     done, reached = runs.num_updates, is_reached(config, runs.reports)
     while done < total and not reached:

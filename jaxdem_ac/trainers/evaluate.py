@@ -160,7 +160,9 @@ def play_episodes(
     """
 
     def play(environment: Environment) -> tuple[Array, Array, Array, Array]:
-        return _play_many(environment, policy, key, num_episodes, sample, max_decisions, side_by_side)
+        # A program of its own for the beginning: it is as large as that of an episode, and serves all policies.
+        state = _reset_many(environment, key, num_episodes, side_by_side)
+        return _play_many(environment, policy, state, key, sample, max_decisions, side_by_side)
 
     def overflow(played: tuple[Array, Array, Array, Array]) -> Array:
         # What is not a number is near nobody, or everybody: no list helps it.
@@ -170,29 +172,39 @@ def play_episodes(
     return environment, (success, reward, ended)
 
 
-@partial(jax.jit, static_argnames=("environment", "num_episodes", "sample", "max_decisions", "side_by_side"))
+@partial(jax.jit, static_argnames=("environment", "num_episodes", "side_by_side"))
+def _reset_many(environment: Environment, key: Array, num_episodes: int, side_by_side: bool) -> PyTree:
+    """Return the states that episodes begin with, leaves ``(E, ...)``, or ``(R, E, ...)`` for R keys."""
+
+    def reset(key: Array) -> PyTree:
+        return reset_batch(environment, jax.random.split(jax.random.split(key)[0], num_episodes))
+
+    return (jax.vmap(reset) if side_by_side else reset)(key)
+
+
+@partial(jax.jit, static_argnames=("environment", "sample", "max_decisions", "side_by_side"))
 def _play_many(
     environment: Environment,
     policy: PolicyFn,
+    state: PyTree,
     key: Array,
-    num_episodes: int,
     sample: bool,
     max_decisions: int,
     side_by_side: bool,
 ) -> tuple[Array, Array, Array, Array]:
     """Return what :func:`_play_episodes` does, of one policy, or of R with a key each."""
 
-    def play(policy: PolicyFn, key: Array) -> tuple[Array, Array, Array, Array]:
-        return _play_episodes(environment, policy, key, num_episodes, sample, max_decisions)
+    def play(policy: PolicyFn, state: PyTree, key: Array) -> tuple[Array, Array, Array, Array]:
+        return _play_episodes(environment, policy, state, key, sample, max_decisions)
 
-    return (jax.vmap(play) if side_by_side else play)(policy, key)
+    return (jax.vmap(play) if side_by_side else play)(policy, state, key)
 
 
 def _play_episodes(
-    environment: Environment, policy: PolicyFn, key: Array, num_episodes: int, sample: bool, max_decisions: int
+    environment: Environment, policy: PolicyFn, state: PyTree, key: Array, sample: bool, max_decisions: int
 ) -> tuple[Array, Array, Array, Array]:
     """Return success at the end, mean reward, whether the episode has ended, and any overflow; ``(E,)`` each."""
-    key_reset, key_play = jax.random.split(key)
+    key_play, num_episodes = jax.random.split(key)[1], len(state.observation)
 
     def going(now: _Playing) -> Array:
         *_, ended, _, count = now
@@ -212,7 +224,6 @@ def _play_episodes(
 
     choose = OnState(actor("evaluate", policy, environment))
     one = jnp.ones(num_episodes)
-    state = reset_batch(environment, jax.random.split(key_reset, num_episodes))
     start = (
         state,
         initial_carry(policy, (num_episodes, environment.num_particles)),
