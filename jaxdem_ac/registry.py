@@ -331,6 +331,7 @@ environments.add("multi_navigator", "jaxdem_ac.environments.tasks.multi_navigato
 environments.add("swarm_navigator", "jaxdem_ac.environments.tasks.swarm_navigator:SwarmNavigator")
 environments.add("collective_transport", "jaxdem_ac.environments.tasks.collective_transport:CollectiveTransport")
 environments.add("evacuation", "jaxdem_ac.environments.tasks.evacuation:Evacuation")
+environments.add("active_brownian", "jaxdem_ac.environments.tasks.active_brownian:ActiveBrownian")
 environments.add("swarm_roller", "jaxdem_ac.environments.tasks.swarm_roller:SwarmRoller")
 
 engines = Registry("engine", "jaxdem.engines")

@@ -186,7 +186,7 @@ def test_the_equation_of_a_page_is_the_reward(name: str) -> None:
     counted = set()
     for _ in range(5):
         state = make_state(env, rng)
-        after, timestep = env.step(state, jnp.asarray(rng.normal(0, 1, (4, 2)), jnp.float32))
+        after, timestep = env.step(state, jnp.asarray(rng.normal(0, 1, (4, env.action_size)), jnp.float32))
         reward = equation(env, state, after)
         np.testing.assert_allclose(timestep.reward, reward, rtol=2e-5, atol=2e-5)
         counted |= {

@@ -22,7 +22,14 @@ NAN = float("nan")
 KEY = jax.random.key(0)
 GRID = [[1.0, 1.0], [4.0, 1.0], [1.0, 4.0], [4.0, 4.0]]
 SIZES: dict[str, Any] = {"observation_space_size": 12, "action_space_size": 2}
-ENVIRONMENTS = ("swarm_navigator", "multi_navigator", "collective_transport", "evacuation", "swarm_roller")
+ENVIRONMENTS = (
+    "swarm_navigator",
+    "multi_navigator",
+    "collective_transport",
+    "evacuation",
+    "swarm_roller",
+    "active_brownian",
+)
 
 
 def environment(name: str = "swarm_navigator") -> Any:

@@ -129,7 +129,8 @@ class SwarmEnvironment(Environment[SwarmStateT]):
     lidar_senses: ClassVar[tuple[str, ...]] = ()
     """Sensed things of each lidar, in the order of their readings, with which an observation ends but for own sizes."""
     action_kind: ClassVar[str] = "vector"
-    """Kind of an action of two numbers: ``"vector"``, a force, or ``"axial"``, a torque about the axes."""
+    """Kind of an action: ``"vector"``, a force, ``"axial"``, a torque about the axes, or ``"pseudoscalar"``, a number
+    that a mirror makes negative."""
 
     def __post_init__(self) -> None:
         """Check every field, once."""

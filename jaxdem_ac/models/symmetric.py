@@ -22,7 +22,7 @@ from jaxdem_ac.observation_layout import Block, as_layout
 from jaxdem_ac.registry import suggest
 
 Group = Literal["dihedral", "cyclic"]
-ActionKind = Literal["vector", "axial"]
+ActionKind = Literal["vector", "axial", "pseudoscalar"]
 
 # Channels of a sector that a block fills for each of its numbers, or as a whole, and their signs in a mirror.
 _PARITY = {"lidar": (1,), "vector": (1, -1), "axial": (1, -1)}
@@ -38,7 +38,8 @@ class SymmetricActorCritic(ActorCriticBase):
     A sector has as channels its lidar readings, the radial and the tangential component of each vector, and each
     scalar. ``h = activation(circular convolution over all n sectors)``, then layers that mix the channels of a sector
     with the mean over all sectors; the mean action is ``sum over sectors of a_s e_radial(s) + b_s e_tangential(s)``,
-    a and b linear in the sector's features, and the value a small network of their mean over all sectors.
+    a and b linear in the sector's features, and the value a small network of their mean over all sectors. Of an action
+    of one number, which a mirror makes negative, the mean is ``sum over sectors of b_s``.
 
     Parameters
     ----------
@@ -48,8 +49,8 @@ class SymmetricActorCritic(ActorCriticBase):
         Blocks of the observation, as :func:`~jaxdem_ac.observation_layout.as_layout` reads them: ``["vector",
         "lidar:24", "lidar:24"]``. A training takes it from the environment.
     action_kind : str
-        ``"vector"``, a force; or ``"axial"``, a torque about the axes of the plane. A training takes it from the
-        environment.
+        ``"vector"``, a force; ``"axial"``, a torque about the axes of the plane; or ``"pseudoscalar"``, one number, a
+        torque about the vertical. A training takes it from the environment.
     group : str
         ``"dihedral"``, rotations and reflections; ``"cyclic"``, rotations alone, for a task that tells left from right.
     architecture : sequence of int
@@ -62,9 +63,9 @@ class SymmetricActorCritic(ActorCriticBase):
         and n is a multiple of 4.
     **options
         Sizes, scales, heads and types: see :class:`~jaxdem_ac.models.base.ActorCriticBase`. Actions are vectors of the
-        plane, D = 2 and not discrete, and the standard deviation is one number, the same in all directions.
-        `actor_scale` is 0.01 if left out: a random answer to the own velocity is a multiple of it, for half of all
-        seeds a propulsion, and of five runs of swarm_navigator with a scale of 1 two ran away and learnt nothing.
+        plane, D = 2, or pseudoscalars, D = 1, and not discrete; the standard deviation is one number, the same in all
+        directions. `actor_scale` is 0.01 if left out: a random answer to the own velocity is a multiple of it, for half
+        of all seeds a propulsion, and of five runs of swarm_navigator with 1 two ran away and learnt nothing.
 
     Raises
     ------
@@ -93,14 +94,14 @@ class SymmetricActorCritic(ActorCriticBase):
         options.setdefault("actor_scale", 0.01)
         super().__init__(**options)
         where = type(self).__name__
-        if self.discrete or self.action_space_size != 2:
-            raise ValueError(
-                f"{where}: an action is a vector of the plane; got action_space_size={self.action_space_size}, "
-                f"discrete={self.discrete}. Use SharedActorCritic for other actions."
-            )
         for name, choice, choices in (("group", group, Group), ("action_kind", action_kind, ActionKind)):
             if choice not in get_args(choices):
                 raise ValueError(f"{where}: no such {name}; got {choice!r}. {suggest(str(choice), get_args(choices))}")
+        if self.discrete or self.action_space_size != (1 if action_kind == "pseudoscalar" else 2):
+            raise ValueError(
+                f"{where}: an action is a vector of the plane, or one pseudoscalar; got action_kind={action_kind!r}, "
+                f"action_space_size={self.action_space_size}, discrete={self.discrete}. Use SharedActorCritic."
+            )
         if observation_layout is None:
             raise ValueError(
                 f"{where}: which numbers are vectors and which lidars is told by observation_layout; got none. Pass "
@@ -168,13 +169,17 @@ class SymmetricActorCritic(ActorCriticBase):
         heads = self._product(features.reshape(rows * n, -1), self._mirrored_heads()).reshape(rows, n, 2)
         radial, tangential = (jnp.asarray(each, heads.dtype) for each in directions(n))
         mean = (heads[..., 0] @ radial + heads[..., 1] @ tangential) * math.sqrt(2 / n)
-        if self.action_kind == "axial":
+        if self.action_kind == "pseudoscalar":
+            mean = jnp.sum(heads[..., 1:], axis=1) / math.sqrt(n)
+        elif self.action_kind == "axial":
             mean = jnp.stack([-mean[:, 1], mean[:, 0]], axis=-1)
         pooled = jnp.mean(features.reshape(rows, n * copies, -1), axis=1)
         value = self.critic(pooled).reshape(*leading, 1)
         std = self.actor_sigma(pooled)
-        std = jnp.broadcast_to(std, (2,)) if std.ndim == 1 else jnp.broadcast_to(std, mean.shape).reshape(*leading, 2)
-        return SquashedGaussian(mean.astype(x.dtype).reshape(*leading, 2), std, self._action_space), value
+        size = self.action_space_size
+        std = jnp.broadcast_to(std, (size,) if std.ndim == 1 else mean.shape)
+        std = std if std.ndim == 1 else std.reshape(*leading, size)
+        return SquashedGaussian(mean.astype(x.dtype).reshape(*leading, size), std, self._action_space), value
 
     def _features(self, rows: Array) -> Array:
         """Return the features ``(B, n, copies * F)`` of observations ``(B, O)``."""
@@ -225,6 +230,8 @@ class SymmetricActorCritic(ActorCriticBase):
         mirror = np.diag([1.0, -1.0])
         with jax.ensure_compile_time_eval():
             turns = [_rotation(2 * math.pi / self.num_sectors), *([_rotation(math.pi / 2)] if quarter else [])]
+            if self.action_kind == "pseudoscalar":
+                turns, mirror = [np.eye(1)], -np.eye(1)
             fits = [self._commutes(turn) for turn in turns]
             if any(fits) and (self.group == "cyclic" or self._commutes(mirror)):
                 return
@@ -236,7 +243,7 @@ class SymmetricActorCritic(ActorCriticBase):
 
     def _commutes(self, turn: np.ndarray) -> bool:
         """Return whether the action space maps turned vectors to turned actions."""
-        points = np.random.default_rng(0).normal(size=(32, 2)) * np.geomspace(0.1, 3, 32)[:, None]
+        points = np.random.default_rng(0).normal(size=(32, len(turn))) * np.geomspace(0.1, 3, 32)[:, None]
         space = as_vector_bijector(self._action_space)
         found, expected = (np.asarray(space.forward(jnp.asarray(each, float))) for each in (points @ turn.T, points))
         return bool(np.allclose(found, expected @ turn.T, rtol=1e-4, atol=1e-4 * np.abs(expected).max()))

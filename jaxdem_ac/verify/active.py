@@ -1,18 +1,14 @@
-"""Active Brownian discs: phase separated and homogeneous states on either side of the critical point."""
+"""The task of active Brownian discs, without action: two phases and one, on either side of the critical point."""
 
 import math
-from dataclasses import dataclass
 from functools import partial
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax import Array
 
-from jaxdem_ac import dem
-from jaxdem_ac.dem.neighbor_list import Neighbors, NeighborSpec, allocate, make_spec
+from jaxdem_ac.environments.tasks.active_brownian import ActiveBrownian, ActiveBrownianState
 from jaxdem_ac.verify.case import Bound, Check, Data, Figure, Outcome
-from jaxdem_ac.verify.playing import box, lattice
 from jaxdem_ac.view.figures.style import BLUE, GREY, INK
 
 SIEBERT = "Siebert et al., PRE 98, 030601 (2018)"
@@ -23,40 +19,15 @@ BELOW, ABOVE = 10.0, 120.0
 """Peclet numbers that are played: a fourth and three times the critical one."""
 DILUTE, DENSE = 0.35, 0.8
 """Local area fractions that a homogeneous state hardly has, and of which a separated one is made."""
+PHYSICS_STEPS = 8
+"""A decision of the task, without action: a fiftieth of the time in which a lone disc moves by its diameter."""
 
 
-@jax.tree_util.register_dataclass
-@dataclass(frozen=True)
-class Swarm:
-    """Discs of diameter 1 that push themselves, each along its heading, which turns at random."""
-
-    particles: dem.Particles
-    heading: Array
-    """``(N,)``, radians."""
-    key: Array
-    """Random key of the noise to come."""
-    neighbors: Neighbors | None
-
-
-DT, HOLD = 2.5e-3, 8
-STIFFNESS, DRAG, MASS = 100.0, 1.0, 0.05
-"""The speed of a lone disc is 1, the force that drives it 1: a pair that is pushed together overlaps by a hundredth.
-Mass over drag, for which a disc keeps its speed, is a twentieth of the time in which it moves by its diameter."""
-
-
-@partial(jax.jit, static_argnames=("spec", "num_decisions"))
-def advance(swarm: Swarm, world: dem.World, peclet: Array, spec: NeighborSpec, num_decisions: int) -> Swarm:
-    """Return the swarm later: the heading turns with the rotational diffusion ``3 speed / (Pe diameter)``."""
-    width = jnp.sqrt(2 * 3 / peclet * HOLD * DT)
-
-    def body(now: Swarm, _: None) -> tuple[Swarm, None]:
-        key, key_turn = jax.random.split(now.key)
-        heading = now.heading + width * jax.random.normal(key_turn, now.heading.shape, now.heading.dtype)
-        push = DRAG * jnp.stack([jnp.cos(heading), jnp.sin(heading)], -1)
-        particles, neighbors = dem.advance(world, now.particles, push, HOLD, None, spec, now.neighbors)
-        return Swarm(particles, heading, key, neighbors), None
-
-    return jax.lax.scan(body, swarm, length=num_decisions)[0]
+@partial(jax.jit, static_argnames=("task", "num_decisions"))
+def advance(task: ActiveBrownian, state: ActiveBrownianState, num_decisions: int) -> ActiveBrownianState:
+    """Return the state later, after so many decisions that leave the headings to their noise."""
+    still = jnp.zeros((task.num_particles, task.action_size))
+    return jax.lax.scan(lambda now, _: (task.step(now, still)[0], None), state, length=num_decisions)[0]
 
 
 def play_swarm(num: int, peclet: float, until: float, seed: int) -> tuple[float, np.ndarray, np.ndarray]:
@@ -66,20 +37,24 @@ def play_swarm(num: int, peclet: float, until: float, seed: int) -> tuple[float,
     time in which a lone disc moves by its diameter.
     """
     side = math.sqrt(num * math.pi / 4 / AREA_FRACTION)
-    world = box(2, 0.0, side, "periodic", stiffness=STIFFNESS, dt=DT, drag=DRAG)
-    random = np.random.default_rng(seed)
-    particles = dem.Particles.create(lattice(num, side), 0.0, 0.5, MASS)
-    spec = make_spec(num, np.full(2, side), 1.0, 0.3, room=3.0, periodic=True)
-    swarm = Swarm(particles, jnp.asarray(random.uniform(0, 2 * math.pi, num)), jax.random.key(seed),
-                  allocate(spec, particles.position))  # fmt: skip
+    task = ActiveBrownian(
+        num_particles=num,
+        box_size=side,
+        rotational_diffusion=3 / peclet,
+        physics_steps=PHYSICS_STEPS,
+        lidar_range=1.0,
+        n_lidar_rays=1,
+        neighbor_room=1.5,
+    )
+    state = task.reset(jax.random.key(seed))
     pieces = 30
     place, fractions = np.empty(0), []
     for piece in range(pieces):
-        swarm = advance(swarm, world, jnp.asarray(peclet), spec, math.ceil(until / pieces / (HOLD * DT)))
-        if swarm.neighbors is not None and bool(swarm.neighbors.overflow_ratio(spec)):
-            raise RuntimeError("verify: the list of neighbours is long enough; it was not. Raise its capacity.")
+        state = advance(task, state, math.ceil(until / pieces / task.decision_time))
+        if bool(task.overflow_of(state)):
+            raise RuntimeError("verify: the lists of neighbours are long enough; they were not. Raise neighbor_room.")
         if piece >= 2 * pieces // 3:
-            place = np.mod(np.asarray(swarm.particles.position), side)
+            place = np.mod(np.asarray(state.particles.position), side)
             fractions.append(local_fractions(place, side))
     return side, place, np.concatenate(fractions)
 

@@ -10,7 +10,7 @@ from jaxdem_ac.trainers.evaluate import evaluate
 from jaxdem_ac.verify.case import Check, Data, Figure, Outcome
 from jaxdem_ac.view.figures.style import BLUE, GREY, ORANGE
 
-TASKS = ("collective_transport", "evacuation", "multi_navigator", "swarm_navigator", "swarm_roller")
+TASKS = ("active_brownian", "collective_transport", "evacuation", "multi_navigator", "swarm_navigator", "swarm_roller")
 EPISODES = 64
 KEY = 20_000
 """Random key of the episodes: neither that of a training nor that of an evaluation of the documentation."""

@@ -16,6 +16,7 @@ LENGTHS = {
     "swarm_navigator": ("min_box_size", "max_box_size", "box_padding"),
     "collective_transport": ("arena_size", "box_padding"),
     "evacuation": ("room_size", "forecourt"),
+    "active_brownian": ("box_size",),
     "swarm_roller": ("min_box_size", "max_box_size", "box_padding"),
 }
 

@@ -323,7 +323,9 @@ def test_a_library_that_is_not_there_is_asked_for(name: str, monkeypatch: pytest
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["swarm_navigator", "collective_transport", "evacuation", "swarm_roller"])
+@pytest.mark.parametrize(
+    "name", ["swarm_navigator", "collective_transport", "evacuation", "swarm_roller", "active_brownian"]
+)
 @pytest.mark.filterwarnings("ignore:.*WARN")
 def test_every_environment_passes_the_libraries_own_tests(name: str) -> None:
     from gymnasium.utils.env_checker import check_env

@@ -10,7 +10,7 @@ import pytest
 
 import jaxdem_ac as ac
 
-NAMES = ("swarm_navigator", "multi_navigator", "collective_transport", "evacuation", "swarm_roller")
+NAMES = ("swarm_navigator", "multi_navigator", "collective_transport", "evacuation", "swarm_roller", "active_brownian")
 every_task = pytest.mark.parametrize("name", NAMES)
 SPECIES = [0, 1, 1, 0, 2, 1]
 SMALL: dict[str, Any] = {"num_particles": len(SPECIES), "physics_steps": 2}
@@ -35,7 +35,7 @@ def test_each_kind_has_its_own_sizes_and_sees_them(name: str) -> None:
         assert ((mass[kinds == 2] >= 3.0) & (mass[kinds == 2] <= 5.0)).all()
         assert state.observation.shape == (len(SPECIES), environment.observation_size)
         np.testing.assert_array_equal(state.observation[:, -2:], np.column_stack([radius, mass]))
-        state, timestep = environment.step(state, jnp.zeros((len(SPECIES), 2)))
+        state, timestep = environment.step(state, jnp.zeros((len(SPECIES), environment.action_size)))
         np.testing.assert_array_equal(timestep.observation, state.observation)
     assert hash(environment) == hash(ac.make_environment(name, **json.loads(json.dumps(_fields(environment)))))
 

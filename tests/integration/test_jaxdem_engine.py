@@ -20,6 +20,7 @@ TASKS: dict[str, tuple[dict[str, Any], float, int]] = {
     "collective_transport": ({}, 1.0, 30),
     "evacuation": ({}, 1.0, 30),
     "swarm_roller": ({}, 1.0, 30),
+    "active_brownian": ({}, 1.0, 40),
 }
 
 

@@ -22,6 +22,7 @@ SMALL: dict[str, dict[str, Any]] = {
     "collective_transport": {"N": 6},
     "evacuation": {"N": 6, "max_steps": 60},
     "swarm_roller": {"N": 6},
+    "active_brownian": {"N": 6},
 }
 
 # At 5d9c13a three fail in their own reset: a stale argument of the lidar.

@@ -134,6 +134,7 @@ for name, attributes in {
     "action_spaces.box": ["Box"],
     "action_spaces.max_norm": ["MaxNorm"],
     "action_spaces.discrete": ["Discrete"],
+    "environments.tasks.active_brownian": ["ActiveBrownian"],
     "environments.tasks.collective_transport": ["CollectiveTransport"],
     "environments.tasks.evacuation": ["Evacuation"],
     "environments.tasks.multi_navigator": ["MultiNavigator"],

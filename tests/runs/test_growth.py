@@ -22,6 +22,7 @@ TASKS: dict[str, dict[str, Any]] = {
     "multi_navigator": {"min_box_size": 14.0, "max_box_size": 24.0, "lidar_range": 5.0},
     "collective_transport": {"arena_size": (8.0, 14.0), "box_padding": 16.0, "lidar_range": 4.0},
     "evacuation": {"room_size": 12.0, "forecourt": 8.0, "lidar_range": 3.0},
+    "active_brownian": {"box_size": 13.0},
     "swarm_roller": {"min_box_size": 16.0, "max_box_size": 24.0, "box_padding": 16.0, "lidar_range": 5.0},
 }
 # Its programs compile quickly; the slow tests have all.
@@ -65,7 +66,8 @@ def check_rollout(name: str, room: float, seed: int) -> None:
 
 def check_evaluation(name: str, room: float, seed: int) -> None:
     def push(observation: jax.Array, key: Any = None) -> jax.Array:
-        return jnp.stack([jnp.cos(7 * observation[..., 0]), jnp.sin(9 * observation[..., -1])], axis=-1)
+        both = jnp.stack([jnp.cos(7 * observation[..., 3]), jnp.sin(9 * observation[..., -1])], axis=-1)
+        return both[..., : task(name, room).action_size]
 
     short, long = (evaluate(task(name, each), push, jax.random.key(seed), 3) for each in (room, 10.0))
     assert short == long

@@ -6,6 +6,7 @@ What has a prime there is of the state `before` here.
 from collections.abc import Callable
 from typing import Any
 
+import jax
 import numpy as np
 
 
@@ -88,6 +89,13 @@ def evacuation(env: Any, before: Any, after: Any) -> np.ndarray:
     return env.progress_weight * (p - p_before) + env.coop_weight * (p - p_before).mean() + env.exit_bonus * gone
 
 
+def active_brownian(env: Any, before: Any, after: Any) -> np.ndarray:
+    theta = np.asarray(after.orientation)
+    alike = np.cos(theta[:, None] - theta[None])
+    np.fill_diagonal(alike, 0.0)
+    return alike.sum(-1) / (env.num_particles - 1)
+
+
 def near_targets(env: Any, rng: np.random.Generator) -> Any:
     """Particles around as many targets, some at them."""
     targets = rng.uniform(2, 10, (env.num_particles, 2))
@@ -114,10 +122,16 @@ def at_the_gap(env: Any, rng: np.random.Generator) -> Any:
     return env.make_state(position=place, velocity=rng.normal(0, 3, (4, 2)), gap_centre=6.0)
 
 
+def anywhere(env: Any, rng: np.random.Generator) -> Any:
+    """A fresh episode."""
+    return env.reset(jax.random.key(int(rng.integers(1_000))))
+
+
 CASES: dict[str, tuple[Callable[..., np.ndarray], Callable[..., Any], dict[str, Any]]] = {
     "multi_navigator": (multi_navigator, near_targets, {"coverage_weight": 0.3}),
     "swarm_navigator": (swarm_navigator, near_targets, {"n_lidar_rays": 6, "coverage_weight": 0.3}),
     "collective_transport": (collective_transport, around_load, {}),
     "evacuation": (evacuation, at_the_gap, {}),
+    "active_brownian": (active_brownian, anywhere, {}),
     "swarm_roller": (swarm_roller, near_targets, {"n_lidar_rays": 6, "coverage_weight": 0.3}),
 }

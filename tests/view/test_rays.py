@@ -15,6 +15,7 @@ FIRST = {
     "collective_transport": (12, 1),
     "evacuation": (7, 2),
     "swarm_roller": (5, 2),
+    "active_brownian": (6, 1),
 }
 
 

@@ -8,6 +8,7 @@ from jax import Array
 
 from jaxdem_ac.dem.neighbor_list import Neighbors
 from jaxdem_ac.dem.scatter import scatter
+from jaxdem_ac.dem.world import World
 
 Bins = int | tuple[int, int]
 """Sectors of azimuth; or in 3D sectors of azimuth and bands of elevation."""
@@ -38,6 +39,8 @@ class Channel:
     """Equal sectors of [-pi, pi), the first beginning at -pi."""
     lidar_range: float
     """Length."""
+    turns: bool = False
+    """Whether sectors are counted from the particle's orientation, and not from the x axis."""
 
 
 @dataclass(frozen=True)
@@ -59,12 +62,12 @@ class PairDisplacements:
 
 
 def displacements(
-    sensors: Array, sources: Array | None = None, neighbors: Neighbors | None = None
+    sensors: Array, sources: Array | None = None, neighbors: Neighbors | None = None, world: World | None = None
 ) -> PairDisplacements:
     """Return the way from each sensor ``(N, dim)`` to all that it may sense, sources ``(M, dim)``, length.
 
     Without sources they are the sensors themselves, none of which senses itself. `neighbors` say who is near what;
-    without them it is all pairs, which costs ``N * M``.
+    without them it is all pairs, which costs ``N * M``. The boundary of a `world` may show a nearer image of a source.
     """
     alone = sources is None
     sources = sensors if sources is None else sources
@@ -77,6 +80,8 @@ def displacements(
     else:
         sensor, source, counts = neighbors.left, neighbors.right, neighbors.valid
         pairs = [_read(sources[:, axis], source) - _read(sensors[:, axis], sensor) for axis in range(dim)]
+    if world is not None:
+        pairs = world.boundary.displacement(world, pairs)
     square = pairs[0] ** 2
     for component in pairs[1:]:
         square = square + component**2
@@ -90,6 +95,17 @@ def displacements(
 
 look = displacements
 """Name of before, for one version."""
+
+
+def in_own_frames(sight: PairDisplacements, orientation: Array) -> PairDisplacements:
+    """Return displacements in the plane in the frames of their sensors, whose x axes are at angles ``(N,)``."""
+    (x, y), distance, sensor, source = sight.vector, sight.distance, sight.sensor, sight.source
+    if sight.mutual:
+        x, y = (jnp.concatenate([each, -each]) for each in (x, y))
+        distance = jnp.concatenate([distance, distance])
+        sensor, source = jnp.concatenate([sensor, source]), jnp.concatenate([source, sensor])
+    cos, sin = (_read(each(orientation), sensor) for each in (jnp.cos, jnp.sin))
+    return PairDisplacements((cos * x + sin * y, cos * y - sin * x), distance, sensor, source, sight.num_sensors, False)
 
 
 def _read(values: Array, index: Array) -> Array:
@@ -134,7 +150,7 @@ def nearest_sensors(sight: PairDisplacements, reach: Array, num_sources: int) ->
     Two sensors at one distance from a source are both its nearest.
     """
     within = _nearest_pairs(sight, num_sources) & (sight.distance <= reach[sight.sensor])
-    return _sum_over_sources(sight, within.astype(jnp.int32)) > 0
+    return sum_over_sources(sight, within.astype(jnp.int32)) > 0
 
 
 def closeness(sight: PairDisplacements, reach: Array, num_sources: int, lidar_range: float) -> Array:
@@ -145,7 +161,7 @@ def closeness(sight: PairDisplacements, reach: Array, num_sources: int, lidar_ra
     """
     own = reach[sight.sensor]
     counts = _nearest_pairs(sight, num_sources) & (sight.distance < lidar_range)
-    return _sum_over_sources(sight, jnp.where(counts, own / (own + sight.distance), 0.0))
+    return sum_over_sources(sight, jnp.where(counts, own / (own + sight.distance), 0.0))
 
 
 def _nearest_pairs(sight: PairDisplacements, num_sources: int) -> Array:
@@ -158,7 +174,7 @@ def _nearest_pairs(sight: PairDisplacements, num_sources: int) -> Array:
     return jnp.asarray(distance == nearest[sight.source])
 
 
-def _sum_over_sources(sight: PairDisplacements, values: Array) -> Array:
+def sum_over_sources(sight: PairDisplacements, values: Array) -> Array:
     """Return the sum of values of pairs for each sensor, ``(N,)``; values in the pairs' shape."""
     if values.ndim == 2:
         return jnp.sum(values, axis=1)

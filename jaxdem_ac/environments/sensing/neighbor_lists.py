@@ -49,13 +49,14 @@ class NeighborListSpecs:
         num_bodies: int | None = None,
         num_targets: int = 0,
         height: float | None = None,
+        periodic: bool = False,
         room: float = 1.0,
     ) -> Self:
         """Return what N particles need, spread over a box of sides `extent`, ``(2,)``, length.
 
         Ranges are from centre to centre; `skin` is that of the list of contacts, twice that for sensing. `num_bodies`
         touch, N if left out, in 3D within `height`, and `num_targets` are anywhere in the box: no list of them for 0.
-        `room` is that of the lists, relative to what is usually enough.
+        `periodic` says whether the box is; `room` is that of the lists, relative to what is usually enough.
         """
         num_bodies = num_particles if num_bodies is None else num_bodies
         if num_bodies < LIST_FROM:
@@ -64,9 +65,9 @@ class NeighborListSpecs:
         sight = (num_particles, extent, sensing_range, 2 * skin)
         return cls(
             # Whoever meets stays together for a while: twice the contacts of a gas.
-            contacts=make_spec(num_bodies, body, contact_range, skin, room=2 * room),
-            swarm=make_spec(*sight, room=room),
-            targets=make_spec(*sight, room=room, num_sources=num_targets) if num_targets else None,
+            contacts=make_spec(num_bodies, body, contact_range, skin, room=2 * room, periodic=periodic),
+            swarm=make_spec(*sight, room=room, periodic=periodic),
+            targets=make_spec(*sight, room=room, periodic=periodic, num_sources=num_targets) if num_targets else None,
         )
 
     def allocate(self, position: Array, bodies: Array | None = None) -> NeighborLists:

@@ -1,1 +1,1 @@
-"""The five tasks."""
+"""The six tasks."""

@@ -56,6 +56,10 @@ class Rays:
             for sensor in self.sensors:
                 centre = in_space(frame.position[sensor])
                 found = sensed(channel, observation[sensor], float(frame.radius[sensor]), shares)
+                if channel.turns:
+                    assert self.episode.orientation is not None
+                    ahead = _polar(np.ones(()), self.episode.orientation[index, sensor])
+                    found = tuple(each @ np.array([ahead, [-ahead[1], ahead[0]]]) for each in found)
                 rays += [self._seen(centre, line) for line in found[0]]
                 arcs += [self._seen(centre, line) for line in found[1]]
             lines.set_segments(rays + arcs)
@@ -78,6 +82,11 @@ def sensors_of(episode: Episode, which: int | Literal["all"]) -> list[int]:
         raise ValueError(
             "render: rays are those of a task that says where in an observation its lidars stand; got one that does "
             "not. Leave out rays, or give the environment a property `lidars`."
+        )
+    if episode.orientation is None and any(channel.turns for channel in episode.lidars):
+        raise ValueError(
+            "render: a lidar that turns is drawn with the orientation of its particle; got an episode without, as a "
+            "recording is. Leave out rays, or render the run."
         )
     num = episode.observation.shape[1]
     if which == "all":
