@@ -4,6 +4,7 @@ from jaxdem_ac.dem.boundaries import Boundary as Boundary
 from jaxdem_ac.dem.columns import Columns as Columns
 from jaxdem_ac.dem.contact_law import Contact as Contact
 from jaxdem_ac.dem.contact_law import ContactLaw as ContactLaw
+from jaxdem_ac.dem.contact_law import Hertz as Hertz
 from jaxdem_ac.dem.particles import Particles as Particles
 from jaxdem_ac.dem.step import advance as advance
 from jaxdem_ac.dem.step import engine_step as engine_step

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import abc
+import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import jax
 import jax.numpy as jnp
@@ -66,9 +67,12 @@ class ContactLaw(abc.ABC):
         limit = world.friction * jnp.maximum(normal_force, 0.0)
         return jnp.where(contact.overlap > 0, jnp.minimum(world.tangential_damping, limit * inverse), 0.0)
 
-    def contact_time(self, stiffness: float, reduced_mass: float) -> float | None:
-        """Return how long an elastic contact lasts, time, or None where that depends on its speed."""
-        return None
+    def contact_stiffness(self, stiffness: float, reduced_mass: float, reduced_radius: float, speed: float) -> float:
+        """Return the stiffness of a spring whose contact lasts as long as one that begins at `speed`, force / length.
+
+        Checks of the time step take it: the world's `stiffness` if left out.
+        """
+        return stiffness
 
     def forces(self, world: World, contact: Contact) -> tuple[Array, Components, Components]:
         """Return the force along each contact's normal, above 0 where it pushes, the force across, and torque / radius.
@@ -103,11 +107,7 @@ class ViscousCoulomb(ContactLaw):
         push = world.stiffness * contact.overlap
         if not world.damped:
             return push
-        # Restitution 0 is critical damping: zeta = 1.
-        bounces = world.restitution > 0
-        log_e = jnp.log(jnp.where(bounces, world.restitution, 1.0))
-        zeta = jnp.where(bounces, -log_e / jnp.sqrt(jnp.pi**2 + log_e**2), 1.0)
-        dashpot = 2 * zeta * jnp.sqrt(world.stiffness * contact.reduced_mass)
+        dashpot = 2 * _damping_ratio(world.restitution) * jnp.sqrt(world.stiffness * contact.reduced_mass)
         speed = dot(contact.velocity, contact.normal)
         return push - jnp.where(contact.overlap > 0, dashpot * speed, 0.0)
 
@@ -115,12 +115,62 @@ class ViscousCoulomb(ContactLaw):
         """Return ``k overlap**2 / 2``."""
         return 0.5 * world.stiffness * overlap**2
 
-    def contact_time(self, stiffness: float, reduced_mass: float) -> float:
-        """Return ``pi sqrt(m / k)``."""
-        from jaxdem_ac.dem.time_step import contact_time
 
-        return contact_time(stiffness, reduced_mass)
+@dataclass(frozen=True)
+class Hertz(ContactLaw):
+    """Elastic spheres of one material: ``4/3 E* sqrt(R*) overlap**1.5``, with a dashpot and viscous Coulomb friction.
+
+    ``E* = E / (2 (1 - nu**2))``, E the world's `stiffness`, a pressure here, nu Poisson's ratio, R* the reduced radius.
+    The dashpot is ``2 sqrt(5/6) zeta sqrt(S m) v_n``, ``S = 2 E* sqrt(R* overlap)``, m the reduced mass and zeta as in
+    :class:`ViscousCoulomb`: a restitution that does not depend on the speed (Antypov and Elliott, EPL 94, 50004, 2011).
+    It can pull near the end of a contact, as there. Discs are pushed as spheres are.
+    """
+
+    poisson_ratio: float = 0.3
+    """nu, in (-1, 0.5]. A recording keeps the law's name alone, and reads this number for it."""
+    name: ClassVar[str] = "hertz"
+    jaxdem_force: ClassVar[str | None] = "hertz"
+
+    def __post_init__(self) -> None:
+        """Check the ratio."""
+        if not -1 < self.poisson_ratio <= 0.5:
+            raise ValueError(
+                f"Hertz: poisson_ratio is in (-1, 0.5]; got poisson_ratio={self.poisson_ratio}. Set it inside."
+            )
+
+    def _modulus(self, stiffness: Any) -> Any:
+        return stiffness / (2 * (1 - self.poisson_ratio**2))
+
+    def normal_force(self, world: World, contact: Contact) -> Array:
+        """Return the push."""
+        touches, modulus = contact.overlap > 0, self._modulus(world.stiffness)
+        root = jnp.sqrt(jnp.where(touches, contact.reduced_radius * contact.overlap, 1.0))
+        push = jnp.where(touches, 4 / 3 * modulus * root * contact.overlap, 0.0)
+        if not world.damped:
+            return push
+        dashpot = 2 * (5 / 6) ** 0.5 * _damping_ratio(world.restitution)
+        dashpot = dashpot * jnp.sqrt(2 * modulus * root * contact.reduced_mass)
+        return push - jnp.where(touches, dashpot * dot(contact.velocity, contact.normal), 0.0)
+
+    def energy(self, world: World, overlap: Array, reduced_radius: Array) -> Array:
+        """Return ``8/15 E* sqrt(R*) overlap**2.5``."""
+        return 8 / 15 * self._modulus(world.stiffness) * jnp.sqrt(reduced_radius) * overlap**2.5
+
+    def contact_stiffness(self, stiffness: float, reduced_mass: float, reduced_radius: float, speed: float) -> float:
+        """Return ``m (pi / t)**2``, of a contact of ``t = 2.943 d / v``, d the overlap at its turn."""
+        speed = max(speed, 1e-30)
+        coefficient = 4 / 3 * self._modulus(stiffness) * reduced_radius**0.5
+        deepest = (5 / 4 * reduced_mass * speed**2 / coefficient) ** 0.4
+        duration = 2 * deepest / speed * math.sqrt(math.pi) * math.gamma(7 / 5) / math.gamma(9 / 10)
+        return reduced_mass * (math.pi / duration) ** 2
 
 
-LAWS: dict[str, ContactLaw] = {ViscousCoulomb.name: ViscousCoulomb()}
+def _damping_ratio(restitution: Array) -> Array:
+    """Return ``zeta = -ln e / sqrt(pi**2 + ln(e)**2)``, 1 for a restitution of 0: critical damping."""
+    bounces = restitution > 0
+    log_e = jnp.log(jnp.where(bounces, restitution, 1.0))
+    return jnp.where(bounces, -log_e / jnp.sqrt(jnp.pi**2 + log_e**2), 1.0)
+
+
+LAWS: dict[str, ContactLaw] = {each.name: each for each in (ViscousCoulomb(), Hertz())}
 """Laws by the names that `World.create` knows; a law of one's own is passed as an instance."""

@@ -79,7 +79,7 @@ class World:
             As :mod:`jaxdem_ac.dem.boundaries` has them; reflecting walls are smooth.
         stiffness : float, force / length
             Of the linear spring between two overlapping particles. JaxDEM's harmonic mean of two equal Young's
-            moduli is that modulus.
+            moduli is that modulus. With ``law="hertz"`` Young's modulus itself, a pressure.
         dt : float, time
             A contact of equal particles lasts ``pi sqrt(mass / (2 stiffness))`` and wants 20 steps or more for speeds
             to be kept to 0.7 %; :func:`~jaxdem_ac.dem.step.simulate` warns of fewer, and refuses so few that a contact
@@ -90,6 +90,9 @@ class World:
             Below Coulomb's limit the force along a contact is this times the speed of slip: friction is regularised
             by viscosity and has no memory of the contact, so that what should stick creeps, at a speed of the force
             on it divided by this. Stable while ``dt * tangential_damping`` is below a third of the mass.
+        law : {"viscous_coulomb", "hertz"} or ContactLaw
+            Of contact: a linear spring, or :class:`~jaxdem_ac.dem.contact_law.Hertz`'s, which is the stiffer the faster
+            a contact begins. Checks of the time step take the largest speed that they see.
         """
         low, high = as_float("box_low", box_low), as_float("box_high", box_high)
         if low.shape != high.shape or low.ndim != 1 or low.shape[0] not in (2, 3):
@@ -148,7 +151,18 @@ class World:
                 "World.critical_time_step: masses and stiffness have values; got traced ones. Call it outside of jit."
             )
         inverse_mass = self.fastest_contact(particles)
-        return math.inf if inverse_mass == 0 else time_step.critical_time_step(float(self.stiffness), 1 / inverse_mass)
+        stiffness = self._contact_stiffness(particles)
+        return math.inf if inverse_mass == 0 else time_step.critical_time_step(stiffness, 1 / inverse_mass)
+
+    def _contact_stiffness(self, particles: Particles) -> float:
+        """Return the stiffness of the stiffest contact to expect: of the largest, at twice the largest speed."""
+        inverse_mass, stiffness = self.fastest_contact(particles), float(self.stiffness)
+        if inverse_mass == 0:
+            return stiffness
+        # Half of it is the reduced radius of two, all of it that of one and a wall.
+        largest = float(np.max(np.asarray(particles.radius)))
+        speed = 2 * float(np.max(np.linalg.norm(np.asarray(particles.velocity, np.float64), axis=-1)))
+        return self.law.contact_stiffness(stiffness, 1 / inverse_mass, largest, speed)
 
     def fastest_contact(self, particles: Particles) -> float:
         """Return the sum of both inverse masses in the contact that is shortest, 1 / mass; 0 if nothing can touch."""
@@ -172,7 +186,7 @@ class World:
         time_step.check_time_step(
             where,
             dt=float(self.dt),
-            stiffness=float(self.stiffness),
+            stiffness=self._contact_stiffness(particles),
             inverse_mass=inverse_mass,
             restitution=float(self.restitution),
             drag_rate=float(self.drag) / float(moving.min(initial=math.inf)),

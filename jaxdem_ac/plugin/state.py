@@ -64,8 +64,9 @@ def as_system(world: World, particles: Particles) -> JaxDEMSystem:
     materials = importlib.import_module("jaxdem.materials")
     matchmakers = importlib.import_module("jaxdem.material_matchmakers")
     size = world.box_high - world.box_low
+    poisson = getattr(world.law, "poisson_ratio", 0.3)
     # Of a material with one density nothing is used but its modulus: masses are the state's.
-    material = materials.Material.create("elastic", density=1.0, young=world.stiffness, poisson=0.3)
+    material = materials.Material.create("elastic", density=1.0, young=world.stiffness, poisson=poisson)
     forces = (_force_of_boundary,) if world.boundary.exerts_force else ()
     system = jaxdem.System.create(
         particles.position.shape,

@@ -9,7 +9,6 @@ from jax import Array
 
 from jaxdem_ac import dem
 from jaxdem_ac.verify.case import Check, Data, Figure, Outcome, worst
-from jaxdem_ac.verify.hertz import Hertz
 from jaxdem_ac.verify.playing import box, trajectory
 from jaxdem_ac.view.figures.style import BLUE, INK, ORANGE
 
@@ -190,7 +189,7 @@ def hertz_impact(material: Material, restitution: float = 1.0) -> tuple[Impact, 
         stiffness=young,
         dt=dt,
         restitution=restitution,
-        law=law,
+        law=dem.Hertz(material.poisson),
     )
     middle = 9 * radius
     if twice == 2:

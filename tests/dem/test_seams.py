@@ -1,7 +1,7 @@
 """A boundary and a law of contact of one's own, each one class, on this engine and on JaxDEM's."""
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
 import jax
@@ -14,10 +14,10 @@ from scipy.special import gamma
 from jaxdem_ac import dem
 from jaxdem_ac.dem.boundaries import BOUNDARIES
 from jaxdem_ac.dem.contact_law import LAWS
-from jaxdem_ac.verify.hertz import Hertz
+from jaxdem_ac.dem.time_step import contact_time
 
-POISSON = 0.3
-"""That with which JaxDEM's materials are made here."""
+POISSON = 0.2
+"""Another than that of the law's name."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -95,7 +95,7 @@ def test_hertz_has_its_closed_form_contact_time(dim: int, speed: float) -> None:
     expected = 2 * deepest / closing * math.sqrt(math.pi) * gamma(7 / 5) / gamma(9 / 10)
     dt = expected / 2_000
     with jax.enable_x64(True):
-        world = dem.World.create([-5.0] * dim, [5.0] * dim, law=Hertz(POISSON), stiffness=stiffness, dt=dt)
+        world = dem.World.create([-5.0] * dim, [5.0] * dim, law=dem.Hertz(POISSON), stiffness=stiffness, dt=dt)
         rest = [0.0] * (dim - 1)
         start = dem.Particles.create(
             [[-radius, *rest], [radius, *rest]], [[speed, *rest], [-speed, *rest]], radius, mass
@@ -110,15 +110,35 @@ def test_hertz_has_its_closed_form_contact_time(dim: int, speed: float) -> None:
             return jnp.sum(jax.lax.scan(body, start, length=2_500)[1])
 
         assert int(touching(start)) * dt == pytest.approx(expected, rel=2e-3)
+        # Checks of the time step see as long a contact; the radius that they take is the largest there may be.
+        stiffness = world.law.contact_stiffness(float(world.stiffness), mass / 2, radius / 2, closing)
+        assert contact_time(stiffness, mass / 2) == pytest.approx(expected, rel=1e-9)
+        critical = world.critical_time_step(start)
+        assert critical == pytest.approx(2 / math.pi * expected * 2**-0.2, rel=1e-9)
+        with pytest.warns(dem.TimeStepWarning, match="6.28 steps"):
+            dem.simulate(replace(world, dt=jnp.asarray(critical / 4)), start, 1)
         later = dem.simulate(world, start, 2_500)
     np.testing.assert_allclose(later.velocity[:, 0], [-speed, speed], rtol=1e-5)
+
+
+def test_hertz_without_restitution_does_not_bounce() -> None:
+    world = dem.World.create([-5.0] * 2, [5.0] * 2, law="hertz", stiffness=1e5, dt=1e-4, restitution=0.0)
+    start = dem.Particles.create([[-0.5, 0.0], [0.5, 0.0]], [[1.0, 0.0], [-1.0, 0.0]], 0.5)
+    later = dem.simulate(world, start, 5_000)
+    assert float(jnp.abs(later.velocity).max()) < 0.05
+
+
+@pytest.mark.parametrize("ratio", [-1.0, 0.6, math.nan])
+def test_a_poisson_ratio_of_no_material_is_refused(ratio: float) -> None:
+    with pytest.raises(ValueError, match=r"poisson_ratio is in \(-1, 0.5\]; got poisson_ratio="):
+        dem.Hertz(ratio)
 
 
 @pytest.mark.jaxdem
 @pytest.mark.parametrize("kind", ["hertz", "circle"])
 def test_they_do_the_same_on_jaxdems_engine(kind: str) -> None:
     pytest.importorskip("jaxdem")
-    material: dict[str, Any] = {"law": Hertz(POISSON)} if kind == "hertz" else {"boundary": Circle(4.0)}
+    material: dict[str, Any] = {"law": dem.Hertz(POISSON)} if kind == "hertz" else {"boundary": Circle(4.0)}
     generator = np.random.default_rng(0)
     with jax.enable_x64(True):
         world = dem.World.create([0.0] * 2, [8.0] * 2, **material, stiffness=1e4, dt=2e-4)
@@ -146,5 +166,5 @@ def test_names() -> None:
         ValueError, match=r"boundary is 'reflect', 'periodic' or 'soft', or a Boundary; got boundary='open'"
     ):
         dem.World.create([0.0] * 2, [9.0] * 2, "open")
-    with pytest.raises(ValueError, match=r"law is 'viscous_coulomb', or a ContactLaw; got law=3"):
+    with pytest.raises(ValueError, match=r"law is 'viscous_coulomb' or 'hertz', or a ContactLaw; got law=3"):
         dem.World.create([0.0] * 2, [9.0] * 2, law=3)
