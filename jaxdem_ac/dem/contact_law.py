@@ -127,7 +127,7 @@ class Hertz(ContactLaw):
     """
 
     poisson_ratio: float = 0.3
-    """nu, in (-1, 0.5]. A recording keeps the law's name alone, and reads this number for it."""
+    """nu, in (-1, 0.5]."""
     name: ClassVar[str] = "hertz"
     jaxdem_force: ClassVar[str | None] = "hertz"
 

@@ -2,8 +2,8 @@
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
-from typing import Literal, Self, TypeVar
+from dataclasses import asdict, dataclass, field, fields, is_dataclass, replace
+from typing import Any, Literal, Self, TypeVar
 
 import jax
 import jax.numpy as jnp
@@ -128,11 +128,13 @@ class World:
             rough=not (is_concrete(friction) and bool(np.all(np.asarray(friction) == 0))),
         )
 
-    def parts(self) -> tuple[dict[str, Array], dict[str, bool | str]]:
-        """Return its numbers, and what else makes it: texts and truths that JSON can keep, boundary and law by name."""
+    def parts(self) -> tuple[dict[str, Array], dict[str, bool | str | dict[str, object]]]:
+        """Return its numbers, and what else makes it, that JSON can keep: boundary and law by name and own fields."""
         static = {item.name: getattr(self, item.name) for item in fields(self) if item.metadata.get("static")}
         numbers = {item.name: getattr(self, item.name) for item in fields(self) if item.name not in static}
-        return numbers, {name: value if isinstance(value, bool) else value.name for name, value in static.items()}
+        return numbers, {
+            name: value if isinstance(value, bool) else _described(value) for name, value in static.items()
+        }
 
     @property
     def dim(self) -> int:
@@ -211,10 +213,20 @@ def _in_range(name: str, value: ArrayLike, low: float, high: float, low_included
     return array
 
 
+def _described(part: Boundary | ContactLaw) -> str | dict[str, object]:
+    """Return the name of a boundary or a law; with its own fields, where it has some, as a dict."""
+    own = asdict(part) if is_dataclass(part) else {}
+    return {"name": part.name, **own} if own else part.name
+
+
 def _named(name: str, value: object, known: Mapping[str, Named], kind: type[Named]) -> Named:
-    """Return an instance as it is, or that which a name stands for."""
+    """Return an instance as it is, or that which a name stands for, or a dict of a name and fields."""
     if isinstance(value, kind):
         return value
+    if isinstance(value, Mapping) and value.get("name") in known:
+        own: dict[str, Any] = {field: number for field, number in value.items() if field != "name"}
+        made: Named = replace(known[value["name"]], **own)  # type: ignore[type-var]
+        return made
     if isinstance(value, str) and value in known:
         return known[value]
     names = " or ".join(", ".join(map(repr, known)).rsplit(", ", 1))

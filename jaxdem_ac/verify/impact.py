@@ -180,13 +180,12 @@ def hertz_impact(material: Material, restitution: float = 1.0) -> tuple[Impact, 
     dt, radius, speed = right.duration / STEPS, material.radius, material.speed
     mass = 4 / 3 * math.pi * radius**3 * material.density
     twice = 2 if material.test == 1 else 1
-    young, law = material.young * (3 - twice), Hertz(material.poisson)
     world = box(
         3,
         0.0,
         20 * radius,
         "reflect" if twice == 2 else "soft",
-        stiffness=young,
+        stiffness=material.young * (3 - twice),
         dt=dt,
         restitution=restitution,
         law=dem.Hertz(material.poisson),

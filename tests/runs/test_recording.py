@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxdem_ac import Recording
+from jaxdem_ac import Recording, dem
 from jaxdem_ac.runs.recording import record_episode
 
 EVACUATION = {"num_particles": 4, "max_steps": 60}
@@ -58,6 +58,15 @@ def test_a_file_gives_back_what_was_saved(recording: Recording, tmp_path: Path) 
         assert found.dtype == expected.dtype
     assert again.world is not None
     assert (again.world.boundary, again.world.damped, again.world.rough) == ("soft", True, True)
+
+
+def test_a_law_comes_back_with_its_own_numbers(recording: Recording, tmp_path: Path) -> None:
+    assert recording.world is not None
+    for law in (dem.Hertz(0.2), dem.Hertz()):
+        path = replace(recording, world=replace(recording.world, law=law)).save(tmp_path / "episode.npz")
+        world = Recording.load(path).world
+        assert world is not None
+        assert world.law == law
 
 
 def test_a_file_from_before_targets_had_a_radius_is_read(recording: Recording, tmp_path: Path) -> None:
