@@ -166,7 +166,7 @@ class SymmetricActorCritic(ActorCriticBase):
         features = self._features(as_rows(x))
         leading, rows = x.shape[:-1], len(features)
         n, copies = self.num_sectors, self.num_copies
-        heads = self._product(features.reshape(rows * n, -1), self._mirrored_heads()).reshape(rows, n, 2)
+        heads = self._product(features.reshape(rows * n, -1), mirrored_heads(self.mean[...])).reshape(rows, n, 2)
         radial, tangential = (jnp.asarray(each, heads.dtype) for each in directions(n))
         mean = (heads[..., 0] @ radial + heads[..., 1] @ tangential) * math.sqrt(2 / n)
         if self.action_kind == "pseudoscalar":
@@ -201,15 +201,6 @@ class SymmetricActorCritic(ActorCriticBase):
             total = alone.reshape(len(rows), n, -1) + everywhere[:, None]
             features = self.activation(total + self._bias(number, total.dtype))
         return features
-
-    def _mirrored_heads(self) -> Array:
-        """Return the map ``(copies * F, 2)`` to the radial and to the tangential coefficient, which a mirror turns."""
-        kernel = self.mean[...]
-        if self.num_copies == 1:
-            return kernel[0]
-        even, odd = kernel[0] + kernel[1], kernel[0] - kernel[1]
-        radial, tangential = even[:, 0] / 2, odd[:, 1] / 2
-        return jnp.stack([jnp.concatenate([radial, radial]), jnp.concatenate([tangential, -tangential])], axis=-1)
 
     def _product(self, features: Array, kernel: Array) -> Array:
         if self.compute_dtype is not None:
@@ -317,3 +308,15 @@ def mirrored(kernel: Array) -> Array:
     if len(kernel) == 1:
         return kernel[0]
     return jnp.block([[kernel[0], kernel[1]], [kernel[1], kernel[0]]])
+
+
+def mirrored_heads(kernel: Array) -> Array:
+    """Return the map ``(copies * F, 2)`` of a kernel ``(copies, F, 2)`` to the coefficients of a vector of each sector.
+
+    They are the radial one and the tangential one, which a mirror turns.
+    """
+    if len(kernel) == 1:
+        return kernel[0]
+    even, odd = kernel[0] + kernel[1], kernel[0] - kernel[1]
+    radial, tangential = even[:, 0] / 2, odd[:, 1] / 2
+    return jnp.stack([jnp.concatenate([radial, radial]), jnp.concatenate([tangential, -tangential])], axis=-1)

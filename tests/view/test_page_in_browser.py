@@ -1,14 +1,14 @@
-"""The page in a real browser without a screen: Chromium, by the extra `browser` and an installed chromedriver."""
+"""The player in a real browser without a screen."""
 
 import json
-import shutil
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from support.in_browser import ask, complaints, media, numbers_in, point_at, press, text, wait
 from support.made_recordings import made_recording
 
 import jaxdem_ac as ac
@@ -16,28 +16,6 @@ from jaxdem_ac import Recording
 from jaxdem_ac.view.report.page import write_report
 
 pytestmark = pytest.mark.slow
-
-CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
-DRIVER = shutil.which("chromedriver")
-FLAGS = (
-    "--headless", "--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking",
-    "--disable-component-update", "--disable-sync", "--window-size=1280,900",
-)  # fmt: skip
-
-
-@pytest.fixture(scope="module")
-def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
-    selenium = pytest.importorskip("selenium.webdriver", reason="needs selenium: pip install jaxdem-ac[browser]")
-    if CHROMIUM is None or DRIVER is None:
-        pytest.skip("needs chromium and chromedriver on the path")
-    options = selenium.ChromeOptions()
-    options.binary_location = CHROMIUM
-    for flag in (*FLAGS, f"--user-data-dir={tmp_path_factory.mktemp('browser')}"):
-        options.add_argument(flag)
-    options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
-    driver = selenium.Chrome(options=options, service=selenium.ChromeService(DRIVER))
-    yield driver
-    driver.quit()
 
 
 @pytest.fixture(scope="module")
@@ -57,17 +35,6 @@ def page(tmp_path_factory: pytest.TempPathFactory, recordings: list[Recording]) 
     return write_report(None, folder / "page.html", recordings=files)
 
 
-def wait(condition: Callable[[], Any]) -> Any:
-    """Return what a condition comes to, within half a minute."""
-    end = time.monotonic() + 30
-    while time.monotonic() < end:
-        found = condition()
-        if found:
-            return found
-        time.sleep(0.05)
-    raise AssertionError("it did not come within half a minute")
-
-
 @pytest.fixture
 def player(browser: Any, page: Path) -> Iterator[Any]:
     """Open the page, its player stopped at its beginning; afterwards nothing was complained of or asked for."""
@@ -78,45 +45,10 @@ def player(browser: Any, page: Path) -> Iterator[Any]:
     browser.get(page.as_uri())
     wait(lambda: browser.execute_script("return window.jaxdemPlayer?.episode"))
     yield browser
-    assert [entry for entry in browser.get_log("browser") if entry["level"] == "SEVERE"] == []
+    assert complaints(browser) == []
     messages = [json.loads(entry["message"])["message"] for entry in browser.get_log("performance")]
     asked = {m["params"]["request"]["url"] for m in messages if m["method"] == "Network.requestWillBeSent"}
     assert {url for url in asked if not url.startswith("data:")} == {page.as_uri()}
-
-
-def media(browser: Any, scheme: str, motion: str = "no-preference") -> None:
-    features = [
-        {"name": "prefers-color-scheme", "value": scheme},
-        {"name": "prefers-reduced-motion", "value": motion},
-    ]
-    browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": features})
-
-
-def ask(browser: Any, expression: str) -> Any:
-    return browser.execute_script(f"const player = window.jaxdemPlayer; return {expression};")
-
-
-def text(browser: Any, selector: str) -> str:
-    found = browser.execute_script("return document.querySelector(arguments[0]).textContent;", selector)
-    return str(found)
-
-
-def press(browser: Any, key: str, selector: str = "#canvas") -> None:
-    from selenium.webdriver.common.by import By
-    from selenium.webdriver.common.keys import Keys
-
-    browser.find_element(By.CSS_SELECTOR, selector).send_keys(getattr(Keys, key))
-
-
-def point_at(browser: Any, particle: int) -> None:
-    """Move the pointer to a particle, as a hand does."""
-    from selenium.webdriver.common.action_chains import ActionChains
-    from selenium.webdriver.common.by import By
-
-    canvas = browser.find_element(By.ID, "canvas")
-    x, y = ask(browser, f"player.positionOnScreen({particle})")
-    width, height = canvas.size["width"], canvas.size["height"]
-    ActionChains(browser).move_to_element_with_offset(canvas, int(x - width / 2), int(y - height / 2)).perform()
 
 
 def colour_of(browser: Any, particle: int) -> str:
@@ -140,10 +72,6 @@ def colour_of(browser: Any, particle: int) -> str:
             particle,
         )
     )
-
-
-def numbers_in(text: str) -> np.ndarray:
-    return np.array([float(part) for part in text.split(",")])
 
 
 def assert_shows(browser: Any, recording: Recording, stored: dict[str, Any], particle: int, frame: int) -> None:
@@ -351,75 +279,6 @@ def test_a_thousand_particles_for_five_hundred_frames_are_smooth(browser: Any, t
     wait(lambda: ask(browser, "player.drawTimes.length > 100"))
     ask(browser, "player.pause()")
     assert float(np.median(ask(browser, "player.drawTimes"))) < 12
-
-
-@pytest.fixture(scope="module")
-def compared(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
-    """Return the page of two seeds of almost no training, and that of one of them."""
-    folder = tmp_path_factory.mktemp("compared")
-    config = ac.TrainConfig(
-        env="evacuation", env_kw={"num_particles": 8, "physics_steps": 5, "max_steps": 40}, steps=64, num_seeds=2,
-        ppo=ac.PPOConfig(num_envs=2, num_steps=4, num_minibatches=1, num_epochs=1), out=str(folder / "seeds"),
-    )  # fmt: skip
-    ac.train(config, None)
-    pages = {"many": write_report(folder / "seeds", eval_episodes=2)}
-    return {**pages, "one": write_report(folder / "seeds" / "seed-1", eval_episodes=2, episodes=2, sample=True)}
-
-
-def opened(browser: Any, path: Path) -> None:
-    media(browser, "light", "reduce")
-    browser.get("about:blank")
-    browser.get_log("browser")
-    browser.get(path.as_uri())
-    wait(lambda: browser.execute_script("return window.jaxdemPlayer?.episode"))
-
-
-def seen(browser: Any, *names: str) -> list[bool]:
-    return [bool(browser.find_element("id", name).is_displayed()) for name in names]
-
-
-def test_a_run_is_chosen_where_there_are_several(browser: Any, compared: dict[str, Path]) -> None:
-    from selenium.webdriver.support.select import Select
-
-    opened(browser, compared["many"])
-    assert seen(browser, "run", "policy", "episode") == [True, False, True]
-    ask(browser, "player.goTo(2)")
-    Select(browser.find_element("id", "run")).select_by_visible_text("seeds, seed-1")
-    wait(lambda: ask(browser, "player.episode.run") == "seeds, seed-1")
-    # At the same moment, to compare.
-    assert ask(browser, "player.frame") == 2
-    metrics = {"width": 390, "height": 800, "deviceScaleFactor": 1, "mobile": False}
-    browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", metrics)
-    root = "document.documentElement"
-    try:
-        assert browser.execute_script(f"return {root}.scrollWidth <= {root}.clientWidth")
-    finally:
-        browser.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
-    assert [entry for entry in browser.get_log("browser") if entry["level"] == "SEVERE"] == []
-
-
-def test_the_nearest_curve_says_whose_it_is(browser: Any, compared: dict[str, Path]) -> None:
-    from selenium.webdriver.common.action_chains import ActionChains
-
-    opened(browser, compared["many"])
-    figure = browser.find_element("css selector", "figure.curve")
-    browser.execute_script("arguments[0].scrollIntoView()", figure)
-    ActionChains(browser).move_to_element(figure.find_element("tag name", "svg")).perform()
-    assert "seeds: " in figure.find_element("class name", "reading").text
-    assert "agent-steps" in figure.find_element("class name", "reading").text
-
-
-def test_trained_and_untrained_are_one_choice_away(browser: Any, compared: dict[str, Path]) -> None:
-    from selenium.webdriver.support.select import Select
-
-    opened(browser, compared["one"])
-    assert seen(browser, "run", "policy", "episode") == [False, True, True]
-    Select(browser.find_element("id", "episode")).select_by_visible_text("seed 1001")
-    wait(lambda: ask(browser, "player.episode.seed") == 1_001)
-    ask(browser, "player.goTo(7), player.keep(3)")
-    Select(browser.find_element("id", "policy")).select_by_visible_text("untrained")
-    wait(lambda: ask(browser, "player.episode.policy") == "untrained")
-    assert ask(browser, "[player.episode.seed, player.frame, player.kept]") == [1_001, 7, 3]
 
 
 def test_trails_and_forces_are_drawn_on_request(player: Any) -> None:

@@ -14,7 +14,7 @@ from jaxdem_ac.view.report.pack import Shown
 
 _SCRIPTS = (
     "data.js", "scene.js", "overlays.js", "blocks.js", "numbers.js", "choices.js", "player.js",
-    "curves.js", "main.js",
+    "network.js", "physics.js", "live.js", "curves.js", "main.js",
 )  # fmt: skip
 
 _LIGHT = {

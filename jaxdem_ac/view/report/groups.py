@@ -85,8 +85,8 @@ def evaluated(group: Group, num_episodes: int, seed: int, sample: bool) -> Group
 
 def episodes_of(
     groups: Sequence[Group], seeds: Sequence[int], decisions: int | None, sample: bool
-) -> Iterator[tuple[dict[str, str], Recording, TrainConfig]]:
-    """Give episodes one after the other, each with its run, policy and label, and the run's configuration.
+) -> Iterator[tuple[dict[str, str], Recording, TrainConfig, Policy]]:
+    """Give episodes one after the other, each with its run, policy and label, the run's configuration, and the policy.
 
     Of a single run both policies play, of several the trained one.
     """
@@ -95,10 +95,11 @@ def episodes_of(
         for member, config in group.configs.items():
             for kind in (TRAINED, UNTRAINED) if alone else (TRAINED,):
                 run = "" if alone else ", ".join(filter(None, (group.name, member.partition(",")[0])))
-                play = partial(record_episode, config.env, dict(config.env_kw), group.policies[kind][member])
+                policy = group.policies[kind][member]
+                play = partial(record_episode, config.env, dict(config.env_kw), policy)
                 for seed in seeds:
                     names = {"run": run, "policy": kind, "label": f"seed {seed}"}
-                    yield names, play(seed=seed, decisions=decisions, sample=sample), config
+                    yield names, play(seed=seed, decisions=decisions, sample=sample), config, policy
 
 
 def is_single(groups: Sequence[Group]) -> bool:

@@ -8,16 +8,19 @@ import numpy as np
 
 from jaxdem_ac._files import as_path, write_bytes
 from jaxdem_ac._types import Json
+from jaxdem_ac.environments.base import Environment
 from jaxdem_ac.observation_layout import as_layout
 from jaxdem_ac.plugin.references import short_name
 from jaxdem_ac.runs.config import TrainConfig
 from jaxdem_ac.runs.recording import Recording
 from jaxdem_ac.runs.run_dir import REPORT, read_metrics
+from jaxdem_ac.trainers.policy import Policy
 from jaxdem_ac.view.curve_data import Run, read_runs
 from jaxdem_ac.view.report import sections
 from jaxdem_ac.view.report.curves import bands_section, curves_section
 from jaxdem_ac.view.report.document import asset, document, in_page
 from jaxdem_ac.view.report.groups import Group, episodes_of, evaluated, is_single, read_groups
+from jaxdem_ac.view.report.live import live_of
 from jaxdem_ac.view.report.pack import Shown, pack_episode
 
 LIMIT = 5_000_000
@@ -86,7 +89,7 @@ def write_report(
     if not recordings and eval_episodes:
         groups = [evaluated(group, eval_episodes, seed, sample) for group in groups]
     above = _Above(groups, eval_episodes, sample)
-    chosen: Iterator[tuple[dict[str, str], Recording, TrainConfig | None]]
+    chosen: Iterator[tuple[dict[str, str], Recording, TrainConfig | None, Policy | None]]
     if recordings:
         count, chosen = len(recordings), _recorded(recordings, groups)
     else:
@@ -96,8 +99,10 @@ def write_report(
     room = LIMIT - len(above.page([])) - _MARGIN - _MARGIN_EACH * count
     packed: list[Shown] = []
     # One in memory at a time.
-    for names, recording, config in chosen:
-        packed.append(_episode(recording, names, room / (count - len(packed)), config))
+    for names, recording, config, policy in chosen:
+        # Weights stand in the first episode of a policy.
+        again = any(all(each[name] == names[name] for name in ("run", "policy")) for each in packed)
+        packed.append(_episode(recording, names, room / (count - len(packed)), config, policy, again))
         room -= len(json.dumps(packed[-1]))
     page = above.page(packed)
     assert len(page) <= LIMIT
@@ -126,14 +131,14 @@ def _target(folders: Sequence[Path], out: str | Path | None) -> Path:
 
 def _recorded(
     files: Sequence[str | Path], groups: Sequence[Group]
-) -> Iterator[tuple[dict[str, str], Recording, TrainConfig | None]]:
+) -> Iterator[tuple[dict[str, str], Recording, TrainConfig | None, None]]:
     """Give recordings, with the configuration of the run if there is one alone."""
     config = next(iter(groups[0].configs.values())) if is_single(groups) else None
     names = [Path(file).name for file in files]
     if len(set(names)) < len(names):
         names = list(map(str, files))
     for name, file in zip(names, files, strict=True):
-        yield {"run": "", "policy": "", "label": name}, Recording.load(file), config
+        yield {"run": "", "policy": "", "label": name}, Recording.load(file), config, None
 
 
 class _Above:
@@ -171,16 +176,24 @@ def _in_order(groups: Sequence[Group]) -> list[Run]:
     return [found[group.name] for group in groups]
 
 
-def _episode(recording: Recording, names: dict[str, str], room: float, config: TrainConfig | None) -> Shown:
-    """Return an episode for the player, with its figures for the summary."""
+def _episode(
+    recording: Recording,
+    names: dict[str, str],
+    room: float,
+    config: TrainConfig | None,
+    policy: Policy | None,
+    again: bool,
+) -> Shown:
+    """Return an episode for the player, with its figures for the summary; `again` if the page has its weights."""
     success = np.asarray(recording.success)
-    success_name, layout = _of_task(recording)
+    environment, success_name, layout = _of_task(recording)
     said = {
         **names,
         "success_name": success_name,
         "final_success": float(success[-1]) if np.isfinite(success[-1]) else None,
         "mean_reward": _mean(np.asarray(recording.reward)),
         "layout": layout,
+        "live": live_of(recording, environment, policy, again=again, room=0.2 * room),
     }
     return {**said, **pack_episode(recording, room - len(in_page(said)), _species(recording, config))}
 
@@ -190,21 +203,21 @@ def _mean(numbers: np.ndarray) -> float | None:
     return mean if np.isfinite(mean) else None
 
 
-def _of_task(recording: Recording) -> tuple[str, list[Json] | None]:
-    """Return the name of the task's success, and [name, kind, size] of an observation's blocks if they are known.
+def _of_task(recording: Recording) -> tuple[Environment | None, str, list[Json] | None]:
+    """Return the task, the name of its success, and [name, kind, size] of an observation's blocks, if they are known.
 
     A recording outlives the package that its environment came from, and the layout that an observation had then.
     """
     unknown = (ImportError, KeyError, OSError, TypeError, ValueError, AttributeError)
-    name = "success"
+    environment, name = None, "success"
     try:
         environment = recording.environment()
         name = environment.success_name
         layout = getattr(environment, "observation_layout", None)
         blocks = () if layout is None else as_layout("report", layout, recording.observation.shape[-1])
     except unknown:
-        return name, None
-    return name, [[block.name, block.kind, block.size] for block in blocks] or None
+        return environment, name, None
+    return environment, name, [[block.name, block.kind, block.size] for block in blocks] or None
 
 
 def _species(recording: Recording, config: TrainConfig | None) -> list[int] | None:

@@ -25,6 +25,11 @@ class Numbers {
     return numbers;
   }
 
+  /** The last kept frame up to a frame of the episode. */
+  before(frame) {
+    return this.keptBefore[Math.min(frame, this.total - 1)];
+  }
+
   static #unfolded(bytes, { shape: [frames, particles, components], bits }) {
     const plane = frames * particles;
     const codes = bits === 8 ? bytes : new Uint16Array(plane * components);
@@ -71,7 +76,7 @@ class Episode {
   /** Put x, y, and the way to the next frame, dx, dy, where they are at a time, counted in decisions. */
   moveTo(time) {
     const { position, x, y, dx, dy } = this;
-    const kept = position.keptBefore[Math.floor(time)];
+    const kept = position.before(Math.floor(time));
     const next = Math.min(kept + 1, position.frames - 1);
     const from = position.frameOf(kept);
     const span = position.frameOf(next) - from;
@@ -95,7 +100,7 @@ class Episode {
   /** Mark whose centre is as near to a target as it has to be. */
   #seeWhoIsThere(frame) {
     const { targets, there, x, y, radii, count } = this;
-    const kept = targets.keptBefore[Math.min(frame, targets.total - 1)];
+    const kept = targets.before(frame);
     there.fill(0);
     for (let target = 0; target < targets.particles; target++) {
       const tx = targets.get(kept, target, 0);
@@ -112,6 +117,6 @@ class Episode {
 
   /** The task's figure at a frame: it is known after a decision. NaN where it is not. */
   successAt(frame) {
-    return this.success && frame > 0 ? this.success.get(this.success.keptBefore[frame - 1], 0, 0) : NaN;
+    return this.success && frame > 0 ? this.success.get(this.success.before(frame - 1), 0, 0) : NaN;
   }
 }

@@ -18,7 +18,7 @@ function writtenOut(numbers, kept, particle) {
 /** What there is to say of a particle at a frame: [name, text] each, and its observation. */
 function factsOf(episode, frame, particle) {
   const facts = [];
-  const kept = episode.position.keptBefore[frame];
+  const kept = episode.position.before(frame);
   const positionFrame = episode.position.frameOf(kept);
   const note = positionFrame === frame ? "" : ` (frame ${positionFrame})`;
   facts.push(["position", writtenOut(episode.position, kept, particle).join(", ") + note]);
@@ -31,14 +31,15 @@ function factsOf(episode, frame, particle) {
     facts.push(["decision", "none: this is the last frame"]);
     return { facts, observation: null };
   }
-  for (const name of ["action", "value", "reward"]) facts.push([name, decidedText(episode, name, frame, particle)]);
+  const decided = episode.isLive ? ["action"] : ["action", "value", "reward"];
+  for (const name of decided) facts.push([name, decidedText(episode, name, frame, particle)]);
   return { facts, observation: observationOf(episode, frame, particle) };
 }
 
 function decidedText(episode, name, frame, particle) {
   const numbers = episode[name];
   if (!numbers) return episode.left_out.includes(name) ? "left out, there was no room" : "not recorded";
-  const kept = numbers.keptBefore[frame];
+  const kept = numbers.before(frame);
   const from = numbers.frameOf(kept);
   return writtenOut(numbers, kept, particle).join(", ") + (from === frame ? "" : ` (of decision ${from})`);
 }
@@ -46,7 +47,7 @@ function decidedText(episode, name, frame, particle) {
 function observationOf(episode, frame, particle) {
   const numbers = episode.observation;
   if (!numbers) return null;
-  const kept = numbers.keptBefore[frame];
+  const kept = numbers.before(frame);
   const values = Array.from({ length: numbers.components }, (_, c) => numbers.get(kept, particle, c));
   return { from: numbers.frameOf(kept), values, texts: writtenOut(numbers, kept, particle) };
 }

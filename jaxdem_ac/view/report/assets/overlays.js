@@ -6,7 +6,7 @@ const TRAIL = 20;
 function drawForces(scene, frame) {
   const { episode, context } = scene;
   const { contact } = episode;
-  const kept = contact.keptBefore[frame];
+  const kept = contact.before(frame);
   const most = contact.low[2] + contact.step[2] * (contact.missing - 1) || 1;
   context.strokeStyle = scene.colours.force;
   context.lineCap = "round";
@@ -45,7 +45,7 @@ function footOnWall(episode, one, side) {
 function drawTrails(scene, time) {
   const { episode, context } = scene;
   const { position } = episode;
-  const now = position.keptBefore[Math.floor(time)];
+  const now = position.before(Math.floor(time));
   let first = now;
   while (first > 0 && position.frameOf(first) > time - TRAIL) first--;
   context.beginPath();

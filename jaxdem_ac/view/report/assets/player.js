@@ -8,6 +8,7 @@ class Player {
     this.canvas = element("canvas");
     this.scene = new Scene(this.canvas);
     this.panel = new Panel();
+    this.here = new Here(this);
     this.time = 0;
     this.playing = false;
     this.hovered = -1;
@@ -32,17 +33,24 @@ class Player {
     const episode = await Episode.open(this.episodes[number]);
     // Another one may have been asked for since.
     if (this.opening !== opening) return;
+    this.number = number;
+    showChoices(this.episodes, number);
+    element("scrub").max = episode.decisions;
+    this.show(episode, time, kept);
+  }
+
+  /** Show an unpacked episode. */
+  show(episode, time = 0, kept = this.kept) {
     this.episode = episode;
     this.hovered = -1;
     this.kept = kept < episode.count ? kept : -1;
-    showChoices(this.episodes, number);
     element("chosen").value = this.kept < 0 ? "" : this.kept;
     element("chosen").max = episode.count - 1;
-    element("scrub").max = episode.decisions;
     this.scene.show(episode);
     showLegend(episode, this.scene.colours);
     showStrip(episode);
     showOverlays(episode);
+    this.here.show(episode);
     const view = episode.dim === 3 ? ", seen from above" : "";
     this.canvas.setAttribute("aria-label", `Episode of ${nameOf(episode)}${view}`);
     this.goTo(time);
@@ -93,7 +101,9 @@ class Player {
     // A page that was hidden goes on where it was.
     const passed = Math.min(0.1, (now - (this.last ?? now)) / 1000);
     this.last = now;
-    this.time = Math.min(this.episode.decisions, this.time + passed * Number(element("speed").value));
+    // Of what is played here, one decision a picture: a large swarm is slower then, and the page is not.
+    const most = this.episode.isLive ? this.frame + 1 : this.episode.decisions;
+    this.time = Math.min(most, this.time + passed * Number(element("speed").value));
     if (this.time >= this.episode.decisions) {
       this.pause();
       return;
@@ -104,7 +114,7 @@ class Player {
 
   #show() {
     const start = performance.now();
-    this.scene.draw(this.time, this.chosen);
+    this.scene.draw(this.time, this.chosen, this.here.target);
     this.drawTimes.push(performance.now() - start);
     if (this.drawTimes.length > 1000) this.drawTimes.shift();
     const { frame, chosen, episode } = this;
@@ -118,7 +128,8 @@ class Player {
   #tell(frame, chosen) {
     const { episode } = this;
     const success = episode.successAt(frame);
-    const words = [`time ${(frame * episode.decision_time).toFixed(2)}`, `decision ${frame} of ${episode.decisions}`];
+    const last = episode.isLive ? ", played here" : ` of ${episode.decisions}`;
+    const words = [`time ${(frame * episode.decision_time).toFixed(2)}`, `decision ${frame}${last}`];
     if (Number.isFinite(success)) words.push(`${episode.success_name} ${success.toFixed(2)}`);
     element("clock").textContent = words.join(" \u00b7 ");
     const scrub = element("scrub");
@@ -157,6 +168,7 @@ class Player {
     canvas.addEventListener("pointermove", (event) => this.#point(this.scene.particleAt(event.offsetX, event.offsetY)));
     canvas.addEventListener("pointerleave", () => this.#point(-1));
     canvas.addEventListener("click", (event) => {
+      if (this.here.moved) return;
       const particle = this.scene.particleAt(event.offsetX, event.offsetY);
       this.keep(particle === this.kept ? -1 : particle);
     });
@@ -167,7 +179,8 @@ class Player {
 
   /** Open what the choices name; with another run or policy the moment stays, so that they can be compared. */
   async #choose(field) {
-    const { time, kept, playing } = this;
+    const { kept, playing } = this;
+    const time = this.here.live ? this.here.left : this.time;
     const number = chosenEpisode(this.episodes, field);
     if (field === "label") return this.open(number);
     await this.open(number, Math.floor(time), kept);
@@ -181,6 +194,12 @@ class Player {
     this.#show();
   }
 
+  /** Show what has changed without the frame: a target has been moved. */
+  refresh() {
+    this.shown = null;
+    this.#show();
+  }
+
   #redraw() {
     this.scene.readColours();
     this.scene.resize();
@@ -189,6 +208,10 @@ class Player {
 
   #key(event, step) {
     if (event.ctrlKey || event.metaKey || event.altKey || !this.episode) return;
+    if (this.here.key(event.key, event.shiftKey)) {
+      event.preventDefault();
+      return;
+    }
     const next = (by) => this.keep((this.kept + by + this.episode.count) % this.episode.count);
     const answers = {
       " ": () => this.toggle(),

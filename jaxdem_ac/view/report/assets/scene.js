@@ -57,6 +57,10 @@ class Scene {
     return [this.left + this.scale * x, this.foot - this.scale * y];
   }
 
+  toBox(px, py) {
+    return [(px - this.left) / this.scale, (this.foot - py) / this.scale];
+  }
+
   /** The particle under a point of the canvas, or the nearest within a few pixels; -1 where there is none. */
   particleAt(px, py) {
     const { x, y, radii, count } = this.episode;
@@ -70,9 +74,10 @@ class Scene {
     return best;
   }
 
-  draw(time, chosen) {
+  draw(time, chosen, target) {
     const { context, episode, colours } = this;
     episode.moveTo(time);
+    const { x, y, targets } = episode;
     context.clearRect(0, 0, this.canvas.width, this.canvas.height);
     this.#box();
     if (episode.targets) this.#targets(Math.floor(time));
@@ -82,7 +87,8 @@ class Scene {
     if (groups.ringed.length) this.#rings(groups.ringed);
     this.#ticks();
     if (this.overlays.forces && episode.contact) drawForces(this, Math.floor(time));
-    if (chosen >= 0) this.#mark(chosen, colours.ink);
+    if (chosen >= 0) this.#mark(x[chosen], y[chosen], episode.radii[chosen], colours.ink);
+    if (target >= 0) this.#mark(targets.get(0, target, 0), targets.get(0, target, 1), episode.radii[0], colours.target);
   }
 
   #box() {
@@ -164,7 +170,7 @@ class Scene {
   #targets(frame) {
     const { context, episode, scale } = this;
     const { targets } = episode;
-    const kept = targets.keptBefore[Math.min(frame, targets.total - 1)];
+    const kept = targets.before(frame);
     context.beginPath();
     for (let target = 0; target < targets.particles; target++) {
       const [px, py] = this.toScreen(targets.get(kept, target, 0), targets.get(kept, target, 1));
@@ -180,11 +186,11 @@ class Scene {
     context.setLineDash([]);
   }
 
-  #mark(chosen, colour) {
-    const { context, episode, scale } = this;
-    const [px, py] = this.toScreen(episode.x[chosen], episode.y[chosen]);
+  #mark(x, y, radius, colour) {
+    const { context, scale } = this;
+    const [px, py] = this.toScreen(x, y);
     context.beginPath();
-    context.arc(px, py, scale * episode.radii[chosen] + 4, 0, 2 * Math.PI);
+    context.arc(px, py, scale * radius + 4, 0, 2 * Math.PI);
     context.strokeStyle = colour;
     context.lineWidth = 2.5;
     context.stroke();
