@@ -11,15 +11,14 @@ from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from types import ModuleType
 
-import click
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from support.command_line import check_call, context_of
 from support.example_programs import plugin, run
 from support.page_equations import CASES
 
 import jaxdem_ac as ac
-from jaxdem_ac.cli import main
 from jaxdem_ac.runs.build import with_training_defaults
 from jaxdem_ac.runs.config import TrainConfig, parse_assignments
 from jaxdem_ac.trainers.shac.config import SHACConfig
@@ -112,49 +111,6 @@ def test_all_blocks_of_a_page_run(page: Path, plugin: Path, tmp_path: Path) -> N
     script = tmp_path / "page.py"
     script.write_text(program(page, blocks))
     run([str(script)], tmp_path, plugin)
-
-
-def commands_of(page: Path) -> list[str]:
-    """Return the calls of `jaxdem-ac` in a page: in its listings, and in the code of its sentences."""
-    text = re.sub(r"```python\n.*?```", "", page.read_text(), flags=re.DOTALL)
-    listed = re.findall(r"^(?: {4}|\$ ).*?\bjaxdem-ac (.*)$", text.replace("\\\n", " "), flags=re.MULTILINE)
-    spoken = re.findall(r"(?<!`)`jaxdem-ac ([^`]+)`", re.sub(r"\n(?=\S)", " ", text))
-    return [*listed, *spoken]
-
-
-def check_call(words: list[str]) -> None:
-    """Raise click's error unless a call has a command, options and fields that exist."""
-    if words[0].startswith("-"):
-        main.make_context("jaxdem-ac", words, resilient_parsing=True)
-        return
-    name, *rest = words
-    command = main.commands[name]
-    context = command.make_context(name, list(rest), resilient_parsing=len(rest) < 1 or "--help" in rest)
-    assignments = parse_assignments(context.params.get("assignments") or ())
-    algorithm = context.params.get("algorithm")
-    config = TrainConfig().with_values({**({"algorithm": algorithm} if algorithm else {}), **assignments})
-    env = context.params.get("env") or config.env
-    if name == "train" and env in ac.list_environments() and not env.startswith("jaxdem:"):
-        from jaxdem_ac.registry import environments
-
-        known = {field.name for field in fields(environments.find(env).load())}
-        assert config.env_kw.keys() <= known, (env, config.env_kw)
-
-
-@pytest.mark.parametrize("page", [page for page in PAGES if commands_of(page)], ids=lambda page: page.stem)
-def test_commands_in_a_page_exist(page: Path) -> None:
-    for call in commands_of(page):
-        words = shlex.split(call.partition(" | ")[0], comments=True)
-        try:
-            check_call(words)
-        except (click.ClickException, KeyError, ValueError) as error:
-            pytest.fail(f"{page.name}: jaxdem-ac {call}: {error}")
-
-
-def test_a_command_that_does_not_exist_is_found() -> None:
-    for wrong in ("tarin", "train --sed 3", "train --set ppo.gama=1", "train --env evacuation --set env_kw.gapp=2"):
-        with pytest.raises((click.ClickException, KeyError, ValueError, AssertionError)):
-            check_call(wrong.split())
 
 
 def test_files_that_pages_refer_to_exist() -> None:
@@ -288,7 +244,7 @@ def collect() -> ModuleType:
 def test_the_command_of_a_reference_run_makes_it(config: TrainConfig, collect: ModuleType) -> None:
     words = shlex.split(collect.command_of(with_training_defaults(config)))
     assert words[:2] == ["jaxdem-ac", "train"]
-    params = main.commands["train"].make_context("train", words[2:]).params
+    params = context_of("train", words[2:]).params
     chosen = {item.name: params[item.name] for item in fields(TrainConfig) if params.get(item.name) not in (None, ())}
     base = TrainConfig.from_file(params["file"]) if params["file"] else TrainConfig()
     again = replace(base, **chosen).with_values(parse_assignments(params["assignments"]))

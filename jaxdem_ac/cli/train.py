@@ -168,14 +168,14 @@ def train(
             )
         # Before JAX is imported, if it is read in this process alone.
         with claim.reopened(resumed) if alone else nullcontext():
-            read_config(resumed)
+            algorithm = read_config(resumed).algorithm
         made: list[Metrics] = []
 
         def told(metrics: Metrics) -> None:
             made.append(metrics)
             report(metrics)
 
-        with _stoppable(resumed, first), _progress(**show) as report:
+        with _stoppable(resumed, first), _progress(algorithm, **show) as report:
             result = ac.resume(resumed, told, **chosen)
         already = not made
     else:
@@ -183,7 +183,7 @@ def train(
         if alone:
             # Before JAX is imported. Of several processes the first may be in the folder already.
             claim.check(Path(config.out or ""), overwrite, [".", *(config.members() if config.is_many else [])])
-        with _stoppable(config.out, first), _progress(**show) as report:
+        with _stoppable(config.out, first), _progress(config.algorithm, **show) as report:
             result = ac.train(config, report, overwrite=overwrite)
     if first:
         _say_end(result, as_json, already)
@@ -235,8 +235,8 @@ def _stoppable(run: str | Path | None, first: bool) -> Iterator[None]:
 
 
 @contextmanager
-def _progress(silent: bool, plain: bool) -> Iterator[Callable[[Metrics], None]]:
-    """Give a function that shows a report: on a live line in a terminal, as a line of its own elsewhere."""
+def _progress(algorithm: str, silent: bool, plain: bool) -> Iterator[Callable[[Metrics], None]]:
+    """Give a function that shows an algorithm's report: on a live line in a terminal, in a line of its own else."""
     if silent:
         yield lambda _: None
         return
@@ -244,7 +244,7 @@ def _progress(silent: bool, plain: bool) -> Iterator[Callable[[Metrics], None]]:
 
     console = Console()
     if plain or not console.is_terminal or console.is_dumb_terminal:
-        yield lambda metrics: click.echo(in_words(metrics))
+        yield lambda metrics: click.echo(in_words(metrics, algorithm))
         return
-    with live_line(console) as report:
+    with live_line(console, algorithm) as report:
         yield report

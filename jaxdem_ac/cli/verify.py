@@ -6,8 +6,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
+from click.shell_completion import CompletionItem
 
-from jaxdem_ac.cli.options import FOLDER
+from jaxdem_ac.cli.options import FOLDER, complete_words
 
 if TYPE_CHECKING:
     from jaxdem_ac.verify import Result
@@ -15,8 +16,15 @@ if TYPE_CHECKING:
 _SIGNS = {"equal": "=", "at least": ">=", "at most": "<="}
 
 
+def _complete_case(ctx: click.Context, parameter: click.Parameter, incomplete: str) -> list[CompletionItem]:
+    # The table of cases imports JAX: not while a command line is read.
+    from jaxdem_ac.verify import CASES
+
+    return complete_words(CASES)(ctx, parameter, incomplete)
+
+
 @click.command()
-@click.argument("names", metavar="[NAME]...", nargs=-1)
+@click.argument("names", metavar="[NAME]...", nargs=-1, shell_complete=_complete_case)
 @click.option("--long", "long", is_flag=True, help="The long cases too: half an hour.")
 @click.option("--figure", "figures", type=FOLDER, metavar="DIR", help="Write a PNG there for each case that has one.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON: every check, and the numbers of the figures.")

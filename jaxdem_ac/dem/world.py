@@ -215,7 +215,7 @@ def _in_range(name: str, value: ArrayLike, low: float, high: float, low_included
 
 def _described(part: Boundary | ContactLaw) -> str | dict[str, object]:
     """Return the name of a boundary or a law; with its own fields, where it has some, as a dict."""
-    own = asdict(part) if is_dataclass(part) else {}
+    own: dict[str, object] = asdict(part) if is_dataclass(part) else {}
     return {"name": part.name, **own} if own else part.name
 
 

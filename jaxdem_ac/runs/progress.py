@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
+from jaxdem_ac.registry import algorithms
 from jaxdem_ac.runs.run_dir import Metrics
 
 if TYPE_CHECKING:
@@ -20,8 +21,8 @@ _NOTEBOOK_WIDTH = 120
 
 
 @contextmanager
-def showing(report: Report | Literal["live"] | None) -> Iterator[Report | None]:
-    """Give the function to call with reports: for "live" that of a live line, where there is a place to show one."""
+def showing(report: Report | Literal["live"] | None, algorithm: str) -> Iterator[Report | None]:
+    """Give the function to call with an algorithm's reports: for "live" that of a live line, where one can be shown."""
     if report != "live":
         yield report
         return
@@ -29,33 +30,33 @@ def showing(report: Report | Literal["live"] | None) -> Iterator[Report | None]:
 
     console = Console()
     if console.is_jupyter:
-        yield _in_notebook()
+        yield _in_notebook(algorithm)
     elif sys.stdout is not None and sys.stdout.isatty() and not console.is_dumb_terminal:
-        with live_line(console) as shown:
+        with live_line(console, algorithm) as shown:
             yield shown
     else:
         yield None
 
 
 @contextmanager
-def live_line(console: "Console") -> Iterator[Report]:
-    """Give a function that shows a report on a live line of a terminal."""
+def live_line(console: "Console", algorithm: str) -> Iterator[Report]:
+    """Give a function that shows a report of an algorithm on a live line of a terminal."""
     from rich.live import Live
 
-    line = LiveLine()
+    line = LiveLine(algorithm)
     with Live(line, console=console, refresh_per_second=1 / _SECONDS_BETWEEN_DRAWINGS):
         yield line.report
 
 
-def _in_notebook() -> Report:
-    """Return a function that shows a report in the output of a notebook's cell, in place of the one before."""
+def _in_notebook(algorithm: str) -> Report:
+    """Return a function that shows an algorithm's report in a notebook's cell, in place of the one before."""
     # rich would need ipywidgets for it.
     from IPython.display import display
 
     def drawn() -> dict[str, str]:
         return {"text/plain": line.drawn(_NOTEBOOK_WIDTH)}
 
-    line, last = LiveLine(), -_SECONDS_BETWEEN_DRAWINGS
+    line, last = LiveLine(algorithm), -_SECONDS_BETWEEN_DRAWINGS
     handle = display(drawn(), raw=True, display_id=True)  # type: ignore[no-untyped-call, unused-ignore]
 
     def report(metrics: Metrics) -> None:
@@ -69,15 +70,16 @@ def _in_notebook() -> Report:
     return report
 
 
-def in_words(metrics: Metrics) -> str:
-    """Return a report as a line of text."""
-    return "  ".join(part.wide for part in _parts(metrics, 0.0))
+def in_words(metrics: Metrics, algorithm: str) -> str:
+    """Return a report of an algorithm as a line of text."""
+    return "  ".join(part.wide for part in _parts(metrics, algorithm, 0.0))
 
 
 class LiveLine:
     """The live line: a bar and the newest figures, never longer than the terminal is wide."""
 
-    def __init__(self) -> None:
+    def __init__(self, algorithm: str) -> None:
+        self._algorithm = algorithm
         self._metrics: Metrics | None = None
         self._since = time.monotonic()
 
@@ -101,7 +103,7 @@ class LiveLine:
             text = fitted([_Part(0, f"compiling ...  {_clock(seconds)}", "compiling")], width)
             done = 0.0
         else:
-            text = fitted(_parts(self._metrics, seconds), width)
+            text = fitted(_parts(self._metrics, self._algorithm, seconds), width)
             done = self._metrics["steps"] / self._metrics["total_steps"]
         return _bar(done, width - len(text) - 2, signs) + text
 
@@ -132,8 +134,8 @@ def _bar(done: float, width: int, signs: str) -> str:
     return "" if width < 5 else signs[0] * full + signs[1] * (width - full) + "  "
 
 
-def _parts(metrics: Metrics, seconds: float) -> list[_Part]:
-    """Return the figures of a report that was made some seconds ago."""
+def _parts(metrics: Metrics, algorithm: str, seconds: float) -> list[_Part]:
+    """Return the figures of an algorithm's report that was made some seconds ago."""
     steps, total, rate = metrics["steps"], metrics["total_steps"], metrics["agent_steps_per_second"]
     left = _clock(max(0.0, (total - steps) * metrics.get("runs", 1) / max(rate, 0.1) - seconds))
     parts = [
@@ -143,8 +145,11 @@ def _parts(metrics: Metrics, seconds: float) -> list[_Part]:
         _figure(1, "reward", metrics.get("reward"), "+.4f", "+.3f"),
         _figure(2, "success", metrics.get("final_success"), ".3f", ".2f", metrics.get("final_success_spread")),
         *_evaluated(metrics),
-        _figure(5, "kl", metrics.get("kl"), ".4f", ".3f"),
-        _figure(6, "entropy", metrics.get("entropy"), "+.2f", "+.1f"),
+    ]
+    # Here and not above: the class of an algorithm needs JAX, and a line is there before it.
+    columns = algorithms.get(algorithm).columns
+    parts += [
+        _figure(rank, name, metrics.get(name), *formats) for rank, (name, formats) in enumerate(columns.items(), 5)
     ]
     if metrics.get("diverged"):
         diverged = f"{metrics['diverged']} of {metrics['runs']} diverged"
@@ -161,7 +166,7 @@ def _evaluated(metrics: Metrics) -> list[_Part]:
             sampled = metrics.get(f"eval_sampled_{what}")
             return [
                 _figure(2, "evaluated", metrics[name], wide, short, spread),
-                _figure(7, "sampled", sampled, wide, short),
+                _figure(99, "sampled", sampled, wide, short),
             ]
     return []
 

@@ -178,7 +178,7 @@ def _run(runs: RunBatch, report: Report | Literal["live"] | None) -> TrainResult
         members = runs.members if many else {}
         opened = loggers.opened(runs.config, runs.run_dir if first else None, members, runs.reports)
         log = stack.enter_context(opened)
-        shown = stack.enter_context(showing(report if first else None))
+        shown = stack.enter_context(showing(report if first else None, runs.config.algorithm))
         try:
             _loop(runs, shown, signals, log)
         except (KeyboardInterrupt, SystemExit):

@@ -99,6 +99,10 @@ class Algorithm(abc.ABC, Generic[ConfigT, StateT]):
     grid_fields: ClassVar[tuple[str, ...]] = ()
     """Hyperparameters that a grid may vary: numbers that shape nothing, which may be traced."""
 
+    columns: ClassVar[Mapping[str, tuple[str, str]]] = {}
+    """Figures of an update that progress shows behind those of every algorithm, the foremost first, each with how it is
+    formatted in full and where room is short."""
+
     @abc.abstractmethod
     def init(self, problem: Problem[ConfigT], model_state: PyTree, key: Array) -> StateT:
         """Return the state at the beginning of a run.

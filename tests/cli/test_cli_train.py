@@ -166,7 +166,7 @@ def test_every_plain_field_is_an_option() -> None:
 def drawn(width: int, **changes: Any) -> str:
     """Return the live line as a terminal of that width shows it."""
     console = Console(file=io.StringIO(), width=width, force_terminal=True, color_system=None, legacy_windows=False)
-    line = progress.LiveLine()
+    line = progress.LiveLine("ppo")
     if changes.pop("reported", True):
         line.report({**REPORT, **changes})
     with console.capture() as captured:
@@ -201,14 +201,14 @@ def test_a_live_line_is_one_line_at_any_width(width: int, changes: dict[str, Any
 
 
 def test_an_evaluation_stays_on_the_live_line_until_the_next() -> None:
-    line = progress.LiveLine()
+    line = progress.LiveLine("ppo")
     for evaluated in ({"eval_success": 0.25, "eval_sampled_success": 0.125}, {}, {"eval_reward": -1.0}):
         line.report({**REPORT, **evaluated})
         console = Console(file=io.StringIO(), width=200, color_system=None)
         with console.capture() as captured:
             console.print(line)
         assert "success 0.751  evaluated 0.250  sampled 0.125" in captured.get()
-    assert "evaluated -1.0000  sampled " in progress.in_words({**REPORT, "eval_reward": -1.0})
+    assert "evaluated -1.0000  sampled " in progress.in_words({**REPORT, "eval_reward": -1.0}, "ppo")
 
 
 def test_what_is_least_important_goes_first() -> None:
@@ -325,6 +325,7 @@ def completed(*words: str) -> list[str]:
         (["train", "--env", "evacuation", "--set", "env_kw.room"], ["env_kw.room_size="]),
         (["train", "--set", "model_kw.arch"], ["model_kw.architecture="]),
         (["eval", "--env", "swarm_roller", "--set", "env_kw.num"], ["env_kw.num_particles="]),
+        (["verify", "ro"], ["rolling"]),
     ],
 )
 def test_names_are_completed(words: list[str], expected: list[str]) -> None:

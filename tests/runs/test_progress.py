@@ -12,7 +12,7 @@ import pytest
 import jaxdem_ac as ac
 from jaxdem_ac import registry
 from jaxdem_ac.environments.testing import Tracking
-from jaxdem_ac.runs.progress import showing
+from jaxdem_ac.runs.progress import in_words, showing
 
 LAST = {"steps": 256, "total_steps": 256, "agent_steps_per_second": 10.0, "reward": -0.5}
 
@@ -100,13 +100,13 @@ def test_nothing_is_printed_where_there_is_no_terminal(
 def test_a_terminal_without_a_cursor_shows_nothing(monkeypatch: pytest.MonkeyPatch, term: str) -> None:
     terminal = in_terminal(monkeypatch)
     monkeypatch.setenv("TERM", term)
-    with showing("live") as report:
+    with showing("live", "ppo") as report:
         assert report is None
     assert terminal.getvalue() == ""
 
 
 def test_a_notebook_has_one_line_that_changes(shown: list[str]) -> None:
-    with showing("live") as report:
+    with showing("live", "ppo") as report:
         assert report is not None
         for steps in range(200):
             report({**LAST, "steps": steps})
@@ -122,3 +122,9 @@ def test_a_notebook_has_one_line_that_changes(shown: list[str]) -> None:
 def test_another_word_is_named() -> None:
     with pytest.raises(TypeError, match="'live' or None; got 'loud'"):
         ac.train(ac.TrainConfig(), "loud")  # type: ignore[arg-type]
+
+
+def test_columns_behind_the_reward_are_the_algorithms() -> None:
+    said = in_words({**LAST, "final_success": 0.5, "objective": 0.25, "moved": 1.5}, "shac")
+    assert said.endswith("success 0.500  objective +0.2500  moved 1.5000")
+    assert in_words({**LAST, "kl": 0.5}, "ppo").endswith("success     -  kl 0.5000  entropy     -")

@@ -130,8 +130,10 @@ def test_several_folders(grid: Path, tmp_path: Path) -> None:
 
 def test_a_run_has_its_untrained_policy_beside_it(grid: Path, tmp_path: Path) -> None:
     run = grid / "seed-1,learning_rate=0.1"
-    path = write_report(run, tmp_path / "one.html", eval_episodes=4, episodes=1, decisions=2)
-    trained, untrained = data_of(path)
+    path = write_report(run, tmp_path / "one.html", eval_episodes=4, episodes=2, decisions=2)
+    trained, _, untrained, _ = data_of(path)
+    # Weights stand in the first episode of a policy.
+    assert ["network" in each["live"] for each in data_of(path)] == [True, False, True, False]
     assert trained["arrays"]["action"]["data"] != untrained["arrays"]["action"]["data"]
     # The same beginning.
     assert trained["seed"] == untrained["seed"] == 1_000

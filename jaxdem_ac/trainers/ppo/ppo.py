@@ -7,6 +7,7 @@ action is, since the Jacobian cancels in it.
 
 from dataclasses import replace
 from functools import partial
+from types import MappingProxyType
 
 import jax
 import jax.numpy as jnp
@@ -192,6 +193,7 @@ class PPO(Algorithm[PPOConfig, PPOState]):
     config_class = PPOConfig
     terms = TERMS
     grid_fields = GRID_FIELDS
+    columns = MappingProxyType({"kl": (".4f", ".3f"), "entropy": ("+.2f", "+.1f")})
 
     init, update, policy = staticmethod(init), staticmethod(update), staticmethod(policy)
 

@@ -8,6 +8,7 @@ and critic are one model, with one optimizer.
 
 from dataclasses import replace
 from functools import partial
+from types import MappingProxyType
 from typing import NamedTuple
 
 import jax
@@ -205,6 +206,7 @@ class SHAC(Algorithm[SHACConfig, SHACState]):
     config_class = SHACConfig
     terms = TERMS
     grid_fields = GRID_FIELDS
+    columns = MappingProxyType({"objective": ("+.4f", "+.3f"), "moved": (".4f", ".3f")})
 
     init, update, policy = staticmethod(init), staticmethod(update), staticmethod(policy)
 
