@@ -67,13 +67,13 @@ def beginning(recording: Recording, environment: Environment | None) -> dict[str
     if not isinstance(environment, Navigator) or type(environment) not in TASKS:
         name = "this task" if environment is None else type(environment).__name__
         raise CannotPlayError(f"it knows {_named(TASKS)}, and not {name}")
-    particles = recording.particles
+    shared, particles = isinstance(environment, SwarmNavigator), recording.particles
     first = (particles.position, particles.velocity, particles.force, recording.targets)
     sizes = (particles.radius, particles.mass)
     return {
         "task": {
-            "shared": environment.senses_targets,
-            "velocity": 0 if environment.senses_targets else 4,
+            "shared": shared,
+            "velocity": 0 if shared else 4,
             "observed": environment.observation_size,
             "observe_sizes": environment.observe_sizes,
             "sectors": environment.n_lidar_rays,
