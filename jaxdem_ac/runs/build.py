@@ -88,10 +88,7 @@ def steps_per_update(config: TrainConfig, environment: Environment) -> int:
 
 
 def num_updates(config: TrainConfig, environment: Environment) -> int:
-    """Return how many updates `steps` come to, rounded up to whole reports: each report is one compiled call.
-
-    Raises ValueError if a rollout or the run is longer than 32 bits count.
-    """
+    """Return how many updates `steps` come to, rounded up to whole reports; ValueError from 2**31 on."""
     per_update = steps_per_update(config, environment)
     updates = -(-config.steps // per_update)
     if updates > config.report_every:

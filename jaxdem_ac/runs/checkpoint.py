@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING, Any, Self, TypeVar
 import jax
 import jax.numpy as jnp
 from flax import nnx
-from jax import Array
 from jax.sharding import SingleDeviceSharding
 
 from jaxdem_ac import _orbax
@@ -94,7 +93,7 @@ class Writer:
             ) from error
 
     def check_there(self) -> None:
-        """Raise FileNotFoundError if the run's folder has been moved or deleted since this began."""
+        """Raise FileNotFoundError if the run's folder has been moved or deleted meanwhile."""
         if not self._is_there():
             raise FileNotFoundError(
                 f"train: a run's folder stays where it is while it is trained; got {str(self._run_dir)!r}, which is "
@@ -141,7 +140,9 @@ class Writer:
         self.check_there()
         if num_updates in self._manager.all_steps():
             return
-        trees = {"policy": _as_tree(policy), "learner": _numbered(learner)}
+        # By number, random keys as their data: what a file keeps names no class.
+        leaves = {str(number): without_key(leaf) for number, leaf in enumerate(jax.tree.leaves(learner))}
+        trees = {"policy": _as_tree(policy), "learner": leaves}
         note = {"environment_kw": environment_kw}
         digests = {**{name: digests_of(tree) for name, tree in trees.items()}, "about": digest_of_text(note)}
         about = {**note, "digests": digests}
@@ -163,12 +164,6 @@ def _reader(run_dir: Path) -> "CheckpointManager":
         create=False, read_only=True, enable_async_checkpointing=False, multiprocessing_options=alone
     )
     return ocp.CheckpointManager((run_dir / CHECKPOINTS).resolve(), options=options)
-
-
-def _numbered(tree: PyTree) -> dict[str, Array]:
-    """Return the leaves of a tree by number, random keys as their data: what a file keeps names no class."""
-    leaves = jax.tree.leaves(tree)
-    return {str(number): without_key(leaf) for number, leaf in enumerate(leaves)}
 
 
 def _as_tree(policy: Policy) -> dict[str, PyTree]:
@@ -263,9 +258,12 @@ def load_learner(
     """
     with _newest(run_dir, chosen) as (manager, newest):
         environment_kw, digests = _about(manager, newest)
-        like = template(environment_kw)
-        stored = _restored(manager, newest, "learner", _numbered_shapes(like), digests)
-        leaves, structure = jax.tree.flatten(like)
+        leaves, structure = jax.tree.flatten(template(environment_kw))
+        # Where a checkpoint came from need not be there any more: without a place orbax looks for its devices.
+        placed = partial(jax.ShapeDtypeStruct, sharding=SingleDeviceSharding(jax.local_devices()[0]))
+        shapes = [jax.eval_shape(without_key, leaf) for leaf in leaves]
+        like = {str(number): placed(shape.shape, shape.dtype) for number, shape in enumerate(shapes)}
+        stored = _restored(manager, newest, "learner", like, digests)
         restored = [
             jax.random.wrap_key_data(stored[str(number)])
             if jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key)
@@ -294,14 +292,6 @@ def _restored(
     if digests:
         check_digests(tree, digests[name])
     return tree
-
-
-def _numbered_shapes(like: PyTree) -> dict[str, jax.ShapeDtypeStruct]:
-    # Where a checkpoint came from need not be there any more: without a place orbax looks for its devices.
-    here = SingleDeviceSharding(jax.local_devices()[0])
-    shapes = (jax.eval_shape(without_key, leaf) for leaf in jax.tree.leaves(like))
-    placed = partial(jax.ShapeDtypeStruct, sharding=here)
-    return {str(number): placed(shape.shape, shape.dtype) for number, shape in enumerate(shapes)}
 
 
 def load_policy(run_dir: str | Path, checkpoint: str | int = "last") -> Policy:

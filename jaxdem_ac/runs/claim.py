@@ -117,10 +117,7 @@ def recover(run_dir: Path) -> None:
 
 @contextmanager
 def reopened(run_dir: Path) -> Iterator[None]:
-    """Hold the lock of a run that is there, until the context is left; an overwriting that was cut off is undone.
-
-    Raises BlockingIOError if another process trains it.
-    """
+    """Hold the lock of a run and undo an overwriting that was cut off; BlockingIOError if another process has it."""
     if not any((run_dir / name).exists() for name in (CONFIG, REPLACED)):
         yield
         return

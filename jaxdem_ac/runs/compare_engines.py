@@ -47,10 +47,7 @@ class Replay:
     Empty where there is no policy to play them."""
 
     def differences(self) -> dict[str, tuple[float, float, float]]:
-        """Return how much better success is elsewhere than here, with its interval of 95 % confidence.
-
-        The two intervals are added as those of independent samples.
-        """
+        """Return by how much success is better elsewhere, with 95 % confidence, as of independent samples."""
         here = self.evaluations.get("embedded")
         if here is None or here.success is None:
             return {}

@@ -12,7 +12,6 @@ from jaxdem_ac._files import as_path, parse_json
 from jaxdem_ac._numbers import COUNT, WHOLE, check_number, shown
 from jaxdem_ac._types import Json
 from jaxdem_ac.registry import algorithms, normalize_key, suggest
-from jaxdem_ac.runs import config_checks
 from jaxdem_ac.runs.own_code import ACTION_SPACE, ENV, MODEL, ClassField
 from jaxdem_ac.trainers.ppo.config import GRID_FIELDS, PPOConfig
 
@@ -26,6 +25,9 @@ MOST_STEPS = 2**53
 MOST_RUNS = 1_024
 """Runs that are made side by side."""
 
+PPO = "ppo"
+_KEYWORD_FIELDS = ("env_kw", "model_kw", "action_space_kw")
+_MAPPINGS = (*_KEYWORD_FIELDS, "grid")
 # As Python spells them, and JSON does not.
 _PYTHON_WORDS = {"True": "true", "False": "false", "None": "null"}
 
@@ -88,33 +90,63 @@ class TrainConfig:
         """Check every field, once."""
         self._check_log()
         self._check_algorithm()
-        check_number(
-            "TrainConfig", "steps", self.steps, int, lambda x: 1 <= x <= MOST_STEPS, "a whole number from 1 to 2**53"
-        )
-        check_number("TrainConfig", "seed", self.seed, int, lambda x: 0 <= x < 2**32, "a whole number in [0, 2**32)")
-        check_number("TrainConfig", "num_seeds", self.num_seeds, int, lambda x: 1 <= x < COUNT, WHOLE)
+        self._check_whole("steps", 1, MOST_STEPS, "a whole number from 1 to 2**53")
+        self._check_whole("seed", 0, 2**32 - 1, "a whole number in [0, 2**32)")
+        self._check_whole("num_seeds", 1)
         self._check_grid()
-        check_number("TrainConfig", "report_every", self.report_every, int, lambda x: 1 <= x < COUNT, WHOLE)
-        config_checks.check_evaluation(self)
-        config_checks.check_source(self)
+        self._check_whole("report_every", 1)
+        self._check_evaluation()
+        self._check_source()
         if self.devices != "all":
-            check_number(
-                "TrainConfig", "devices", self.devices, int, lambda x: x >= 1, "a whole number from 1, or 'all'"
-            )
+            self._check_whole("devices", 1, math.inf, "a whole number from 1, or 'all'")
         if self.out is not None:
             object.__setattr__(self, "out", str(as_path("TrainConfig", "out", self.out)))
-        for name in ("env_kw", "model_kw", "action_space_kw"):
-            if not isinstance(getattr(self, name), Mapping):
+        for name in _KEYWORD_FIELDS:
+            given = getattr(self, name)
+            if not isinstance(given, Mapping):
                 raise TypeError(
-                    f"TrainConfig: {name} is a mapping of keywords; got {type(getattr(self, name)).__name__}. "
-                    "Pass a dict."
+                    f"TrainConfig: {name} is a mapping of keywords; got {type(given).__name__}. Pass a dict."
                 )
-            for keyword, value in getattr(self, name).items():
+            for keyword, value in given.items():
                 if isinstance(value, int) and abs(value) >= COUNT:
                     raise ValueError(
                         f"TrainConfig: whole numbers of {name} are below 2**31; got {name}.{keyword}={shown(value)}. "
                         "Lower it."
                     )
+
+    def _check_whole(self, name: str, least: int, most: float = COUNT - 1, rule: str = WHOLE) -> None:
+        check_number("TrainConfig", name, getattr(self, name), int, lambda x: least <= x <= most, rule)
+
+    def _check_evaluation(self) -> None:
+        """Raise ValueError unless evaluations can be made as they are configured."""
+        self._check_whole("eval_every", 0, rule=f"{WHOLE}, or 0 for none")
+        self._check_whole("eval_episodes", 2, rule=WHOLE.replace("1", "2", 1))
+        stop = self.stop_at_success
+        if stop is None:
+            return
+        rule = "above 0 and at most 1, or null"
+        check_number("TrainConfig", "stop_at_success", stop, float, lambda x: 0 < x <= 1, rule)
+        if not self.eval_every:
+            raise ValueError(
+                f"TrainConfig: stop_at_success is of evaluations; got stop_at_success={stop:g} and eval_every=0. Set "
+                "eval_every=10, say, or leave stop_at_success out."
+            )
+
+    def _check_source(self) -> None:
+        """Raise TypeError or ValueError unless the run that is begun from, if any, is a path, its checkpoint one."""
+        chosen = self.init_checkpoint
+        is_kind = isinstance(chosen, int | str) and not isinstance(chosen, bool)
+        if not is_kind or (isinstance(chosen, str) and chosen not in ("best", "last")):
+            raise (ValueError if is_kind else TypeError)(
+                f"TrainConfig: init_checkpoint is 'best', 'last' or a number; got {chosen!r:.60}. Pass one."
+            )
+        if self.init_from is not None:
+            object.__setattr__(self, "init_from", str(as_path("TrainConfig", "init_from", self.init_from)))
+        elif chosen != "last":
+            raise ValueError(
+                f"TrainConfig: init_checkpoint is of the run in init_from; got init_checkpoint={chosen!r} alone. "
+                "Set init_from too."
+            )
 
     def _check_algorithm(self) -> None:
         """Raise unless the hyperparameters are those of the algorithm; fill in its defaults if there are none."""
@@ -202,15 +234,8 @@ class TrainConfig:
             hyperparameters: Any = {field_name: replace(self.hyperparameters, **chosen)}
             for seed in range(self.seed, self.seed + self.num_seeds):
                 name = ",".join([f"seed-{seed}", *(f"{field}={value:g}" for field, value in chosen.items())])
-                runs[name] = replace(
-                    self,
-                    **hyperparameters,
-                    seed=seed,
-                    out=None if self.out is None else str(Path(self.out) / name),
-                    num_seeds=1,
-                    grid={},
-                    devices=1,
-                )
+                out = None if self.out is None else str(Path(self.out) / name)
+                runs[name] = replace(self, **hyperparameters, seed=seed, out=out, num_seeds=1, grid={}, devices=1)
         return runs
 
     def to_dict(self) -> dict[str, Any]:
@@ -238,10 +263,7 @@ class TrainConfig:
 
     @classmethod
     def from_dict(cls, values: Mapping[str, object]) -> Self:
-        """Return the configuration that :meth:`to_dict` gave.
-
-        Raises ValueError if it has a field that this version does not know, or a value out of its range.
-        """
+        """Return the configuration that :meth:`to_dict` gave; ValueError if a field is unknown or out of its range."""
         if not isinstance(values, Mapping):
             raise TypeError(
                 f"TrainConfig.from_dict: values are a mapping of fields; got {type(values).__name__}. Pass a dict."
@@ -260,10 +282,7 @@ class TrainConfig:
         return cls(**_whole(cls, values))
 
     def with_values(self, assignments: Mapping[str, object]) -> Self:
-        """Return the configuration with dotted fields set: ``{"ppo.gamma": 0.9, "env_kw.num_particles": 32}``.
-
-        Raises ValueError if there is no such field; the message gives the nearest.
-        """
+        """Return it with dotted fields set, ``{"ppo.gamma": 0.9}``; raises ValueError if there is no such field."""
         if not isinstance(assignments, Mapping) or not all(isinstance(path, str) for path in assignments):
             raise TypeError(
                 f"TrainConfig.with_values: assignments are a mapping of dotted fields; got {assignments!r:.100}. "
@@ -288,10 +307,7 @@ class TrainConfig:
 
 
 def parse_assignments(assignments: Iterable[str]) -> dict[str, Json]:
-    """Return ``a.b=c`` as a mapping for :meth:`TrainConfig.with_values`; values are JSON, or else text.
-
-    Raises ValueError if one is no assignment.
-    """
+    """Return ``a.b=c`` as a mapping, values read as JSON or else text; raises ValueError if one is no assignment."""
     values: dict[str, Json] = {}
     for assignment in assignments:
         path, equals, text = assignment.partition("=")
@@ -316,13 +332,6 @@ def parse_assignments(assignments: Iterable[str]) -> dict[str, Json]:
 def _plain(value: object) -> object:
     """Return a number or array of numpy or jax, or a tuple, as Python's own and JSON's, anything else as it is."""
     return value.tolist() if hasattr(value, "tolist") else list(value) if isinstance(value, tuple) else value
-
-
-_KEYWORD_FIELDS = ("env_kw", "model_kw", "action_space_kw")
-_MAPPINGS = (*_KEYWORD_FIELDS, "grid")
-
-
-PPO = "ppo"
 
 
 def _section(algorithm: str) -> str:

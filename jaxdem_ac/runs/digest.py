@@ -26,10 +26,7 @@ def digest_of(array: ArrayLike) -> str:
 
 
 def digests_of(tree: PyTree) -> dict[str, str]:
-    """Return the digest of every array of a tree, by its path in it.
-
-    Several processes have to call it together: of an array that is spread over them each gets the whole.
-    """
+    """Return the digest of each array of a tree, by path; several processes have to call it together."""
     leaves, _ = jax.tree_util.tree_flatten_with_path(tree)
     return {jax.tree_util.keystr(path): digest_of(_whole(leaf)) for path, leaf in leaves}
 
@@ -53,10 +50,7 @@ def digest_of_text(value: object) -> str:
 
 
 def check_digests(tree: PyTree, digests: Mapping[str, str]) -> None:
-    """Raise ValueError unless arrays are those that have been written.
-
-    One that is read in another type, as float64 is where JAX has only float32, cannot be checked.
-    """
+    """Raise ValueError unless arrays are as written; of one that is read in another type nothing is known."""
     found = digests_of(tree)
     if found.keys() != digests.keys():
         raise ValueError("other arrays than were written.")

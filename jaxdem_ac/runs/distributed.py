@@ -102,8 +102,7 @@ def choose_devices(devices: Devices, num_envs: int, what: str = "ppo.num_envs") 
 
 def spread_runs(states: StateT, devices: list[jax.Device]) -> StateT:
     """Return the states of many runs, leaves ``(runs, ...)``, with the runs spread evenly over devices."""
-    mesh = Mesh(np.asarray(devices), ("runs",))
-    return jax.device_put(states, NamedSharding(mesh, PartitionSpec("runs")))  # type: ignore[no-untyped-call]
+    return jax.device_put(states, _shardings(devices, "runs")[1])
 
 
 def spread(state: StateT, devices: list[jax.Device]) -> StateT:
@@ -112,13 +111,17 @@ def spread(state: StateT, devices: list[jax.Device]) -> StateT:
     With an environment goes what a recurrent model remembers of it. What is compiled for such a state runs on all
     devices. Several processes each give the whole state, and keep their part of it.
     """
-    mesh = Mesh(np.asarray(devices), ("environments",))
-    everywhere = NamedSharding(mesh, PartitionSpec())  # type: ignore[no-untyped-call]
-    apart = NamedSharding(mesh, PartitionSpec("environments"))  # type: ignore[no-untyped-call]
+    everywhere, apart = _shardings(devices, "environments")
     env_state, carry = _put((state.env_state, state.carry), apart)
     rest: PyTree = replace(state, env_state=None, carry=None)  # type: ignore[type-var]
     spread_state: StateT = replace(_put(rest, everywhere), env_state=env_state, carry=carry)
     return spread_state
+
+
+def _shardings(devices: list[jax.Device], axis: str) -> tuple[NamedSharding, NamedSharding]:
+    """Return the sharding of what is whole on each device, and of what is spread along its first axis."""
+    mesh = Mesh(np.asarray(devices), (axis,))
+    return NamedSharding(mesh, PartitionSpec()), NamedSharding(mesh, PartitionSpec(axis))  # type: ignore[no-untyped-call]
 
 
 def _put(tree: PyTree, sharding: NamedSharding) -> PyTree:
@@ -139,10 +142,7 @@ def _put_across(leaf: jax.Array, sharding: NamedSharding) -> jax.Array:
 
 
 def check_alike(config: TrainConfig, state: PyTree) -> None:
-    """Raise ValueError unless every process is about to run the same configuration from the same state.
-
-    They would wait for each other forever, or learn something that is nobody's.
-    """
+    """Raise ValueError unless every process is about to run one configuration from one state."""
     if jax.process_count() == 1:
         return
     text = json.dumps(config.to_dict(), sort_keys=True, default=lambda value: type(value).__name__)
@@ -159,10 +159,7 @@ def check_alike(config: TrainConfig, state: PyTree) -> None:
 
 
 def in_first(action: Callable[[], None]) -> None:
-    """Do something in process 0 while the others wait; all go on, or none.
-
-    If it fails, process 0 raises what it raised, and the others OSError.
-    """
+    """Do something in process 0 while others wait; all go on, or it raises its error and they OSError."""
     error = None
     if jax.process_index() == 0:
         try:
@@ -197,53 +194,36 @@ class Signals:
     """Number of the last signal that asks for an end, or 0."""
 
     def agree(self, due: bool) -> tuple[bool, int]:
-        """Return whether a checkpoint is due by the clock of process 0, and the signal that any process has got.
-
-        All processes have to call it, and all go by its answer: a checkpoint is one of all of them.
-        """
+        """Return whether process 0 wants a checkpoint, and the signal of any process; all have to ask together."""
         answers = _gathered(due, self.last)
         return bool(answers[0, 0]), int(answers[:, 1].max())
 
 
 @contextmanager
-def noting_signals() -> Iterator[Signals]:
-    """Note SIGTERM and Ctrl-C instead of leaving at once, if there are others to agree with; main thread only.
+def asked_to_end() -> Iterator[Signals]:
+    """Give the signals that ask for an end; in another than the main thread they stay as they are.
 
-    A second Ctrl-C is Python's own.
+    One process leaves by SystemExit on SIGTERM, by which schedulers announce an end. Several note it, and Ctrl-C, until
+    they have agreed; a second Ctrl-C is Python's own.
     """
-    signals = Signals()
-    if jax.process_count() == 1 or threading.current_thread() is not threading.main_thread():
-        yield signals
-        return
+    signals, alone = Signals(), jax.process_count() == 1
 
     def note(number: int, _: FrameType | None) -> None:
+        if alone:
+            leave(number)
         signals.last = number
         if number == signal.SIGINT:
             signal.signal(signal.SIGINT, signal.default_int_handler)
 
-    before = {number: signal.signal(number, note) for number in (signal.SIGTERM, signal.SIGINT)}
+    numbers = [signal.SIGTERM] if alone else [signal.SIGTERM, signal.SIGINT]
+    if threading.current_thread() is not threading.main_thread():
+        numbers = []
+    before = {number: signal.signal(number, note) for number in numbers}
     try:
         yield signals
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
-
-
-@contextmanager
-def leaving_on_sigterm() -> Iterator[None]:
-    """Turn SIGTERM, by which schedulers announce an end, into an exit that can be answered; main thread only."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-
-    def leave(*_: object) -> None:
-        raise SystemExit(128 + signal.SIGTERM)
-
-    before = signal.signal(signal.SIGTERM, leave)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)
 
 
 def leave(number: int) -> None:

@@ -49,10 +49,7 @@ def export_policy(policy: Policy, path: str | Path, *, sample: bool = False) -> 
 
 
 def load_exported(path: str | Path) -> jax.export.Exported:
-    """Return what :func:`export_policy` has written, a `jax.export.Exported`, checked against its digest.
-
-    Raises FileNotFoundError if there is no such file, ValueError if it is damaged, or another kind of file.
-    """
+    """Return what :func:`export_policy` wrote, checked; FileNotFoundError for no file, ValueError for damage."""
     path = as_path("load_exported", "path", path)
     if not path.is_file():
         raise FileNotFoundError(

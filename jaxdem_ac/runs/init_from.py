@@ -64,10 +64,7 @@ def with_source(config: TrainConfig) -> TrainConfig:
 
 
 def load_source(config: TrainConfig, environment: Environment) -> Policy:
-    """Return the policy that a run begins from.
-
-    Raises FileNotFoundError if there is none, ValueError if it does not see what the environment shows, or is damaged.
-    """
+    """Return the policy that a run begins from; raises FileNotFoundError without one, ValueError if it does not fit."""
     assert config.init_from is not None
     policy = checkpoint.load_policy(config.init_from, config.init_checkpoint)
     if policy.observation_size != environment.observation_size:

@@ -46,7 +46,9 @@ def held(run_dir: Path, members: Iterable[str] = ()) -> Iterator[None]:
         thread.start()
         try:
             # Both sides lock first and look then: of two that begin at once, one sees the other.
-            for each in [*(run_dir / name for name in members), *_around(run_dir)]:
+            place = run_dir.resolve()
+            around = [place.parent] if place.name.startswith("seed-") else []
+            for each in [*(run_dir / name for name in members), *around]:
                 check(each)
             yield
         finally:
@@ -68,12 +70,6 @@ def check(run_dir: Path) -> None:
             _take(file, run_dir / LOCK)
         finally:
             os.close(file)
-
-
-def _around(run_dir: Path) -> list[Path]:
-    """Return the folder that a run may be a member of."""
-    place = run_dir.resolve()
-    return [place.parent] if place.name.startswith("seed-") else []
 
 
 def _opened(path: Path) -> int:

@@ -8,7 +8,7 @@ import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any
 
 from jaxdem_ac._files import write_text
 from jaxdem_ac.runs.config import TrainConfig
@@ -21,43 +21,29 @@ _PACKAGES = {"tensorboard": "tensorboardX", "wandb": "wandb"}
 """Package that writes each log; the extra that brings it has the log's own name."""
 
 
-class Sink(Protocol):
-    """One log of a run."""
-
-    def write(self, metrics: Metrics, member: str) -> None:
-        """Add a report, of one of many runs or, with ``""``, of the whole."""
-
-    def close(self) -> None:
-        """Write what has not been written."""
-
-
 class Logs:
     """The logs of a run. One that fails is warned of once and left: training is worth more than its log."""
 
     def __init__(self) -> None:
-        self._sinks: dict[str, Sink] = {}
+        self._sinks: dict[str, _TensorBoard | _WeightsAndBiases] = {}
 
-    def open(self, name: str, make: Callable[[], Sink]) -> None:
-        """Add a log."""
-        with self._guarded(name):
-            self._sinks[name] = make()
+    def open(self, name: str, *about: Any) -> None:
+        """Add a log, which gets the folder, the configurations, and the steps of its last report."""
+        self._guarded(name, lambda: self._sinks.update({name: _SINKS[name](*about)}))
 
     def write(self, metrics: Metrics, member: str = "") -> None:
         """Add a report, of one of many runs or of the whole, to every log."""
         for name, sink in list(self._sinks.items()):
-            with self._guarded(name):
-                sink.write(metrics, member)
+            self._guarded(name, sink.write, metrics, member)
 
     def close(self) -> None:
         """Close every log."""
         for name, sink in list(self._sinks.items()):
-            with self._guarded(name):
-                sink.close()
+            self._guarded(name, sink.close)
 
-    @contextmanager
-    def _guarded(self, name: str) -> Iterator[None]:
+    def _guarded(self, name: str, action: Callable[..., None], *arguments: Any) -> None:
         try:
-            yield
+            action(*arguments)
         except Exception as error:
             self._sinks.pop(name, None)
             reason = f"{type(error).__name__}: {' '.join(str(error).split())}"
@@ -65,7 +51,7 @@ class Logs:
                 f"train: the log {name!r} failed and is left, training goes on; got {reason.rstrip('.: ')}. "
                 "metrics.jsonl has every report.",
                 RuntimeWarning,
-                stacklevel=4,
+                stacklevel=3,
             )
 
 
@@ -100,8 +86,7 @@ def opened(
     logs = Logs()
     after = lines[-1]["steps"] if lines else None
     for name in () if run_dir is None else config.log:
-        make = {"tensorboard": _TensorBoard, "wandb": _WeightsAndBiases}[name]
-        logs.open(name, lambda make=make: make(run_dir, config, members, after))  # type: ignore[misc]
+        logs.open(name, run_dir, config, members, after)
     try:
         yield logs
     finally:
@@ -130,22 +115,19 @@ class _TensorBoard:
         from tensorboardX.proto import event_pb2
 
         self._event, self._summary = event_pb2.Event, summary
-        self._start = event_pb2.SessionLog(status=event_pb2.SessionLog.START)
         self._writers: dict[str, EventsWriter] = {}
         for member, its in {"": config, **members}.items():
             folder = run_dir / member / "tensorboard"
             folder.mkdir(exist_ok=True)
             suffix = f".from-{after or 0}"
             self._writers[member] = event_file_writer.EventsWriter(str(folder / "events"), suffix)
-            self._begin(member, its, after)
-
-    def _begin(self, member: str, config: TrainConfig, after: int | None) -> None:
-        if after is None:
-            text = json.dumps(config.to_dict(), indent=2).replace("\n", "\n    ")
-            self._add(member, 0, summary=self._summary.text("config", f"    {text}"))
-        else:
-            self._add(member, after + 1, session_log=self._start)
-        self._writers[member].flush()
+            if after is None:
+                text = json.dumps(its.to_dict(), indent=2).replace("\n", "\n    ")
+                self._add(member, 0, summary=summary.text("config", f"    {text}"))
+            else:
+                start = event_pb2.SessionLog(status=event_pb2.SessionLog.START)
+                self._add(member, after + 1, session_log=start)
+            self._writers[member].flush()
 
     def _add(self, member: str, step: int, **what: object) -> None:
         self._writers[member].write_event(self._event(wall_time=time.time(), step=step, **what))
@@ -187,3 +169,9 @@ class _WeightsAndBiases:
 
     def close(self) -> None:
         self._run.finish()
+
+
+_SINKS: dict[str, Callable[..., _TensorBoard | _WeightsAndBiases]] = {
+    "tensorboard": _TensorBoard,
+    "wandb": _WeightsAndBiases,
+}

@@ -78,10 +78,7 @@ class Recording:
         return self.action.shape[0]
 
     def frame(self, number: int) -> Particles:
-        """Return the particles of one frame, 0 to T; leaves ``(B, ...)``.
-
-        Raises TypeError if it is no whole number, IndexError if there is no such frame.
-        """
+        """Return the particles of a frame, 0 to T, leaves ``(B, ...)``; raises TypeError or IndexError for another."""
         if isinstance(number, bool) or not isinstance(number, int | np.integer):
             raise TypeError(f"Recording.frame: a frame is a whole number; got {number!r:.60}. Pass an int.")
         if not 0 <= number <= self.num_decisions:
@@ -96,10 +93,7 @@ class Recording:
         return made
 
     def save(self, path: str | Path) -> Path:
-        """Write it to one file, whole or not at all, over one that is there; return its path.
-
-        The file is NumPy's ``.npz``: arrays by name, and ``about``, a JSON text.
-        """
+        """Write it as NumPy's ``.npz``, whole or not at all, texts as JSON under ``about``; return the path."""
         path = as_path("Recording.save", "path", path)
         about = {"format": FORMAT, **{name: getattr(self, name) for name in _TEXTS}}
         arrays: dict[str, Any] = {name: np.asarray(getattr(self, name)) for name in _ARRAYS}
@@ -118,10 +112,7 @@ class Recording:
 
     @classmethod
     def load(cls, path: str | Path) -> "Recording":
-        """Return the recording in a file.
-
-        Raises FileNotFoundError if there is none, ValueError if it is no recording, is damaged, or of another version.
-        """
+        """Return the recording in a file; FileNotFoundError for none, ValueError for damage or another version."""
         path = as_path("Recording.load", "path", path)
         if not path.is_file():
             raise FileNotFoundError(f"load: a recording is a file; got {str(path)!r}. Make one: jaxdem-ac record RUN.")

@@ -24,10 +24,7 @@ _FLOATS, _NUMBERS, _FIGURES = "fV", "fViu", "fViub"
 
 
 def check_recording(recording: "Recording") -> None:
-    """Raise TypeError or ValueError, naming the field, unless a recording is whole.
-
-    Checked are types, shapes that fit each other, and numbers that are finite.
-    """
+    """Raise TypeError or ValueError, naming the field, unless types and shapes fit and numbers are finite."""
     if not isinstance(recording.env, str):
         raise TypeError(f"{WHERE}: env is a name; got {type(recording.env).__name__}. Give an environment's.")
     if not isinstance(recording.env_kw, Mapping) or not all(isinstance(name, str) for name in recording.env_kw):
@@ -92,7 +89,9 @@ def _check_array(
 ) -> None:
     """Raise unless an array has that shape, of any length where None stands, and a type of those kinds."""
     dtype, found = getattr(array, "dtype", None), getattr(array, "shape", None)
-    if not isinstance(dtype, np.dtype) or dtype.kind not in kinds or (dtype.kind == "V" and not _is_small_float(dtype)):
+    # A type that NumPy does not know may be a float of JAX's, such as bfloat16.
+    strange = isinstance(dtype, np.dtype) and dtype.kind == "V" and not jnp.issubdtype(dtype, jnp.floating)
+    if not isinstance(dtype, np.dtype) or dtype.kind not in kinds or strange:
         got = type(array).__name__ if dtype is None else dtype
         kind = "bool" if kinds == "b" else "real numbers"
         raise TypeError(f"{WHERE}: {name} is an array of {kind}; got {got}. Convert it.")
@@ -104,11 +103,6 @@ def _check_array(
     numbers = np.asarray(array, np.float64)
     if np.isinf(numbers).any() or (not may_be_nan and np.isnan(numbers).any()):
         raise ValueError(f"{WHERE}: every number of {name} is finite; got NaN or infinity. Record it again.")
-
-
-def _is_small_float(dtype: np.dtype) -> bool:
-    """Return whether a type that NumPy does not know is a float of JAX's, such as bfloat16."""
-    return bool(jnp.issubdtype(dtype, jnp.floating))
 
 
 def _check_positive(name: str, array: Array) -> None:

@@ -1,5 +1,6 @@
 """Runs that are made together, one or many: their state, reports and checkpoints."""
 
+import math
 import time
 from dataclasses import dataclass, field, fields, replace
 from functools import partial
@@ -23,9 +24,8 @@ from jaxdem_ac.runs.config import TrainConfig, run_path
 from jaxdem_ac.runs.distributed import choose_devices, spread, spread_runs
 from jaxdem_ac.runs.evaluation import Evaluator
 from jaxdem_ac.runs.init_from import load_source, with_parameters
-from jaxdem_ac.runs.metrics import goodness, is_best, score_of, together
 from jaxdem_ac.runs.run_dir import Metrics, append_line, lines_until, rewrite_lines
-from jaxdem_ac.trainers.base import Problem, check_update, update_many
+from jaxdem_ac.trainers.base import ENDED, Problem, check_update, update_many
 from jaxdem_ac.trainers.policy import Policy
 
 AnyProblem = Problem[Any]
@@ -33,6 +33,9 @@ AnyProblem = Problem[Any]
 
 # What runs once is not worth the optimisation: half of the time that a first state took was spent on it.
 _ONCE = {"xla_backend_optimization_level": 0, "xla_llvm_disable_expensive_passes": True}
+
+# Over the episodes of one run: they say nothing of several.
+_INTERVAL = ("eval_success_low", "eval_success_high")
 
 
 @dataclass(frozen=True)
@@ -55,10 +58,7 @@ class TrainResult:
 
 
 class RunBatch:
-    """R runs that are made together, by name; a single one is named "" and has no axis of its own.
-
-    `config` has the environment's training defaults.
-    """
+    """R runs that are made together, by name; a single one is named "" and has no axis of its own."""
 
     def __init__(self, config: TrainConfig) -> None:
         self.config = config
@@ -125,10 +125,7 @@ class RunBatch:
         return once(jax.vmap(init))(_stacked(self._model_states), jnp.stack(keys))
 
     def begin(self) -> None:
-        """Make the first state, in lists of neighbours that hold the episodes that it begins with.
-
-        Every growth of lists goes back to a state without overflow; this makes the first one.
-        """
+        """Make the first state, with no overflow in its lists of neighbours: every growth goes back to such a one."""
         if self.config.init_from is not None:
             self._source = source = load_source(self.config, self._configured)
             self._model_states = [with_parameters(self.config, state, source) for state in self._model_states]
@@ -261,7 +258,9 @@ class RunBatch:
 
     def save(self) -> None:
         """Write a checkpoint of every run, if they have folders: each can be loaded, and resumed, by itself."""
-        done, changed = self.num_updates, _changed_fields(self._configured, self.environment)
+        done, now, before = self.num_updates, self.environment, self._configured
+        names = [item.name for item in fields(before)]  # type: ignore[arg-type]
+        changed = {name: getattr(now, name) for name in names if getattr(now, name) != getattr(before, name)}
         for number, (name, writer) in enumerate(self.writers.items()):
             state = self._member(number, self.state)
             policy = self.algorithm.policy(self.problem, state)
@@ -295,10 +294,60 @@ def _with_fields(environment: Environment, changed: Fields) -> Environment:
     return made
 
 
-def _changed_fields(configured: Environment, environment: Environment) -> Fields:
-    """Return the fields of an environment that are not those that its configuration gives."""
-    return {
-        item.name: getattr(environment, item.name)
-        for item in fields(configured)  # type: ignore[arg-type]
-        if getattr(environment, item.name) != getattr(configured, item.name)
-    }
+def first_bad_number(term: str, before: int, after: int, run_dir: Path | None, section: str) -> str:
+    """Return the error about a number that has stopped being finite."""
+    kept = "" if run_dir is None else f" What was learnt before it is kept in {str(run_dir)!r}."
+    return (
+        f"train: every number is finite; got NaN or infinity first in {term!r}, between updates {before} and {after}."
+        f"{kept} Lower {section}.learning_rate or {section}.max_grad_norm, or look at the environment if it is its "
+        "observation or reward."
+    )
+
+
+def summarise(history: dict[str, np.ndarray]) -> Metrics:
+    """Return the means over the updates of one report as numbers, and None for what no update had."""
+    summary: Metrics = {}
+    ended = np.asarray(history.get(ENDED, 1)) > 0
+    for name, values in sorted(history.items()):
+        if name == ENDED:
+            continue
+        values = np.asarray(values, np.float64)
+        # Figures of ends are 0 in a rollout without one: not a number would stop a run under JAX_DEBUG_NANS.
+        values = values[np.isfinite(values) & (ended | (not name.startswith("final_")))]
+        summary[name] = float(values.mean()) if values.size else None
+    return summary
+
+
+def together(figures: list[Metrics]) -> Metrics:
+    """Return the mean of every figure over the runs, and its standard deviation as ``<figure>_spread``."""
+    found: Metrics = {}
+    for name in figures[0]:
+        if name in _INTERVAL:
+            continue
+        values = [own[name] for own in figures if own[name] is not None]
+        found[name] = float(np.mean(values)) if values else None
+        found[f"{name}_spread"] = float(np.std(values, ddof=1)) if len(values) > 1 else None
+    return found
+
+
+def score_of(lines: list[Metrics]) -> tuple[bool, float]:
+    """Return whether the last report's policy was evaluated, and its success or else reward; -inf without one."""
+    last = lines[-1] if lines else {}
+    for evaluated, names in ((True, ("eval_success", "eval_reward")), (False, ("final_success", "reward"))):
+        score = next((last[name] for name in names if name in last), None)
+        if score is not None:
+            return evaluated, float(score)
+    return False, -math.inf
+
+
+def is_best(lines: list[Metrics]) -> bool:
+    """Return whether the last report's policy was evaluated, and better than all that were before."""
+    last = score_of(lines)
+    # The first question is asked at every report, of very many at times.
+    return last[0] and all(last > score_of([line]) for line in lines[:-1])
+
+
+def goodness(lines: list[Metrics]) -> tuple[tuple[bool, float], float]:
+    """Return the score of a run, and its last reward for runs of one score."""
+    reward = lines[-1]["reward"] if lines else None
+    return score_of(lines), -math.inf if reward is None else reward

@@ -30,11 +30,7 @@ def holds_run(run_dir: Path) -> bool:
 
 
 def read_config(run_dir: str | Path) -> TrainConfig:
-    """Return the configuration of a run.
-
-    Raises FileNotFoundError if the folder holds no run, ValueError if config.json cannot be read, or is of another
-    version.
-    """
+    """Return the configuration of a run; raises FileNotFoundError without one, ValueError if it cannot be read."""
     run_dir = as_path("load", "run_dir", run_dir)
     path = run_dir / CONFIG
     if not path.is_file():
@@ -94,10 +90,7 @@ def config_text(config: TrainConfig) -> str:
 
 
 def read_metrics(run_dir: str | Path) -> list[Metrics]:
-    """Return the lines of metrics.jsonl; a last line that a crash cut short is left out.
-
-    Raises ValueError if another line is damaged.
-    """
+    """Return the lines of metrics.jsonl, but a last one that was cut short; raises ValueError if another is damaged."""
     path = as_path("load", "run_dir", run_dir) / METRICS
     if not path.is_file():
         return []

@@ -71,10 +71,7 @@ def evaluate_members(
     checkpoint: str | int = "last",
     untrained: bool = False,
 ) -> dict[str, SeedsEvaluation]:
-    """Return the results of the policy of every seed, as `play` gives them, by the point of the grid.
-
-    The others are as for :func:`evaluate_run`; `config` is the folder's.
-    """
+    """Return what `play` makes of each seed's policy, by the point of the grid; `config` is the folder's."""
     return evaluate_policies(load_members(run_dir, config, checkpoint, untrained), play)
 
 

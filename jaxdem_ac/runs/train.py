@@ -18,11 +18,10 @@ from jaxdem_ac.runs.build import steps_per_update, with_training_defaults
 from jaxdem_ac.runs.config import TrainConfig, run_path
 from jaxdem_ac.runs.distributed import Devices
 from jaxdem_ac.runs.init_from import with_source
-from jaxdem_ac.runs.metrics import first_bad_number, summarise
 from jaxdem_ac.runs.own_code import announce
 from jaxdem_ac.runs.progress import Report as Report
 from jaxdem_ac.runs.progress import showing
-from jaxdem_ac.runs.run_batch import RunBatch
+from jaxdem_ac.runs.run_batch import RunBatch, first_bad_number, summarise
 from jaxdem_ac.runs.run_batch import TrainResult as TrainResult
 from jaxdem_ac.runs.run_dir import CONFIG, Metrics, config_text, is_reached, read_config
 
@@ -173,8 +172,7 @@ def _run(runs: RunBatch, report: Report | Literal["live"] | None) -> TrainResult
         if runs.run_dir is not None:
             for name in runs.members:
                 runs.writers[name] = stack.enter_context(checkpoint.Writer(runs.run_dir / name))
-        stack.enter_context(distributed.leaving_on_sigterm())
-        signals = stack.enter_context(distributed.noting_signals())
+        signals = stack.enter_context(distributed.asked_to_end())
         members = runs.members if many else {}
         opened = loggers.opened(runs.config, runs.run_dir if first else None, members, runs.reports)
         log = stack.enter_context(opened)
