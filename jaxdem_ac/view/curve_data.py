@@ -88,10 +88,7 @@ def _runs_in(name: str, folder: Path) -> list[Run]:
 
 
 def curve_of(run: Run, figure: str, x: str = "steps") -> Curve | None:
-    """Return a figure of a run's reports against "steps" or "seconds", or None if one of its seeds has none.
-
-    Seeds are interpolated on their common steps.
-    """
+    """Return a figure of a run against "steps" or "seconds", its seeds interpolated; None if a seed has none."""
     series = [_points(reports, figure, x) for reports in run.seeds]
     if any(not len(points) for points, _ in series):
         return None

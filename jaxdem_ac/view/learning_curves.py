@@ -2,20 +2,16 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, TypedDict
+from typing import Any
 
 import numpy as np
 
 from jaxdem_ac._types import Json
-from jaxdem_ac.view.curve_data import SHARES, TITLES, Curve, Reports
+from jaxdem_ac.view.curve_data import SHARES, TITLES, Reports
 from jaxdem_ac.view.curve_data import Run as Run
 from jaxdem_ac.view.curve_data import curve_of as curve_of
 from jaxdem_ac.view.curve_data import read_runs as read_runs
 from jaxdem_ac.view.figures.style import LINES, color_of, new_figure, save_figure
-
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
 
 PANELS = {"success": "final_success", "evaluated": "eval_success", "reward": "reward", "entropy": "entropy"}
 """The figures of a report that have a panel, by its name."""
@@ -42,7 +38,10 @@ def plot_runs(runs: Sequence[Run], path: Path, *, x: str = "steps", title: str |
     for axis, (panel, found) in zip(np.ravel(figure.subplots(1, len(curves))), curves.items(), strict=True):
         for number, curve in enumerate(found):
             if curve is not None:
-                _draw_curve(axis, curve, unit, number)
+                x_values, style, few = curve.x / unit, _style(number), len(curve.x) < 3
+                axis.plot(x_values, curve.mean, linewidth=1.6, marker="o" if few else None, **style)
+                if (curve.low < curve.high).any():
+                    axis.fill_between(x_values, curve.low, curve.high, color=style["color"], alpha=0.2, linewidth=0)
         if all(curve is None or len(curve.x) == 1 for curve in found):
             axis.text(0.03, 0.04, "one report", transform=axis.transAxes, fontsize=8)
         axis.set_xlabel(label)
@@ -52,7 +51,13 @@ def plot_runs(runs: Sequence[Run], path: Path, *, x: str = "steps", title: str |
         if PANELS[panel] in SHARES:
             axis.set_ylim(-0.02, 1.02)
     if named:
-        _add_legend(figure, runs)
+        from matplotlib.lines import Line2D
+
+        handles = [
+            Line2D([], [], linewidth=1.6, label=run.name + _band(len(run.seeds)), **_style(number))
+            for number, run in enumerate(runs)
+        ]
+        figure.legend(handles=handles, loc="outside lower center", ncols=min(3, len(runs)), frameon=False, fontsize=8)
     if title is not None:
         figure.suptitle(title, fontsize=10)
     save_figure(figure, path, dpi=200)
@@ -74,35 +79,12 @@ def last_figures(run: Run) -> dict[str, Json]:
     return found
 
 
-def _draw_curve(axis: "Axes", curve: Curve, unit: float, number: int) -> None:
-    style = _style(number)
-    axis.plot(curve.x / unit, curve.mean, linewidth=1.6, marker="o" if len(curve.x) < 3 else None, **style)
-    if (curve.low < curve.high).any():
-        axis.fill_between(curve.x / unit, curve.low, curve.high, color=style["color"], alpha=0.2, linewidth=0)
-
-
-class _Style(TypedDict):
-    color: str
-    linestyle: Literal["-", "--", "-.", ":"]
-
-
-def _style(number: int) -> _Style:
+def _style(number: int) -> dict[str, Any]:
     """Return colour and dashes of a run: each alone tells it from its neighbours."""
     return {"color": color_of(number), "linestyle": LINES[number % len(LINES)]}
 
 
-def _add_legend(figure: "Figure", runs: Sequence[Run]) -> None:
-    """Name the runs below the panels, and say what their bands are."""
-    from matplotlib.lines import Line2D
-
-    handles = [
-        Line2D([], [], linewidth=1.6, label=run.name + _band(run), **_style(number)) for number, run in enumerate(runs)
-    ]
-    figure.legend(handles=handles, loc="outside lower center", ncols=min(3, len(runs)), frameon=False, fontsize=8)
-
-
-def _band(run: Run) -> str:
-    """Return what is said of a run's band."""
-    num = len(run.seeds)
+def _band(num: int) -> str:
+    """Return what is said of the band of so many seeds."""
     said = {1: "", 2: "mean of 2 seeds, lower to higher"}.get(num, f"mean of {num} seeds, Student's 95 % interval")
     return f" ({said})" if said else ""

@@ -30,8 +30,6 @@ from jaxdem_ac.view.figures.options import Look
 from jaxdem_ac.view.figures.style import require_matplotlib
 from jaxdem_ac.view.learning_curves import plot_learning_curve
 
-"""A policy, or a function ``(observation, key)``."""
-
 FORMATS = {"gif": "episode.gif", "mp4": "episode.mp4", "png": "episode.png", "curve": "learning_curve.png"}
 """Formats of pictures, and the names of their files."""
 
@@ -112,10 +110,7 @@ def render_recording(recording: Recording, path: str | Path, **look: object) -> 
 def render_particles(
     world: World, particles: Particles, path: str | Path, *, time_step: float = 0.0, **look: object
 ) -> Picture:
-    """Draw particles of the engine alone: one frame, or some, leaves ``(T + 1, B, ...)``, `time_step` apart, in time.
-
-    Path and look are as in :func:`render`.
-    """
+    """Draw one frame of the engine, or ``(T + 1, B, ...)``, `time_step` apart, as :func:`render` does."""
     _check_kind("world", world, World)
     _check_kind("particles", particles, Particles)
     step = as_real(time_step)
@@ -215,10 +210,7 @@ def played_episode(
     sample: bool = False,
     species: Sequence[int] | None = None,
 ) -> Episode:
-    """Return what is drawn of an episode that is played now, to its end.
-
-    Raises ValueError if `decisions` is no whole number from 1, or `policy` another string than "random".
-    """
+    """Return what is drawn of an episode played to its end; ValueError if `decisions` or `policy` is no such thing."""
     length = environment.episode_length if decisions is None else decisions
     check_count("render", "decisions", length)
     sample = check_flag("render", "sample", sample) or isinstance(policy, str)
@@ -277,10 +269,7 @@ def _checked_path(path: str | Path) -> Path:
 
 
 def _draw(episode: Episode, path: Path, look: Look) -> Picture:
-    if path.suffix == ".png":
-        write_strip(episode, path, look)
-    else:
-        write_films(episode, [path], look)
+    draw_all(episode, path.parent, {path.suffix[1:]: path.name}, look)
     return Picture(path)
 
 

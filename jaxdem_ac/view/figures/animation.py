@@ -105,16 +105,10 @@ def _gif(path: Path, film: Film, fps: float) -> Iterator[Sink]:
 
     yield add
     # The format counts in hundredths of a second, and what is shorter than two many viewers slow down.
-    pause = 10 * max(2, round(100 / fps))
+    pauses = [*[10 * max(2, round(100 / fps))] * (len(frames) - 1), 1000]
     with written(path) as draft:
         frames[0].save(
-            draft,
-            format="GIF",
-            save_all=True,
-            append_images=frames[1:],
-            duration=[*[pause] * (len(frames) - 1), 1000],
-            loop=0,
-            optimize=False,
+            draft, format="GIF", save_all=True, append_images=frames[1:], duration=pauses, loop=0, optimize=False
         )
 
 

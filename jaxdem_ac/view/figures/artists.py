@@ -1,7 +1,7 @@
 """Layers of a scene, each redrawn for every frame: discs, rings around targets, headings, forces."""
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -9,11 +9,7 @@ from jaxdem_ac.view.episode import FIXED, Episode
 from jaxdem_ac.view.figures.camera import Camera, in_space
 from jaxdem_ac.view.figures.contacts import Contacts
 from jaxdem_ac.view.figures.legend import FADED, WIDEST, disc_color
-from jaxdem_ac.view.figures.style import GREEN, INK, ORANGE, mixed, rgb
-
-if TYPE_CHECKING:
-    from matplotlib.artist import Artist
-    from matplotlib.axes import Axes
+from jaxdem_ac.view.figures.style import GREEN, INK, ORANGE, Artist, Axes, mixed, rgb
 
 _LIGHT = np.array([-0.6, 0.8])
 
@@ -22,7 +18,7 @@ class Layer(Protocol):
     """A part of a picture that is drawn."""
 
     @property
-    def artists(self) -> "Sequence[Artist]":
+    def artists(self) -> Sequence[Artist]:
         """Matplotlib's, below those of the next layer."""
 
     def draw(self, index: int) -> None:
@@ -32,7 +28,7 @@ class Layer(Protocol):
 class Discs:
     """Particles at their true size; spheres shaded, in the order of their depth."""
 
-    def __init__(self, axis: "Axes", episode: Episode, camera: Camera, scale: float, pale: bool) -> None:
+    def __init__(self, axis: Axes, episode: Episode, camera: Camera, scale: float, pale: bool) -> None:
         from matplotlib.collections import EllipseCollection
 
         self.episode, self.camera = episode, camera
@@ -63,7 +59,11 @@ class Discs:
         seen = self.camera.project(particles.position[index])
         order = np.argsort(seen[:, 2], kind="stable")
         radius, size, shift, tone = particles.radius[index][order], *self.shades.T
-        colors = self.colors if self.several else np.where(there[:, None] & self._acts, rgb(GREEN), self.colors)
+        colors = (
+            self.colors
+            if self.several
+            else np.where((there & (episode.kinds != FIXED))[:, None], rgb(GREEN), self.colors)
+        )
         colors = mixed(colors, 1.0, self.pale)[order][:, None]
         shaded = np.where(tone[:, None] < 0, colors * (1 + tone[:, None]), mixed(colors, 1.0, tone[:, None]))
         centre = seen[order, None, :2] + (radius[:, None] * shift)[..., None] * _LIGHT
@@ -73,32 +73,21 @@ class Discs:
         self.collection.set_angles(0 * diameter)
         self.collection.set_offsets(centre.reshape(-1, 2))
         self.collection.set_facecolor(shaded.reshape(-1, 3))
-        self._outline(shaded, there[order])
-
-    def _outline(self, shaded: np.ndarray, there: np.ndarray) -> None:
-        """Mark who is at a target with a dark rim: in print and to every eye."""
-        edges = shaded.copy()
-        edges[:, 0] = np.where(there[:, None], rgb(INK), self._rim(shaded[:, 0]))
+        # A dark rim marks who is at a target, in print and to every eye. The other rims are white between flat discs;
+        # behind a force's line each disc's own.
+        there, edges, rim = there[order], shaded.copy(), shaded[:, 0]
+        rim = mixed(rim, rgb(INK), 0.35) if self.pale else 0.7 * rim if episode.in_space else np.ones_like(rim)
+        edges[:, 0] = np.where(there[:, None], rgb(INK), rim)
         self.collection.set_edgecolor(edges.reshape(-1, 3))
-        widths = np.full(shaded.shape[:2], 0.0 if self.episode.in_space else self.width)
+        widths = np.full(shaded.shape[:2], 0.0 if episode.in_space else self.width)
         widths[:, 0] = np.where(there, 2 * self.width, self.width)
         self.collection.set_linewidth(widths.ravel())
-
-    def _rim(self, colors: np.ndarray) -> np.ndarray:
-        """Return the colours of the other rims: white between flat discs; behind a force's line each disc's own."""
-        if self.pale:
-            return mixed(colors, rgb(INK), 0.35)
-        return 0.7 * colors if self.episode.in_space else np.ones_like(colors)
-
-    @property
-    def _acts(self) -> np.ndarray:
-        return (self.episode.kinds != FIXED)[:, None]
 
 
 class Rings:
     """Targets: dashed, and solid once they are reached. Those on the floor of a space lie on it, below all spheres."""
 
-    def __init__(self, axis: "Axes", episode: Episode, camera: Camera) -> None:
+    def __init__(self, axis: Axes, episode: Episode, camera: Camera) -> None:
         from matplotlib.collections import LineCollection
 
         self.episode, self.camera = episode, camera
@@ -138,7 +127,7 @@ class Rings:
 class Headings:
     """A line from each centre to the rim, along the orientation or the velocity; none for who rests."""
 
-    def __init__(self, axis: "Axes", episode: Episode, camera: Camera, scale: float, pale: bool) -> None:
+    def __init__(self, axis: Axes, episode: Episode, camera: Camera, scale: float, pale: bool) -> None:
         from matplotlib.lines import Line2D
 
         self.episode, self.camera = episode, camera
@@ -146,7 +135,9 @@ class Headings:
         self.rest = 0.02 * float(np.quantile(speed, 0.95)) if speed.size else 0.0
         width = min(1.6, 0.25 * float(np.median(episode.particles.radius[0])) * scale)
         colors = [disc_color(int(kind)) for kind in episode.kinds]
-        self.colors = np.array([color if pale else _on(color) for color in colors])
+        # White or dark ink, whichever is easier to see on a disc.
+        bright = {color: rgb(color) @ [0.2126, 0.7152, 0.0722] >= 0.5 for color in colors}
+        self.colors = np.array([color if pale else INK if bright[color] else "#FFFFFF" for color in colors])
         # One broken line for each colour: a collection of lines would take ten times as long.
         self.lines = {
             color: Line2D([], [], color=color, linewidth=width, zorder=5, solid_capstyle="butt")
@@ -184,7 +175,7 @@ class Headings:
 class Forces:
     """Contact forces as lines whose width is proportional to them; the scale stands in the legend."""
 
-    def __init__(self, axis: "Axes", camera: Camera, contacts: dict[int, Contacts], full: float) -> None:
+    def __init__(self, axis: Axes, camera: Camera, contacts: dict[int, Contacts], full: float) -> None:
         from matplotlib.collections import LineCollection
 
         self.camera, self.contacts, self.full = camera, contacts, full
@@ -207,11 +198,6 @@ def nice(values: np.ndarray) -> float:
     top = float(np.quantile(values, 0.95))
     power = 10.0 ** np.floor(np.log10(top))
     return float(power * max(step for step in (1, 2, 5) if step <= top / power + 1e-9))
-
-
-def _on(color: str) -> str:
-    """Return white or dark ink, whichever is easier to see on a colour."""
-    return "#FFFFFF" if rgb(color) @ [0.2126, 0.7152, 0.0722] < 0.5 else INK
 
 
 def _shades(num: int) -> np.ndarray:

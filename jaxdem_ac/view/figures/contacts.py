@@ -74,10 +74,7 @@ def _pair_forces(world: World, particles: Particles, left: Array, right: Array) 
 
 
 def touching_walls(world: World, particles: Particles) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Return who touches a soft wall, which side, ``2 axis`` the low and ``2 axis + 1`` the high one, and the force.
-
-    All are ``(K,)``.
-    """
+    """Return who touches a soft wall, its side, ``2 axis`` low or ``2 axis + 1`` high, and the force; ``(K,)`` each."""
     forces = np.linalg.norm(np.asarray(_wall_forces(world, particles)), axis=-1)
     side, at = np.nonzero((forces > 0) & ~np.asarray(particles.fixed))
     return at, side, forces[side, at]

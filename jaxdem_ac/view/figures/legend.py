@@ -30,10 +30,7 @@ def disc_color(kind: int) -> str:
 
 
 def legend_of(episode: Episode, look: Look, full: float) -> "list[Line2D]":
-    """Return the entries of a picture's legend, none where there is one kind of disc and nothing else.
-
-    `full` is the force as which :data:`WIDEST` is drawn.
-    """
+    """Return a legend's entries, none for one kind of disc alone; `full` is the force of :data:`WIDEST`."""
     from matplotlib.lines import Line2D
 
     def disc(color: str, label: str, edge: str = "none") -> Line2D:

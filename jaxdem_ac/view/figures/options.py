@@ -4,7 +4,7 @@ import math
 from dataclasses import dataclass
 from typing import Literal, Self
 
-from jaxdem_ac._checks import check_flag
+from jaxdem_ac._checks import as_real, check_count, check_flag
 from jaxdem_ac.registry import check_keywords
 from jaxdem_ac.view.figures.camera import ABOVE, Camera
 
@@ -49,13 +49,13 @@ class Look:
             value = getattr(self, name)
             if name == "every" and value is None:
                 continue
-            if isinstance(value, bool) or not isinstance(value, int) or value < least:
-                raise ValueError(f"render: {name} is a whole number from {least}; got {name}={value!r}. Raise it.")
-        if not _is_number(self.fps) or not 0 < self.fps <= 100:
+            check_count("render", name, value, least)
+        fps, elevation, azimuth = map(as_real, (self.fps, self.elevation, self.azimuth))
+        if fps is None or not 0 < fps <= 100:
             raise ValueError(f"render: fps is above 0 and at most 100; got fps={self.fps!r}. Set it inside.")
-        if not _is_number(self.elevation) or not -90 <= self.elevation <= 90:
+        if elevation is None or not -90 <= elevation <= 90:
             raise ValueError(f"render: elevation is in [-90, 90]; got elevation={self.elevation!r}. Set it inside.")
-        if not _is_number(self.azimuth):
+        if azimuth is None or not math.isfinite(azimuth):
             raise ValueError(f"render: azimuth is a number of degrees; got azimuth={self.azimuth!r}. Set one.")
         whole = isinstance(self.rays, int) and not isinstance(self.rays, bool)
         if self.rays is not None and self.rays != "all" and not whole:
@@ -64,7 +64,3 @@ class Look:
     def camera(self, in_space: bool) -> Camera:
         """Return where a picture is taken from."""
         return Camera(self.elevation, self.azimuth) if in_space else ABOVE
-
-
-def _is_number(value: object) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)

@@ -1,18 +1,13 @@
 """Lidars: what a particle senses in each of its sectors."""
 
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 import numpy as np
 
 from jaxdem_ac.environments.sensing.lidar import Channel
 from jaxdem_ac.view.episode import Episode
 from jaxdem_ac.view.figures.camera import Camera, in_space
-from jaxdem_ac.view.figures.style import INK, RAYS
-
-if TYPE_CHECKING:
-    from matplotlib.artist import Artist
-    from matplotlib.axes import Axes
-    from matplotlib.lines import Line2D
+from jaxdem_ac.view.figures.style import INK, RAYS, Artist, Axes, Line2D
 
 _ARC = 9
 
@@ -24,7 +19,7 @@ class Rays:
     it all.
     """
 
-    def __init__(self, axis: "Axes", episode: Episode, camera: Camera, which: int | Literal["all"]) -> None:
+    def __init__(self, axis: Axes, episode: Episode, camera: Camera, which: int | Literal["all"]) -> None:
         from matplotlib.collections import LineCollection
         from matplotlib.lines import Line2D
 
@@ -65,7 +60,7 @@ class Rays:
             lines.set_segments(rays + arcs)
             lines.set_linewidth([0.7] * len(rays) + [2.2] * len(arcs))
 
-    def _surround(self, mark: "Line2D", sensor: int, index: int) -> None:
+    def _surround(self, mark: Line2D, sensor: int, index: int) -> None:
         """Put a ring around a particle, at a little distance: to touch it would be the rim of who is at a target."""
         frame = self.episode.frame(index)
         centre = self.camera.project(in_space(frame.position[sensor]))[..., :2]

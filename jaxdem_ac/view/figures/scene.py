@@ -1,7 +1,6 @@
 """An episode's scene: its box, its layers, and in the corners time and success."""
 
 from functools import partial
-from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -12,12 +11,7 @@ from jaxdem_ac.view.figures.contacts import Contacts, contacts_of
 from jaxdem_ac.view.figures.legend import foot_of, legend_of
 from jaxdem_ac.view.figures.options import Look
 from jaxdem_ac.view.figures.rays import Rays
-from jaxdem_ac.view.figures.style import GREY, INK
-
-if TYPE_CHECKING:
-    from matplotlib.artist import Artist
-    from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
+from jaxdem_ac.view.figures.style import GREY, INK, Artist, Axes, Figure
 
 LABEL = 0.27
 """Height of the line above a scene, inches."""
@@ -31,7 +25,14 @@ class Stage:
         self.camera = look.camera(episode.in_space)
         low, high = _extent(episode, self.camera)
         self.low, self.size = low, high - low
-        self.contacts = _contacts(episode, moments) if look.forces else {}
+        self.contacts: dict[int, Contacts] = {}
+        if look.forces:
+            if episode.world is None:
+                raise ValueError(
+                    "render: contact forces are those of the engine's law in the box that an environment's "
+                    "world(state) returns; got an environment without it. Leave out forces."
+                )
+            self.contacts = {index: contacts_of(episode.world, episode.frame(index)) for index in moments}
         forces = [found.force for found in self.contacts.values()]
         self.full_force = nice(np.concatenate(forces)) if forces else 0.0
         self.legend = legend_of(episode, look, self.full_force)
@@ -53,7 +54,7 @@ class Stage:
 class Scene:
     """One panel of a figure."""
 
-    def __init__(self, figure: "Figure", stage: Stage, left: float, bottom: float, width: float) -> None:
+    def __init__(self, figure: Figure, stage: Stage, left: float, bottom: float, width: float) -> None:
         """Add it to a figure, at a place in inches."""
         across, up = figure.get_size_inches()
         height = stage.height(width)
@@ -71,7 +72,7 @@ class Scene:
         self.success = words((left + width - margin) / across, ha="right")
 
     @property
-    def artists(self) -> "list[Artist]":
+    def artists(self) -> list[Artist]:
         """All that changes, in the order of drawing."""
         found = [artist for layer in self.layers for artist in layer.artists]
         return [*sorted(found, key=lambda artist: artist.get_zorder()), self.time, self.success]
@@ -88,7 +89,7 @@ class Scene:
             self.success.set_text("" if np.isnan(value) else f"{episode.success_name} {100 * value:.0f} %")
 
 
-def _layers(axis: "Axes", stage: Stage, scale: float) -> list[Layer]:
+def _layers(axis: Axes, stage: Stage, scale: float) -> list[Layer]:
     episode, look, camera = stage.episode, stage.look, stage.camera
     layers: list[Layer] = [Discs(axis, episode, camera, scale, pale=look.forces), Rings(axis, episode, camera)]
     if look.heading:
@@ -98,15 +99,6 @@ def _layers(axis: "Axes", stage: Stage, scale: float) -> list[Layer]:
     if look.rays is not None:
         layers.append(Rays(axis, episode, camera, look.rays))
     return layers
-
-
-def _contacts(episode: Episode, moments: list[int]) -> dict[int, Contacts]:
-    if episode.world is None:
-        raise ValueError(
-            "render: contact forces are those of the engine's law in the box that an environment's world(state) "
-            "returns; got an environment without it. Leave out forces."
-        )
-    return {index: contacts_of(episode.world, episode.frame(index)) for index in moments}
 
 
 def _corners(episode: Episode) -> np.ndarray:
@@ -130,7 +122,7 @@ def _extent(episode: Episode, camera: Camera) -> tuple[np.ndarray, np.ndarray]:
     return low - margin, high + margin
 
 
-def _draw_box(axis: "Axes", episode: Episode, camera: Camera) -> None:
+def _draw_box(axis: Axes, episode: Episode, camera: Camera) -> None:
     """Draw the edges of the box, those in front thinner and above the particles."""
     from matplotlib.collections import LineCollection
 

@@ -3,14 +3,20 @@
 from collections.abc import Sequence
 from pathlib import Path
 from types import ModuleType
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
 from jaxdem_ac._files import written
 
 if TYPE_CHECKING:
-    from matplotlib.figure import Figure
+    from matplotlib.artist import Artist as Artist
+    from matplotlib.axes import Axes as Axes
+    from matplotlib.figure import Figure as Figure
+    from matplotlib.lines import Line2D as Line2D
+else:
+    # Names of types alone: matplotlib is imported where something is drawn.
+    Artist = Axes = Figure = Line2D = Any
 
 # Okabe and Ito's palette, told apart by every common kind of colour vision ("Color Universal Design", 2008).
 BLUE, ORANGE, GREEN, GREY = "#0072B2", "#D55E00", "#009E73", "#5A5A5A"
