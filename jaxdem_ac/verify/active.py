@@ -8,8 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxdem_ac.environments.tasks.active_brownian import ActiveBrownian, ActiveBrownianState
-from jaxdem_ac.verify.case import Bound, Check, Data, Figure, Outcome
-from jaxdem_ac.verify.playing import lattice
+from jaxdem_ac.verify.case import Bound, Check, Data, Figure, Outcome, lattice
 from jaxdem_ac.view.figures.style import BLUE, GREY, INK
 
 SIEBERT = "Siebert et al., PRE 98, 030601 (2018)"

@@ -10,8 +10,7 @@ import numpy as np
 from jax import Array
 
 from jaxdem_ac import dem
-from jaxdem_ac.verify.case import Check, Data, Figure, Outcome
-from jaxdem_ac.verify.playing import box
+from jaxdem_ac.verify.case import Check, Data, Figure, Outcome, box
 from jaxdem_ac.view.figures.style import BLUE, INK, ORANGE
 
 NOISES = (0.0, 0.5, 1.0, 1.5, 2.0, 2.5, 3.0, 3.5, 4.0, 4.5, 5.0, 2 * math.pi)

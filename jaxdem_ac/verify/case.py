@@ -3,18 +3,18 @@
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Literal
+from functools import partial
+from typing import Any, Literal
 
+import jax
+import jax.numpy as jnp
 import numpy as np
 from numpy.typing import ArrayLike
 
+from jaxdem_ac import dem
 from jaxdem_ac._types import Json
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure as Figure
-else:
-    # What needs no figure needs no matplotlib.
-    Figure = Any
+from jaxdem_ac.dem.world import BoundaryName
+from jaxdem_ac.view.figures.style import Figure as Figure
 
 Bound = Literal["equal", "at least", "at most"]
 
@@ -120,3 +120,28 @@ def plain(value: Any, digits: int = 17) -> Json:
     if not math.isfinite(number):
         return None
     return float(f"{number:.{digits}g}") if isinstance(number, float) else number
+
+
+def box(
+    dim: int, low: float, high: float, boundary: dem.Boundary | BoundaryName = "reflect", **material: Any
+) -> dem.World:
+    """Return a world in a cube; material and time step as :meth:`World.create` takes them."""
+    return dem.World.create(np.full(dim, low), np.full(dim, high), boundary, **material)
+
+
+def lattice(num: int, side: float) -> np.ndarray:
+    """Return the points of a square lattice in a square of that side, ``(num, 2)``."""
+    rows = math.ceil(math.sqrt(num))
+    return (np.stack(np.meshgrid(np.arange(rows), np.arange(rows)), -1).reshape(-1, 2)[:num] + 0.5) * side / rows
+
+
+@partial(jax.jit, static_argnames=("num_steps", "every"))
+def trajectory(world: dem.World, particles: dem.Particles, num_steps: int, every: int = 1) -> dem.Particles:
+    """Return the particles before the first and after each `every` steps, along a leading axis of time."""
+
+    def body(now: dem.Particles, _: None) -> tuple[dem.Particles, dem.Particles]:
+        after, _neighbors = dem.advance(world, now, jnp.zeros_like(now.force), every)
+        return after, after
+
+    _, path = jax.lax.scan(body, particles, length=num_steps // every)
+    return jax.tree.map(lambda first, rest: jnp.concatenate([first[None], rest]), particles, path)

@@ -6,8 +6,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxdem_ac import dem
-from jaxdem_ac.verify.case import Check, Data, Figure, Outcome
-from jaxdem_ac.verify.playing import box, lattice
+from jaxdem_ac.verify.case import Check, Data, Figure, Outcome, box, lattice
 from jaxdem_ac.view.figures.style import BLUE, INK, ORANGE
 
 NUM = 128

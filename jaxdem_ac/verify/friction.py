@@ -8,9 +8,8 @@ import numpy as np
 
 from jaxdem_ac import dem
 from jaxdem_ac.environments.tasks.swarm_roller import SwarmRoller
-from jaxdem_ac.verify.case import Check, Data, Figure, Outcome, worst
+from jaxdem_ac.verify.case import Check, Data, Figure, Outcome, box, trajectory, worst
 from jaxdem_ac.verify.impact import damping_ratio
-from jaxdem_ac.verify.playing import box, trajectory
 from jaxdem_ac.view.figures.style import BLUE, INK, ORANGE
 
 FRICTION = 0.1

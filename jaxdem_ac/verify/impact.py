@@ -8,8 +8,7 @@ import numpy as np
 from jax import Array
 
 from jaxdem_ac import dem
-from jaxdem_ac.verify.case import Check, Data, Figure, Outcome, worst
-from jaxdem_ac.verify.playing import box, trajectory
+from jaxdem_ac.verify.case import Check, Data, Figure, Outcome, box, trajectory, worst
 from jaxdem_ac.view.figures.style import BLUE, INK, ORANGE
 
 STEPS = 4_000

@@ -11,8 +11,7 @@ import numpy as np
 from jax import Array
 
 from jaxdem_ac import dem
-from jaxdem_ac.verify.case import Check, Data, Figure, Outcome
-from jaxdem_ac.verify.playing import box
+from jaxdem_ac.verify.case import Check, Data, Figure, Outcome, box
 from jaxdem_ac.view.figures.style import BLUE, GREY, INK, ORANGE
 
 RATIO = 1.4

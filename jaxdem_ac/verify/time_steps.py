@@ -11,8 +11,7 @@ from jax import Array
 
 from jaxdem_ac import dem
 from jaxdem_ac.dem.time_step import STEPS_PER_CONTACT
-from jaxdem_ac.verify.case import Check, Data, Figure, Outcome, worst
-from jaxdem_ac.verify.playing import box
+from jaxdem_ac.verify.case import Check, Data, Figure, Outcome, box, worst
 from jaxdem_ac.view.figures.style import BLUE, GREEN, INK, ORANGE
 
 STEPS = (1.9, 2.5, 4.5, 7.5, 12.5, 20.5, 40.5, 80.5, 160.5)
