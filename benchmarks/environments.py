@@ -14,7 +14,7 @@ from jax import Array
 
 import jaxdem_ac as ac
 from benchmarks.memory import peak_bytes
-from benchmarks.rows import absent, compared
+from benchmarks.rows import absent, compared, going_on
 from jaxdem_ac.bench.measure import REPEATS, Side
 from jaxdem_ac.environments.base import Environment
 from jaxdem_ac.environments.batching import reset_batch, step_batch
@@ -54,12 +54,8 @@ def ours(num_particles: int, num_envs: int, physics_steps: int) -> Side:
         "swarm_navigator", num_particles=num_particles, physics_steps=physics_steps, **room(num_particles)
     )
     num_steps = decisions(num_particles, num_envs, fast=True)
-    held = [jax.jit(reset_batch, static_argnums=0)(environment, jax.random.split(jax.random.key(0), num_envs))]
-
-    def call(key: Array) -> Any:
-        held[0], digest = _play(environment, num_envs, num_steps, held[0], key)
-        return digest
-
+    start = jax.jit(reset_batch, static_argnums=0)(environment, jax.random.split(jax.random.key(0), num_envs))
+    call = going_on(partial(_play, environment, num_envs, num_steps), start)
     return Side(call, num_envs * num_steps, num_particles, physics_steps)
 
 
@@ -72,7 +68,7 @@ def jaxdem(num_particles: int, num_envs: int, physics_steps: int) -> Side | None
     environment = rl.Environment.create("swarm_navigator", N=num_particles, **room(num_particles))
     environment = rl.vectorise_env(environment, n=num_envs)
     num_steps = decisions(num_particles, num_envs, fast=False)
-    held = [environment.reset(environment, jax.random.split(jax.random.key(0), num_envs))]
+    start = environment.reset(environment, jax.random.split(jax.random.key(0), num_envs))
 
     @jax.jit
     def play(environment: Any, key: Array) -> tuple[Any, Array]:
@@ -85,11 +81,7 @@ def jaxdem(num_particles: int, num_envs: int, physics_steps: int) -> Side | None
         environment, digests = jax.lax.scan(body, environment, jax.random.split(key, num_steps))
         return environment, jnp.sum(digests)
 
-    def call(key: Array) -> Any:
-        held[0], digest = play(held[0], key)
-        return digest
-
-    return Side(call, num_envs * num_steps, num_particles, physics_steps)
+    return Side(going_on(play, start), num_envs * num_steps, num_particles, physics_steps)
 
 
 def run(short: bool = False) -> list[dict[str, Any]]:

@@ -29,7 +29,7 @@ from benchmarks.public_sides import (
     rejax_run,
 )
 from benchmarks.public_tasks import BraxTask, GymnaxTask, PublicState
-from benchmarks.rows import compared
+from benchmarks.rows import compared, going_on
 from jaxdem_ac.bench.measure import Side
 from jaxdem_ac.environments.batching import reset_batch, step_batch
 from jaxdem_ac.trainers.evaluate import estimate, student_t
@@ -151,25 +151,16 @@ def ahead(own: np.ndarray, peer: np.ndarray) -> dict[str, Any]:
 def our_speed(config: PPOConfig) -> Side:
     """Return our side of the comparison of speed."""
     learner, start = our_learner(GymnaxTask(), config, SMALL_NETWORKS)
-    held = [start(0)]
-
-    def call(_: Array) -> Any:
-        held[0], metrics = ppo.update_many(learner, held[0], UPDATES_PER_CALL)
-        return metrics
-
+    call = going_on(lambda state, _: ppo.update_many(learner, state, UPDATES_PER_CALL), start(0))
     return Side(call, UPDATES_PER_CALL * config.num_envs * config.num_steps)
 
 
 def rejax_speed(config: PPOConfig) -> Side:
     """Return rejax's."""
     algorithm = rejax_algorithm(config, UPDATES_PER_CALL)
-    held = [jax.jit(algorithm.init_state)(jax.random.PRNGKey(0))]
+    start = jax.jit(algorithm.init_state)(jax.random.PRNGKey(0))
     train = jax.jit(lambda state: algorithm.train(train_state=state)[0])
-
-    def call(_: Array) -> Any:
-        held[0] = train(held[0])
-        return held[0]
-
+    call = going_on(lambda state, _: (train(state),) * 2, start)
     return Side(call, UPDATES_PER_CALL * config.num_envs * config.num_steps)
 
 

@@ -1,9 +1,22 @@
 """Rows of the suites: sides that take turns in one process, as the bench of the package has them."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
+from jax import Array
+
 from jaxdem_ac.bench.measure import REPEATS, Side, Timing, as_row, measure, ratio
+
+
+def going_on(play: Callable[[Any, Array], tuple[Any, Any]], start: Any) -> Callable[[Array], Any]:
+    """Return a call that goes on from where the last one ended, by what `play` leaves, and hands out the rest."""
+    held = [start]
+
+    def call(key: Array) -> Any:
+        held[0], output = play(held[0], key)
+        return output
+
+    return call
 
 
 def compared(sides: Mapping[str, Side | None], repeats: int = REPEATS, **about: Any) -> list[dict[str, Any]]:

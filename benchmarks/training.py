@@ -14,11 +14,10 @@ import jax
 import jax.numpy as jnp
 import optax
 from flax import nnx
-from jax import Array
 
 import jaxdem_ac as ac
 from benchmarks.environments import room
-from benchmarks.rows import absent, compared
+from benchmarks.rows import absent, compared, going_on
 from jaxdem_ac.bench.measure import Side
 from jaxdem_ac.runs.config import TrainConfig
 from jaxdem_ac.trainers.ppo import ppo
@@ -48,21 +47,13 @@ def ours(num_particles: int, num_envs: int, num_steps: int, **settings: Any) -> 
         num_envs=num_envs, num_steps=num_steps, num_minibatches=NUM_MINIBATCHES, num_epochs=1, **settings
     )
     learner = ppo.Problem(environment, graphdef, config, num_updates=1_000, backend=jax.default_backend())
-    held = [ppo.init(learner, model_state, jax.random.key(0))]
-    _, batch, _ = jax.jit(partial(collect, learner))(held[0])
-    learning = [held[0]]
+    start = ppo.init(learner, model_state, jax.random.key(0))
+    _, batch, _ = jax.jit(partial(collect, learner))(start)
     learn = jax.jit(partial(ppo.learn, learner))
-
-    def call(_: Array) -> Any:
-        held[0], metrics = ppo.update_many(learner, held[0], UPDATES)
-        return metrics
-
-    def call_learn(_: Array) -> Any:
-        learning[0], metrics = learn(learning[0], batch)
-        return metrics
-
+    whole = going_on(lambda state, _: ppo.update_many(learner, state, UPDATES), start)
+    update = going_on(lambda state, _: learn(state, batch), start)
     decisions = num_envs * num_steps
-    return Side(call, UPDATES * decisions, num_particles), Side(call_learn, decisions, num_particles, None)
+    return Side(whole, UPDATES * decisions, num_particles), Side(update, decisions, num_particles, None)
 
 
 def jaxdem(num_particles: int, num_envs: int, num_steps: int) -> tuple[Side, Side] | None:
@@ -107,18 +98,11 @@ def jaxdem(num_particles: int, num_envs: int, num_steps: int) -> tuple[Side, Sid
 
     whole = jax.jit(lambda trainer: epoch(trainer, jnp.zeros((), int)))
     update = jax.jit(learn)
-    held, learning = [trainer], [trainer]
-
-    def call(_: Array) -> Any:
-        held[0], _, metrics = whole(held[0])
-        return metrics
-
-    def call_learn(_: Array) -> Any:
-        learning[0], _, metrics = update(learning[0], stored)
-        return metrics
-
+    # Of three results the first is the trainer, the last the metrics.
+    sides = [lambda held, _: whole(held)[::2], lambda held, _: update(held, stored)[::2]]
+    calls = [going_on(side, trainer) for side in sides]
     decisions = num_envs * num_steps
-    return Side(call, decisions, num_particles), Side(call_learn, decisions, num_particles, None)
+    return Side(calls[0], decisions, num_particles), Side(calls[1], decisions, num_particles, None)
 
 
 def _replaced(cls: Any, name: str, value: Any, call: Callable[[], Any]) -> Any:

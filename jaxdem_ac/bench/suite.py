@@ -135,7 +135,11 @@ def _beside_speed(case: Case, built: Built, timing: Timing, limits: Limits, work
         "device_memory_peak": (jax.devices()[0].memory_stats() or {}).get("peak_bytes_in_use"),
     }
     try:
-        work = works[case] = _work(case, built, works)
+        # Of what is made of other stages it is the sum of theirs, if all have been counted.
+        parts = [works.get(replace(case, stage=part)) for part in built.parts]
+        counted = [part for part in parts if part is not None]
+        is_sum = bool(parts) and len(counted) == len(parts)
+        work = works[case] = sum(counted, Work(0.0, 0.0)) if is_sum else built.work()
     except Exception as error:
         # The time stands all the same.
         return {**row, "work_error": one_line(error)}
@@ -148,15 +152,6 @@ def _beside_speed(case: Case, built: Built, timing: Timing, limits: Limits, work
         "compute_share": work.flops / seconds / limits.flops[case.dtype],
         "bandwidth_share": work.bytes / seconds / limits.bytes,
     }
-
-
-def _work(case: Case, built: Built, works: Mapping[Case, Work]) -> Work:
-    """Return what a call does; of what is made of other stages, the sum of theirs if they have been counted."""
-    parts = [works.get(replace(case, stage=part)) for part in built.parts]
-    counted = [part for part in parts if part is not None]
-    if parts and len(counted) == len(parts):
-        return sum(counted, Work(0.0, 0.0))
-    return built.work()
 
 
 def label(row: Mapping[str, Json]) -> str:

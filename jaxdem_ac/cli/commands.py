@@ -53,7 +53,9 @@ class _OneLineGroup(click.Group):
             click.echo(error.ctx.get_help() if error.ctx else error.format_message())
             sys.exit(2)
         except click.NoSuchOption as error:
-            _fail(_about_option(error))
+            command = error.ctx.command_path if error.ctx else "jaxdem-ac"
+            near = f"Did you mean {error.possibilities[0]!r}? " if error.possibilities else ""
+            _fail(f"{command}: no such option; got {error.option_name!r}. {near}`{command} --help` lists all.")
         except click.ClickException as error:
             _fail(error.format_message())
         except (click.Abort, KeyboardInterrupt):
@@ -111,13 +113,6 @@ def _about(error: Exception) -> str:
         name, reason = next(iter(lists.items()))
         return f"{name}: its entry_points.txt can be read; got {reason}. Uninstall that package: JAX cannot start."
     return in_options(said)
-
-
-def _about_option(error: click.NoSuchOption) -> str:
-    """Return what is said of an option that is not there."""
-    command = error.ctx.command_path if error.ctx else "jaxdem-ac"
-    near = f"Did you mean {error.possibilities[0]!r}? " if error.possibilities else ""
-    return f"{command}: no such option; got {error.option_name!r}. {near}`{command} --help` lists all."
 
 
 @contextmanager

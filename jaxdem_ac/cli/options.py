@@ -213,7 +213,7 @@ CHECKPOINT = click.option(
     "updates.",
 )  # fmt: skip
 RUN = click.argument("run", type=PATH, shell_complete=complete_run)
-EPISODE = ("checkpoint", "baseline", "seed", "decisions", "sample")
+PLAYED = ("checkpoint", "baseline", "seed", "decisions", "sample")
 """What an episode is played by and how, as :func:`with_episode` asks for it."""
 
 

@@ -8,7 +8,7 @@ from typing import Any
 import click
 from click.core import ParameterSource
 
-from jaxdem_ac.cli.options import CHECKPOINT, EPISODE, FILE, PATH, RUN, complete_run, number_or, of_runs, with_episode
+from jaxdem_ac.cli.options import CHECKPOINT, FILE, PATH, PLAYED, RUN, complete_run, number_or, of_runs, with_episode
 
 
 @click.command()
@@ -51,7 +51,7 @@ def render(
 
     if (run is None) == (recording is None):
         raise click.UsageError("render: what is drawn is RUN or --recording FILE, one of them. Name it.")
-    played: Any = {name: look.pop(name) for name in EPISODE}
+    played: Any = {name: look.pop(name) for name in PLAYED}
     chosen: Any = {} if formats is None else {"formats": [name.strip() for name in formats.split(",") if name.strip()]}
     if vtk is not None:
         _only(context, "--vtk", {"run", "vtk", "as_json", *played})

@@ -202,13 +202,17 @@ class JaxDEMEnvironment(Environment[JaxDEMEnvironmentState]):
         with jax.named_scope("jaxdem"):
             (env, reward, ended), _ = jax.lax.scan(one, start, None, self.physics_steps)
         new = self._seen(env, state.count + 1)
+        info = {name: figure for name, figure in cls.info(_copy(env)).items() if jnp.shape(figure) == ()}
+        success = self.success or _SUCCESS.get(normalize_key(self.name))
+        if success is not None:
+            info["success"] = jnp.asarray(success(env), float)
         cut = jnp.zeros((), bool) if self.max_decisions is None else new.count >= self.max_decisions
         return new, Timestep(
             observation=new.observation,
             reward=reward,
             terminated=jnp.zeros((), bool) if self.ends_by_clock else ended,
             truncated=cut | ended if self.ends_by_clock else cut & ~ended,
-            info=self._info(env),
+            info={**info, "overflow": _overflow(env)},
         )
 
     def _check_classes(self, after: NativeEnvironment, before: NativeEnvironment) -> None:
@@ -223,15 +227,6 @@ class JaxDEMEnvironment(Environment[JaxDEMEnvironmentState]):
                 "confuses dataclasses with equal fields. Call jax.clear_caches() before you build it, or give it a "
                 "process of its own."
             )
-
-    def _info(self, env: NativeEnvironment) -> dict[str, Array]:
-        """Return its own figures that are numbers, with success and overflow."""
-        own = self.cls.info(_copy(env))
-        info = {name: figure for name, figure in own.items() if jnp.shape(figure) == ()}
-        success = self.success or _SUCCESS.get(normalize_key(self.name))
-        if success is not None:
-            info["success"] = jnp.asarray(success(env), float)
-        return {**info, "overflow": _overflow(env)}
 
     def overflow_of(self, state: JaxDEMEnvironmentState) -> Array:
         """Return 2 if its collider had too little room, ``()``: it does not say how much is missing; else 0."""
@@ -267,14 +262,10 @@ def _coverage(env: NativeEnvironment) -> Array:
     return jnp.mean(jnp.any(near, axis=1).astype(float))
 
 
+_OWN = ("singlenavigator", "singleroller", "multinavigator", "multiroller", "singleroller3d")
 _SUCCESS: dict[str, Success] = {
-    **{
-        f"{number}{kind}": _share_at_own_objective for number in ("single", "multi") for kind in ("navigator", "roller")
-    },
-    "singleroller3d": _share_at_own_objective,
-    "swarmnavigator": _coverage,
-    "swarmroller": _coverage,
-    "swarmroller3d": _coverage,
+    **dict.fromkeys(_OWN, _share_at_own_objective),
+    **dict.fromkeys(("swarmnavigator", "swarmroller", "swarmroller3d"), _coverage),
 }
 
 
