@@ -214,7 +214,7 @@ CHECKPOINT = click.option(
 )  # fmt: skip
 RUN = click.argument("run", type=PATH, shell_complete=complete_run)
 PLAYED = ("checkpoint", "baseline", "seed", "decisions", "sample")
-"""What an episode is played by and how, as :func:`with_episode` asks for it."""
+"""Names of the options that :func:`with_episode` adds."""
 
 
 def with_episode(command: Command) -> Command:
