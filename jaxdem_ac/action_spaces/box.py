@@ -25,17 +25,10 @@ class Box(ActionSpace):
 
     ``log |dy/dx| = log(h / width) - 2 log cosh(x / width)``.
 
-    A scalar bijector: the model lifts it to the action vector. Bounds of shape ``(D,)`` hold one for each component.
-    Raises ValueError if a bound is not finite, ``x_max <= x_min`` anywhere, ``width <= 0``, or ``eps`` is outside (0,
-    1).
-
-    Parameters
-    ----------
-    x_min, x_max : float or array, () or (D,), unit of the action
-    width : float
-        Of the linear range of tanh, in units of the unconstrained action.
-    eps : float
-        Share of the range kept clear of the bounds, so that an action stays inside after rounding.
+    A scalar bijector: the model lifts it to the action vector. Bounds of shape ``(D,)`` hold one for each component, in
+    the unit of the action. ``width`` is that of the linear range of tanh, in units of the unconstrained action, and
+    ``eps`` the share of the range kept clear of the bounds, so that an action stays inside after rounding. Raises
+    ValueError if a bound is not finite, ``x_max <= x_min`` anywhere, ``width <= 0``, or ``eps`` is outside (0, 1).
     """
 
     def __init__(self, x_min: ArrayLike, x_max: ArrayLike, width: float = 1.0, eps: float = 1e-6) -> None:

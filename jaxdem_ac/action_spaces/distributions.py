@@ -68,8 +68,7 @@ class SquashedGaussian(distrax.Transformed):
         The exact ones, at any r, are ``sample_and_log_prob``, :meth:`sample_raw_and_log_probs` and
         :meth:`log_prob_of_raw`, which know ``x``; the ratio of two policies is that of :meth:`raw_log_prob`.
         """
-        log_prob: Array = super().log_prob(value)
-        return log_prob
+        return super().log_prob(value)
 
     def entropy(self, input_hint: Array | None = None) -> Array:
         """Return the entropy, in nats; ``(...)``.
@@ -141,14 +140,12 @@ class Choice(distrax.Distribution):
     @property
     def event_shape(self) -> tuple[int, ...]:
         """``(D,)``."""
-        shape: tuple[int, ...] = self.actions.shape[-1:]
-        return shape
+        return self.actions.shape[-1:]
 
     @property
     def batch_shape(self) -> tuple[int, ...]:
         """The leading axes of the logits."""
-        shape: tuple[int, ...] = self.choice.batch_shape
-        return shape
+        return self.choice.batch_shape
 
     def _sample_n(self, key: Array, n: int) -> Array:
         return self.to_action(self.choice.sample(seed=key, sample_shape=(n,)))
@@ -174,8 +171,7 @@ class Choice(distrax.Distribution):
 
     def entropy(self) -> Array:
         """Return the entropy, in nats; ``(...)``."""
-        entropy: Array = self.choice.entropy()
-        return entropy
+        return self.choice.entropy()
 
     def mode(self) -> Array:
         """Return the likeliest action, the first of several; ``(..., D)``."""
@@ -183,8 +179,7 @@ class Choice(distrax.Distribution):
 
     def kl_divergence(self, other_dist: "Choice", **keywords: object) -> Array:
         """Return the divergence to another policy over the same actions, in nats; ``(...)``."""
-        divergence: Array = self.choice.kl_divergence(other_dist.choice, **keywords)
-        return divergence
+        return self.choice.kl_divergence(other_dist.choice, **keywords)
 
 
 def num_outputs(action_space: distrax.Bijector, size: int) -> int:

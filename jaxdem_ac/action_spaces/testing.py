@@ -65,12 +65,14 @@ def is_discrete(space: Any) -> bool:
 def action_space_checks(space: Any, size: int, seed: int = 0) -> list[Check]:
     """Return the points of the contract of `ActionSpace`: names, and functions that raise where one is broken.
 
-    ===============  =========================================================================================== ``map``
-    it is an `ActionSpace` that maps actions of `size` numbers, as far as shapes tell ``log_det``      the
-    log-determinant is that of the derivative, at random points ``inverse``      the inverse leads back ``far_out``
-    everything is finite and differentiable at 0 and far out ``expectation``  `log_det_expectation` is what samples
-    average to ``metadata``     `metadata` goes through JSON and builds the same again ===============
-    ===========================================================================================
+    ===============  ===========================================================================================
+    ``map``          it is an `ActionSpace` that maps actions of `size` numbers, as far as shapes tell
+    ``log_det``      the log-determinant is that of the derivative, at random points
+    ``inverse``      the inverse leads back
+    ``far_out``      everything is finite and differentiable at 0 and far out
+    ``expectation``  `log_det_expectation` is what samples average to
+    ``metadata``     `metadata` goes through JSON and builds the same again
+    ===============  ===========================================================================================
 
     Of one whose actions can be counted they are ``map``, ``actions``, that these are different ones within its bounds,
     ``distribution``, that probabilities, entropy, mode and samples are those of its outputs, and ``metadata``. `size`
@@ -119,8 +121,7 @@ class _Points:
     def space(self) -> ActionSpace:
         """Action space whose shapes are right: what is computed with another says nothing."""
         _check_is_action_space(self.given, self.size)
-        checked: ActionSpace = self.given
-        return checked
+        return self.given
 
     @cached_property
     def keys(self) -> Array:
@@ -146,7 +147,6 @@ class _Points:
         return measure(self.x)
 
     def actions(self) -> None:
-        """Raise unless the actions are different ones within the bounds, one for each output."""
         bounds, found = self.space.bounds(self.size), np.asarray(self.given.actions(self.size))
         shape = (self.given.num_outputs(self.size), self.size)
         if found.shape != shape or len(np.unique(found.round(6), axis=0)) < len(found):
@@ -162,7 +162,6 @@ class _Points:
             )
 
     def distribution(self) -> None:
-        """Raise unless probabilities, entropy, mode and samples are those of the outputs."""
         actions = np.asarray(self.given.actions(self.size))
         logits = jax.random.normal(self.keys[0], (_NUM_POINTS, len(actions)))
         policy, where = self.given.distribution(logits, self.size), f"{self.name}.distribution"
@@ -177,14 +176,12 @@ class _Points:
         _check_close(where, "a sample has its own log-probability", log_prob, policy.log_prob(policy.to_action(raw)))
 
     def log_det(self) -> None:
-        """Raise unless the log-determinant is that of the derivative."""
         log_det, alone, exact, _, _ = self.measured
         rule = "the log-determinant is that of the derivative"
         _check_close(f"{self.name}.forward_and_log_det", rule, log_det, exact)
         _check_close(f"{self.name}.forward_log_det_jacobian", "it is that of forward_and_log_det", alone, log_det)
 
     def inverse(self) -> None:
-        """Raise unless the inverse leads back."""
         log_det, _, _, back, back_log_det = self.measured
         where = f"{self.name}.inverse_and_log_det"
         # Near a bound rounding moves what leads back.
@@ -192,7 +189,6 @@ class _Points:
         _check_close(where, "its log-determinant is the negative", back_log_det, -log_det, 1e-2)
 
     def far_out(self) -> None:
-        """Raise unless the map and its gradient are finite at 0 and far out."""
         vector = as_vector_bijector(self.space)
         points = jnp.asarray([0.0, 1e-12, 1e-3, 10.0, 100.0, 1e4])[:, None] * jnp.ones(self.size)
 
@@ -211,7 +207,6 @@ class _Points:
                 )
 
     def expectation(self) -> None:
-        """Raise unless log_det_expectation is what samples average to."""
         size, vector = self.size, as_vector_bijector(self.space)
         mean = jnp.linspace(-0.7, 1.1, size) + jnp.asarray([[0.0], [1.5]])
         std = jnp.linspace(0.4, 1.6, size)
@@ -236,7 +231,6 @@ class _Points:
             )
 
     def metadata(self) -> None:
-        """Raise unless metadata builds the same action space again, from a file too."""
         try:
             kept = json.loads(json.dumps(self.space.metadata))
         except TypeError as error:

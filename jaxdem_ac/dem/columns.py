@@ -4,7 +4,7 @@ An array with a last axis of 2 or 3 would leave vector units idle, and costs a f
 """
 
 from dataclasses import dataclass
-from typing import Self
+from typing import Any, Self
 
 import jax
 import jax.numpy as jnp
@@ -18,6 +18,8 @@ and -1 and sums with 0 are left out of the program, so that one law serves any n
 
 # Components of a vector, dim of them.
 Components = list[Component]
+
+_VECTORS = ("position", "velocity", "force", "angular_velocity", "torque")
 
 
 @jax.tree_util.register_dataclass
@@ -45,29 +47,13 @@ class Columns:
     @classmethod
     def of(cls, particles: Particles) -> Self:
         """Return particles as columns."""
-        return cls(
-            position=columns_of(particles.position),
-            velocity=columns_of(particles.velocity),
-            force=columns_of(particles.force),
-            radius=particles.radius,
-            mass=particles.mass,
-            angular_velocity=columns_of(particles.angular_velocity),
-            torque=columns_of(particles.torque),
-            fixed=particles.fixed,
-        )
+        columns: dict[str, Any] = {name: columns_of(getattr(particles, name)) for name in _VECTORS}
+        return cls(**{**vars(particles), **columns})
 
     def to_particles(self) -> Particles:
         """Return the particles whose columns these are."""
-        return Particles(
-            position=stacked(self.position),
-            velocity=stacked(self.velocity),
-            force=stacked(self.force),
-            radius=self.radius,
-            mass=self.mass,
-            angular_velocity=stacked(self.angular_velocity),
-            torque=stacked(self.torque),
-            fixed=self.fixed,
-        )
+        vectors = {name: stacked(getattr(self, name)) for name in _VECTORS}
+        return Particles(**{**vars(self), **vectors})
 
 
 def columns_of(vectors: Array) -> list[Array]:

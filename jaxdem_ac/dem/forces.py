@@ -6,10 +6,10 @@ import jax
 import jax.numpy as jnp
 from jax import Array
 
-from jaxdem_ac.dem.columns import Columns, Component, dot
+from jaxdem_ac.dem.columns import Columns, dot
 from jaxdem_ac.dem.contact_law import Contact
 from jaxdem_ac.dem.neighbor_list import Neighbors
-from jaxdem_ac.dem.scatter import scatter
+from jaxdem_ac.dem.scatter import gather, scatter
 from jaxdem_ac.dem.world import World
 
 Side = Callable[[Array], Array]
@@ -30,10 +30,10 @@ def contact_force(
     """
 
     def own(values: Array) -> Array:
-        return values[:, None] if neighbors is None else _read(values, neighbors.left)
+        return values[:, None] if neighbors is None else gather(values, neighbors.left)
 
     def other(values: Array) -> Array:
-        return values[None, :] if neighbors is None else _read(values, neighbors.right)
+        return values[None, :] if neighbors is None else gather(values, neighbors.right)
 
     forces, turning = pair_forces(world, particles, own, other)
     if neighbors is None:
@@ -64,11 +64,12 @@ def pair_forces(world: World, particles: Columns, own: Side, other: Side) -> tup
     own_radius, other_radius = own(particles.radius), other(particles.radius)
     reach = own_radius + other_radius
     moves = world.damped or world.rough
+    spins = [particles.radius * component for component in particles.angular_velocity] if world.rough else []
     contact = Contact(
         normal=[component * inverse for component in separation],
         overlap=jnp.where(apart, jnp.maximum(0.0, reach - distance_2 * inverse), 0.0),
         velocity=[*difference(particles.velocity)] if moves else [],
-        spin=_pair_spin(particles, own, other) if world.rough else [],
+        spin=[own(component) + other(component) for component in spins],
         reduced_mass=_reduced_mass(particles, own, other),
         reduced_radius=own_radius * other_radius / reach,
     )
@@ -79,16 +80,6 @@ def pair_forces(world: World, particles: Columns, own: Side, other: Side) -> tup
     if world.rough:
         forces = [normal + tangential for normal, tangential in zip(forces, along, strict=True)]
     return forces, [jnp.asarray(component) for component in turning]
-
-
-def _read(values: Array, index: Array) -> Array:
-    return values.at[index].get(mode="promise_in_bounds")
-
-
-def _pair_spin(particles: Columns, own: Side, other: Side) -> list[Component]:
-    """Return the components of r_i w_i + r_j w_j."""
-    spin = [particles.radius * component for component in particles.angular_velocity]
-    return [own(component) + other(component) for component in spin]
 
 
 def _reduced_mass(particles: Columns, own: Side, other: Side) -> Array:

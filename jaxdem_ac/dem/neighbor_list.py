@@ -191,15 +191,8 @@ def refresh(
 ) -> Neighbors:
     """Return the list, built again if a particle has moved so far that a pair could be missing.
 
-    Parameters
-    ----------
-    spec : NeighborSpec
-    neighbors : Neighbors
-    position : Array, (N, dim), length; or list of Array
-        Its dim components, ``(N,)`` each.
-    box_low, box_high : Array, (dim,), length
-    sources : Array, (M, dim), length, optional
-        Points that do not move; the particles themselves if left out.
+    Positions are ``(N, dim)``, or dim columns ``(N,)``; the box is ``(dim,)`` and ``(dim,)``. `sources`, ``(M, dim)``,
+    are points that do not move, the particles themselves if left out; all lengths.
     """
     arguments = jax.lax.stop_gradient((neighbors, position, sources, box_low, box_high))
     with jax.named_scope("neighbors"):

@@ -28,6 +28,11 @@ def scatter(combine: Combine, start: list[Array], index: Array, values: list[Arr
     return _scatter(combine)(start, index, values)
 
 
+def gather(values: Array, index: Array) -> Array:
+    """Return values ``(N,)`` at indices in [0, N), ``(P,)``."""
+    return values.at[index].get(mode="promise_in_bounds")
+
+
 def broadcast_batch(axis_size: int, batched: Sequence[PyTree], arguments: PyTree) -> PyTree:
     """Return the arguments of a rule of `jax.custom_batching`, all batched: what is the same for all is repeated."""
 

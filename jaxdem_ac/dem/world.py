@@ -69,7 +69,7 @@ class World:
         tangential_damping: ArrayLike = 50.0,
         law: str | ContactLaw = ViscousCoulomb.name,
     ) -> Self:
-        """Return a world; its numbers are those of the fields, and what is left out changes nothing.
+        """Return a world; its numbers are those of the fields.
 
         Raises ValueError if a shape does not fit, a value is out of its range, or `boundary` or `law` is unknown.
 

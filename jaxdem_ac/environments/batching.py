@@ -33,14 +33,18 @@ def reset_where(environment: Environment[StateT], state: StateT, done: Array, ke
     """
 
     def replaced(done: Array, state: StateT, keys: Array) -> StateT:
-        fresh = reset_batch(environment, keys)
-
-        def choose(new: Array, old: Array) -> Array:
-            return jnp.where(done.reshape(done.shape + (1,) * (new.ndim - 1)), new, old)
-
-        return jax.tree.map(choose, fresh, state)
+        return where_leaves(done, reset_batch(environment, keys), state)
 
     return when_any(done, replaced, state, done, state, keys)
+
+
+def where_leaves(condition: Array, new: Result, old: Result) -> Result:
+    """Return one of two pytrees, leaves ``(..., *)``, for each entry of a condition ``(...)``."""
+
+    def choose(new: Array, old: Array) -> Array:
+        return jnp.where(condition.reshape(condition.shape + (1,) * (new.ndim - condition.ndim)), new, old)
+
+    return jax.tree.map(choose, new, old)
 
 
 def when_any(

@@ -91,7 +91,6 @@ class TargetTask(SwarmEnvironment[TargetState]):
 
     @cached_property
     def _surroundings(self) -> NeighborListSpecs:
-        """Specifications of the neighbour lists."""
         side, large = self.max_box_size + self.box_padding, sizes.largest(self.radius)
         return NeighborListSpecs.create(
             num_particles=self.num_particles,
@@ -208,8 +207,7 @@ def target_score(task: TargetTask, before: PyTree, after: PyTree) -> Score:
 
 
 def _has_bonus(task: TargetTask, after: PyTree) -> Array:
-    near: Array = after.distance <= task.near * after.particles.radius if after.nearest is None else after.nearest
-    return near
+    return after.distance <= task.near * after.particles.radius if after.nearest is None else after.nearest
 
 
 def smooth_target_reward(task: TargetTask, before: PyTree, after: PyTree, closeness: Array) -> Array:

@@ -144,17 +144,17 @@ class ActorCriticBase(FeedForwardBase):
     def _add_actor_heads(self, in_features: int, key: nnx.Rngs, action_space: distrax.Bijector | str | None) -> None:
         """Add mean (or logits), standard deviation and action space, in the order in which the host draws them."""
         size = self.action_space_size
-        if isinstance(action_space, str):
-            action_space = registry.action_spaces.create(action_space)
-        outputs = size if self.discrete or action_space is None else num_outputs(action_space, size)
+        self._set_action_space(action_space, self.discrete)
+        outputs = size if self._action_space is None else num_outputs(self._action_space, size)
         self.actor_mu = Dense(in_features, outputs, self.actor_scale, key, compute_dtype=self.compute_dtype)
-        self.actor_sigma: StdHead | LearnedStd
+        self._add_std(in_features, size, key)
+
+    def _add_std(self, in_features: int, size: int, key: nnx.Rngs) -> None:
+        """Add a standard deviation of `size` numbers."""
+        self.actor_sigma: StdHead | LearnedStd = LearnedStd(size, self.initial_std)
         if self.actor_sigma_head:
             self.actor_sigma = StdHead(in_features, size, self.critic_scale, key, self.compute_dtype, self.initial_std)
-        else:
-            self.actor_sigma = LearnedStd(size, self.initial_std)
         self._log_std = self.actor_sigma.log_std
-        self._set_action_space(action_space, self.discrete)
 
     @property
     def metadata(self) -> dict[str, Json]:

@@ -12,37 +12,15 @@ from jaxdem_ac.registry import suggest
 
 Activation = Callable[[Array], Array]
 
-ACTIVATIONS: dict[str, Activation] = {
-    "celu": jax.nn.celu,
-    "elu": jax.nn.elu,
-    "gelu": jax.nn.gelu,
-    "hard_tanh": jax.nn.hard_tanh,
-    "leaky_relu": jax.nn.leaky_relu,
-    "log_sigmoid": jax.nn.log_sigmoid,
-    "mish": jax.nn.mish,
-    "relu": jax.nn.relu,
-    "relu6": jax.nn.relu6,
-    "selu": jax.nn.selu,
-    "sigmoid": jax.nn.sigmoid,
-    "silu": jax.nn.silu,
-    "soft_sign": jax.nn.soft_sign,
-    "softplus": jax.nn.softplus,
-    "squareplus": jax.nn.squareplus,
-    "swish": jax.nn.silu,
-    "tanh": jnp.tanh,
-}
+_NAMES = (
+    *("celu", "elu", "gelu", "hard_tanh", "leaky_relu", "log_sigmoid", "mish", "relu", "relu6", "selu", "sigmoid"),
+    *("silu", "soft_sign", "softplus", "squareplus", "swish"),
+)
+ACTIVATIONS: dict[str, Activation] = {**{name: getattr(jax.nn, name) for name in _NAMES}, "tanh": jnp.tanh}
 """The activations that a file may name. Names are looked up here and nowhere else: nothing is imported."""
 
 # Where the functions above live: prefixes that checkpoints of ours and of JaxDEM write before the name.
-_KNOWN_MODULES = (
-    "jax.nn.",
-    "jax._src.nn.functions.",
-    "jax.numpy.",
-    "jax._src.numpy.ufuncs.",
-    "flax.nnx.",
-    "nnx.",
-)
-
+_KNOWN_MODULES = ("jax.nn.", "jax._src.nn.functions.", "jax.numpy.", "jax._src.numpy.ufuncs.", "flax.nnx.", "nnx.")
 
 # Floats in a register of AVX-512, and the rows from which filling a kernel up costs nothing beside the product.
 _LANES = 16

@@ -36,19 +36,15 @@ class PerParticle(FeedForwardBase):
     r"""K actor-critics of one kind, and whose is whose.
 
     Particle n acts with the parameters ``species[n]``: ``policy_n, value_n = model[species[n]](x[..., n, :])``. Each
-    set is drawn by itself and learns from its own particles alone. All sets are evaluated as one batch of matrix
-    products; whose rows go where is known when the model is built, so that no parameters are ever gathered. Raises
-    ValueError if `sharing` is unknown, something that it needs is missing, or species are not 0 to K - 1; TypeError if
-    the model has no such keyword, acts by choices, or is recurrent.
+    set is drawn by itself, with keys of its own, and learns from its own particles alone. All sets are evaluated as one
+    batch of matrix products; whose rows go where is known when the model is built, so that no parameters are ever
+    gathered. Raises ValueError if `sharing` is unknown, something that it needs is missing, or species are not 0 to K -
+    1; TypeError if the model has no such keyword, acts by choices, or is recurrent.
 
     Parameters
     ----------
-    observation_space_size, action_space_size : int
-        O and D.
-    key : nnx.Rngs
-        For the initial parameters; each set gets keys of its own.
-    action_space : distrax.Bijector or str, optional
-        The same for all; Free if left out.
+    observation_space_size, action_space_size, key, action_space
+        As in :class:`~jaxdem_ac.models.actor_critic.SharedActorCritic`, the same for all.
     model : str
         Name of the actor-critic.
     sharing : str

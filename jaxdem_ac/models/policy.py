@@ -21,8 +21,7 @@ def with_raw_actions(distribution: Distribution) -> Distribution:
     base, bijector = getattr(distribution, "distribution", None), distribution.bijector
     action_space = bijector.bijector if isinstance(bijector, distrax.Block) else bijector
     if isinstance(base, distrax.MultivariateNormalDiag) and hasattr(action_space, "log_det_expectation"):
-        ours: RawDistribution = SquashedGaussian(base.loc, base.scale_diag, action_space)
-        return ours
+        return SquashedGaussian(base.loc, base.scale_diag, action_space)
     return distribution
 
 

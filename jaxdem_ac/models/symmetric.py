@@ -17,7 +17,7 @@ from jaxdem_ac.action_spaces.distributions import SquashedGaussian, as_vector_bi
 from jaxdem_ac.action_spaces.testing import is_discrete
 from jaxdem_ac.models.base import ActorCriticBase, ActorCriticOptions, as_rows, takes_options
 from jaxdem_ac.models.checks import check_architecture
-from jaxdem_ac.models.heads import Dense, LearnedStd, StdHead, hidden_layers
+from jaxdem_ac.models.heads import Dense, hidden_layers
 from jaxdem_ac.observation_layout import Block, as_layout
 from jaxdem_ac.registry import suggest
 
@@ -138,13 +138,7 @@ class SymmetricActorCritic(ActorCriticBase):
             before, self.critic_architecture, self.in_scale, self.activation, key, self.compute_dtype
         )
         self.critic = nnx.Sequential(*layers, Dense(width, 1, self.critic_scale, key, compute_dtype=self.compute_dtype))
-        if self.actor_sigma_head:
-            self.actor_sigma: StdHead | LearnedStd = StdHead(
-                before, 1, self.critic_scale, key, self.compute_dtype, self.initial_std
-            )
-        else:
-            self.actor_sigma = LearnedStd(1, self.initial_std)
-        self._log_std = self.actor_sigma.log_std
+        self._add_std(before, 1, key)
         self._set_action_space(action_space)
         self._check_symmetry(where)
 

@@ -31,12 +31,14 @@ def model_checks(
     The model is built when the first is called.
 
     ==============  ============================================================================================
-    ``memory``      it is feed-forward or recurrent as `feed_forward` says; left out where that says nothing ``shapes``
-    policies and values have the shapes of the observations, for any leading axes ``compiled``    compiled code answers
-    as eager code does ``alone``       a swarm is answered as it is alone ``gradients``   gradients of what PPO
-    differentiates are finite, and not 0 everywhere ``width``       observations of another width are refused
-    ``metadata``    `metadata`, through JSON, builds the same model again ==============
-    ============================================================================================
+    ``memory``      it is feed-forward or recurrent as `feed_forward` says; left out where that says nothing
+    ``shapes``      policies and values have the shapes of the observations, for any leading axes
+    ``compiled``    compiled code answers as eager code does
+    ``alone``       a swarm is answered as it is alone
+    ``gradients``   gradients of what PPO differentiates are finite, and not 0 everywhere
+    ``width``       observations of another width are refused
+    ``metadata``    `metadata`, through JSON, builds the same model again
+    ==============  ============================================================================================
 
     `build` is the class, or a function of ``observation_space_size``, ``action_space_size`` and ``key``, all by
     keyword, and of what `metadata` holds besides; `action_space_size` is D, for a model that takes only some. A
@@ -125,7 +127,6 @@ class _Built:
         return self.mode_and_value(_observations(2, _PARTICLES))
 
     def memory(self, feed_forward: bool) -> None:
-        """Raise unless it has a memory, or none."""
         remembers = bool(jax.tree.leaves(self.parts[2]))
         if feed_forward == remembers:
             kind = "keeps a" if remembers else "has no"
@@ -135,7 +136,6 @@ class _Built:
             )
 
     def shapes(self) -> None:
-        """Raise unless policies and values have the shapes of the observations."""
         for leading in ((_PARTICLES,), (2, _PARTICLES), (3, 2, _PARTICLES)):
             observation = _observations(*leading)
             distribution, value = self.answer(self.parts[1], observation)
@@ -159,12 +159,10 @@ class _Built:
                 )
 
     def compiled(self) -> None:
-        """Raise unless compiled code answers as eager code does."""
         answers = jax.jit(self.mode_and_value)(_observations(2, _PARTICLES))
         self._compare("compiled code answers as eager code does", answers, self.eager)
 
     def alone(self) -> None:
-        """Raise unless a swarm is answered as it is alone."""
         mode, value = self.eager
         some = self.mode_and_value(_observations(2, _PARTICLES)[1:])
         self._compare("a swarm is answered as it is alone", some, (mode[1:], value[1:]))
@@ -178,7 +176,6 @@ class _Built:
                 )
 
     def gradients(self) -> None:
-        """Raise unless gradients of what PPO differentiates are finite, and not 0 everywhere."""
         observation = _observations(2, _PARTICLES)
         raw_action, _ = sample_raw(self.answer(self.parts[1], observation)[0], jax.random.key(3))
         params, constants = nnx.split_state(self.parts[1], nnx.Param, ...)
@@ -196,7 +193,6 @@ class _Built:
             raise ValueError(f"{self.name}: gradients reach the parameters; got 0 everywhere. Keep them in nnx.Param.")
 
     def width(self) -> None:
-        """Raise unless observations of another width are refused."""
         try:
             self._fresh()(jnp.zeros((_PARTICLES, _OBSERVATION - 1)))
         except (TypeError, ValueError):
@@ -206,7 +202,6 @@ class _Built:
         )
 
     def metadata(self) -> None:
-        """Raise unless metadata, through JSON, builds the same model again."""
         where = f"{self.name}.metadata"
         try:
             kept = json.loads(json.dumps(self.model.metadata))

@@ -14,8 +14,7 @@ def oracle_policy(environment: Environment) -> Oracle:
     ``action, carry = oracle.act(state, carry)``, beginning with ``oracle.initial_carry((num_particles,))``. Raises
     TypeError if `environment` is none, or its class has no `oracle`.
     """
-    made: Oracle = _made("oracle", environment, "Oracle")
-    return made
+    return _made("oracle", environment, "Oracle")
 
 
 def scripted_policy(environment: Environment) -> Scripted:
@@ -23,8 +22,7 @@ def scripted_policy(environment: Environment) -> Scripted:
 
     Raises TypeError if `environment` is none, or its class has no `scripted`.
     """
-    made: Scripted = _made("scripted", environment, "Scripted")
-    return made
+    return _made("scripted", environment, "Scripted")
 
 
 def _made(kind: str, environment: Environment, base: str) -> Any:

@@ -17,8 +17,7 @@ def least_total_distance(position: Array, places: Array) -> Array:
     num = position.shape[0]
     distance = jnp.sqrt(jnp.sum((position[:, None] - places[None]) ** 2, axis=-1))
     like = jax.eval_shape(lambda: jnp.zeros(num, jnp.int32))
-    found: Array = jax.pure_callback(_assigned, like, distance, vmap_method="expand_dims")
-    return found
+    return jax.pure_callback(_assigned, like, distance, vmap_method="expand_dims")
 
 
 def _assigned(cost: Any) -> np.ndarray:

@@ -2,7 +2,6 @@
 
 import abc
 from dataclasses import dataclass
-from functools import partial
 from typing import Any
 
 import jax
@@ -11,7 +10,7 @@ from jax import Array
 
 from jaxdem_ac._types import PyTree
 from jaxdem_ac.environments.base import Environment
-from jaxdem_ac.environments.batching import when_any
+from jaxdem_ac.environments.batching import when_any, where_leaves
 from jaxdem_ac.environments.swarm import shorten
 
 # The plan of each swarm, and whether it has still to be made, (...) of bool.
@@ -71,8 +70,7 @@ class Oracle(abc.ABC):
         make, act = (jax.vmap(self.plan), jax.vmap(self.act_on)) if missing.ndim else (self.plan, self.act_on)
 
         def renewed(missing: Array, old: PyTree, state: PyTree) -> PyTree:
-            choose = partial(_where, missing)
-            return jax.tree.map(choose, make(state), old)
+            return where_leaves(missing, make(state), old)
 
         if jax.tree.leaves(plan):
             plan = when_any(missing, renewed, plan, missing, plan, state)
@@ -81,10 +79,6 @@ class Oracle(abc.ABC):
     def restart(self, carry: Carry, done: Array) -> Carry:
         """Return the carry with the plans of ended episodes, ``(E,)``, to be made anew."""
         return carry[0], carry[1] | done
-
-
-def _where(condition: Array, new: Array, old: Array) -> Array:
-    return jnp.where(condition.reshape(condition.shape + (1,) * (new.ndim - condition.ndim)), new, old)
 
 
 @dataclass(frozen=True)

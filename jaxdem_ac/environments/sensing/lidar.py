@@ -7,7 +7,7 @@ import jax.numpy as jnp
 from jax import Array
 
 from jaxdem_ac.dem.neighbor_list import Neighbors
-from jaxdem_ac.dem.scatter import scatter
+from jaxdem_ac.dem.scatter import gather, scatter
 from jaxdem_ac.dem.world import World
 
 Bins = int | tuple[int, int]
@@ -79,7 +79,7 @@ def displacements(
         counts = sensor != source if alone else None
     else:
         sensor, source, counts = neighbors.left, neighbors.right, neighbors.valid
-        pairs = [_read(sources[:, axis], source) - _read(sensors[:, axis], sensor) for axis in range(dim)]
+        pairs = [gather(sources[:, axis], source) - gather(sensors[:, axis], sensor) for axis in range(dim)]
     if world is not None:
         pairs = world.boundary.displacement(world, pairs)
     square = pairs[0] ** 2
@@ -104,12 +104,8 @@ def in_own_frames(sight: PairDisplacements, orientation: Array) -> PairDisplacem
         x, y = (jnp.concatenate([each, -each]) for each in (x, y))
         distance = jnp.concatenate([distance, distance])
         sensor, source = jnp.concatenate([sensor, source]), jnp.concatenate([source, sensor])
-    cos, sin = (_read(each(orientation), sensor) for each in (jnp.cos, jnp.sin))
+    cos, sin = (gather(each(orientation), sensor) for each in (jnp.cos, jnp.sin))
     return PairDisplacements((cos * x + sin * y, cos * y - sin * x), distance, sensor, source, sight.num_sensors, False)
-
-
-def _read(values: Array, index: Array) -> Array:
-    return values.at[index].get(mode="promise_in_bounds")
 
 
 def lidar(sight: PairDisplacements, lidar_range: float, bins: Bins) -> Array:

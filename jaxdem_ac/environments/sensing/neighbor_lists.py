@@ -110,12 +110,8 @@ class NeighborListSpecs:
     def overflow(self, vicinity: NeighborLists) -> Array:
         """Return how many times longer a list would have had to be, ``()``; 0 if all had room."""
         worst = jnp.zeros(())
-        lists = zip(
-            (self.contacts, self.swarm, self.targets),
-            (vicinity.contacts, vicinity.swarm, vicinity.targets),
-            strict=True,
-        )
-        for spec, neighbors in lists:
+        for name in ("contacts", "swarm", "targets"):
+            spec, neighbors = getattr(self, name), getattr(vicinity, name)
             if spec is not None and neighbors is not None:
                 worst = jnp.maximum(worst, neighbors.overflow_ratio(spec))
         return worst

@@ -156,22 +156,20 @@ class CollectiveTransport(swarm.SwarmEnvironment[CollectiveTransportState]):
         shortest, longest = sizes.ends(self.arena_size)
         side = jax.random.uniform(key_size, (1,), float, minval=shortest, maxval=longest)
         size = jnp.broadcast_to(side, (2,))
-        scale = sizes.largest(self.radius)
-        position = ring(key_ring, self.num_particles, size, self.box_padding, scale)
-        position = jax.random.permutation(key_order, position)
+        position = ring(key_ring, self.num_particles, size, self.box_padding, sizes.largest(self.radius))
         load = jax.random.uniform(key_load, (2,), float, minval=self.load_radius, maxval=size - self.load_radius)
-        particles = dem.Particles.create(
-            jnp.concatenate([position, load[None]]),
-            radius=jnp.append(self.draw_sizes(key_radius, self.radius), self.load_radius),
-            mass=jnp.append(self.draw_sizes(key_mass, self.mass), self.load_mass),
-        )
-        goals = []
-        place = load
+        places = [load]
         for key_goal in jax.random.split(key_goals, self.num_goals):
-            place = self._next_goal(key_goal, place, size)
-            goals.append(place)
-        low, high = jnp.full((2,), -self.box_padding), size + self.box_padding
-        return self._state(particles, jnp.stack(goals), low, high, jnp.zeros((), jnp.int32), None)
+            places.append(self._next_goal(key_goal, places[-1], size))
+        return self.make_state(
+            position=jax.random.permutation(key_order, position),
+            load=load,
+            targets=jnp.stack(places[1:]),
+            box_low=jnp.full((2,), -self.box_padding),
+            box_high=size + self.box_padding,
+            radius=self.draw_sizes(key_radius, self.radius),
+            mass=self.draw_sizes(key_mass, self.mass),
+        )
 
     def make_state(
         self,
@@ -246,14 +244,14 @@ class CollectiveTransport(swarm.SwarmEnvironment[CollectiveTransportState]):
         self, particles: dem.Particles, before: CollectiveTransportState, vicinity: NeighborLists
     ) -> CollectiveTransportState:
         """Return the state after a decision; the next goal is pursued where one has been reached."""
-        distance, _ = self._distances(particles, self._goal(before))
+        distance, _ = self._distances(particles, self._goal(before.targets, before.num_reached))
         hit = (distance <= self.tolerance) & (before.num_reached < self.num_goals)
         num_reached = before.num_reached + hit
         return self._state(particles, before.targets, before.box_low, before.box_high, num_reached, vicinity)
 
     def score(self, before: CollectiveTransportState, after: CollectiveTransportState) -> swarm.Score:
         """Return the reward of the load's progress and of each particle's approach, and the share of goals reached."""
-        goal = self._goal(before)
+        goal = self._goal(before.targets, before.num_reached)
         distance, apart = self._distances(after.particles, goal)
         distance_before, apart_before = self._distances(before.particles, goal)
         reward = (
@@ -266,7 +264,6 @@ class CollectiveTransport(swarm.SwarmEnvironment[CollectiveTransportState]):
 
     @cached_property
     def _surroundings(self) -> NeighborListSpecs:
-        """Specifications of the neighbour lists."""
         side = sizes.largest(self.arena_size) + 2 * self.box_padding
         large = sizes.largest(self.radius)
         return NeighborListSpecs.create(
@@ -300,9 +297,9 @@ class CollectiveTransport(swarm.SwarmEnvironment[CollectiveTransportState]):
         # Among those that are far enough argmax takes the first.
         return goals[jnp.argmax(jnp.minimum(distance, self.goal_distance))]
 
-    def _goal(self, state: CollectiveTransportState) -> Array:
+    def _goal(self, targets: Array, num_reached: Array) -> Array:
         """Return the goal that is pursued, ``(2,)``; after the last one it stays."""
-        return state.targets[jnp.minimum(state.num_reached, self.num_goals - 1)]
+        return targets[jnp.minimum(num_reached, self.num_goals - 1)]
 
     def _distances(self, particles: dem.Particles, goal: Array) -> tuple[Array, Array]:
         """Return the load's distance to its goal, ``()``, and each particle's to its place behind it, ``(N,)``."""
@@ -327,18 +324,7 @@ class CollectiveTransport(swarm.SwarmEnvironment[CollectiveTransportState]):
             vicinity = self._surroundings.refresh(vicinity, position, box_low, box_high, bodies=particles.position)
             others = displacements(position, neighbors=vicinity.swarm)
             reading = lidar_with_walls(others, position, box_low, box_high, reach, self.n_lidar_rays)
-        state = CollectiveTransportState(
-            particles=particles,
-            targets=targets,
-            target_radius=jnp.full((self.num_goals,), self.tolerance),
-            box_low=box_low,
-            box_high=box_high,
-            observation=reading,
-            num_reached=jnp.asarray(num_reached, jnp.int32),
-            step_count=jnp.zeros((), jnp.int32),
-            vicinity=vicinity,
-        )
-        to_load, to_goal = load - position, self._goal(state) - load
+        to_load, to_goal = load - position, self._goal(targets, num_reached) - load
         of_load = [swarm.unit(to_goal), swarm.shorten(to_goal, reach) / reach, particles.velocity[-1]]
         parts = [
             particles.velocity[:-1],
@@ -348,4 +334,14 @@ class CollectiveTransport(swarm.SwarmEnvironment[CollectiveTransportState]):
             reading / reach,
             *self.own_sizes(particles),
         ]
-        return replace(state, observation=jnp.concatenate(parts, axis=-1))
+        return CollectiveTransportState(
+            particles=particles,
+            targets=targets,
+            target_radius=jnp.full((self.num_goals,), self.tolerance),
+            box_low=box_low,
+            box_high=box_high,
+            observation=jnp.concatenate(parts, axis=-1),
+            num_reached=jnp.asarray(num_reached, jnp.int32),
+            step_count=jnp.zeros((), jnp.int32),
+            vicinity=vicinity,
+        )

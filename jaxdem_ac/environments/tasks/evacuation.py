@@ -250,7 +250,6 @@ class Evacuation(swarm.SwarmEnvironment[EvacuationState]):
 
     @cached_property
     def _surroundings(self) -> NeighborListSpecs:
-        """Specifications of the neighbour lists."""
         large = sizes.largest(self.radius)
         return NeighborListSpecs.create(
             num_particles=self.num_particles,

@@ -113,11 +113,14 @@ class SwarmRoller(SharedTargetTask):
         self.check_key(key)
         key_box, key_inside, key_ring, key_targets, key_order, key_radius, key_mass = jax.random.split(key, 7)
         size, width = self._draw_region(key_box), self.box_padding / 2
-        place = self._draw_places(key_inside, key_ring, key_order, size)
-        radius, mass = self.draw_sizes(key_radius, self.radius), self.draw_sizes(key_mass, self.mass)
-        particles = dem.Particles.create(jnp.column_stack([place, radius]), radius=radius, mass=mass)
-        targets = jittered_grid(key_targets, self.num_particles, size, sizes.largest(self.radius))
-        return self._sense(particles, targets, jnp.full((2,), -width), size + width, None)
+        return self.make_state(
+            position=self._draw_places(key_inside, key_ring, key_order, size),
+            targets=jittered_grid(key_targets, self.num_particles, size, sizes.largest(self.radius)),
+            box_low=jnp.full((2,), -width),
+            box_high=size + width,
+            radius=self.draw_sizes(key_radius, self.radius),
+            mass=self.draw_sizes(key_mass, self.mass),
+        )
 
     def make_state(
         self,

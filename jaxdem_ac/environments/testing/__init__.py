@@ -11,46 +11,21 @@ They are without physics, so that they compile in a moment, and of each somethin
 * nothing but the shapes, for what is timed: `RandomEnvironment`.
 """
 
-from jaxdem_ac.environments.testing.conformance import (
-    check_environment,
-    check_shapes,
-    environment_checks,
-    parametrize_with_checks,
-)
-from jaxdem_ac.environments.testing.toys import (
-    ActionMatters,
-    Breaking,
-    ConstantReward,
-    Counting,
-    Discounting,
-    RandomEnvironment,
-    Recalling,
-    RewardIsObservation,
-    TeamReward,
-    Toy,
-    ToyState,
-    Tracking,
-    Walk,
-    WalkState,
-)
-
-__all__ = [
-    "ActionMatters",
-    "Breaking",
-    "ConstantReward",
-    "Counting",
-    "Discounting",
-    "RandomEnvironment",
-    "Recalling",
-    "RewardIsObservation",
-    "TeamReward",
-    "Toy",
-    "ToyState",
-    "Tracking",
-    "Walk",
-    "WalkState",
-    "check_environment",
-    "check_shapes",
-    "environment_checks",
-    "parametrize_with_checks",
-]
+from jaxdem_ac.environments.testing.conformance import check_environment as check_environment
+from jaxdem_ac.environments.testing.conformance import check_shapes as check_shapes
+from jaxdem_ac.environments.testing.conformance import environment_checks as environment_checks
+from jaxdem_ac.environments.testing.conformance import parametrize_with_checks as parametrize_with_checks
+from jaxdem_ac.environments.testing.toys import ActionMatters as ActionMatters
+from jaxdem_ac.environments.testing.toys import Breaking as Breaking
+from jaxdem_ac.environments.testing.toys import ConstantReward as ConstantReward
+from jaxdem_ac.environments.testing.toys import Counting as Counting
+from jaxdem_ac.environments.testing.toys import Discounting as Discounting
+from jaxdem_ac.environments.testing.toys import RandomEnvironment as RandomEnvironment
+from jaxdem_ac.environments.testing.toys import Recalling as Recalling
+from jaxdem_ac.environments.testing.toys import RewardIsObservation as RewardIsObservation
+from jaxdem_ac.environments.testing.toys import TeamReward as TeamReward
+from jaxdem_ac.environments.testing.toys import Toy as Toy
+from jaxdem_ac.environments.testing.toys import ToyState as ToyState
+from jaxdem_ac.environments.testing.toys import Tracking as Tracking
+from jaxdem_ac.environments.testing.toys import Walk as Walk
+from jaxdem_ac.environments.testing.toys import WalkState as WalkState

@@ -60,13 +60,18 @@ def environment_checks(environment: Any, num_decisions: int | None = None, seed:
     `num_decisions` or of its whole length. The environment had better be small.
 
     ================  ============================================================================================
-    ``shapes``        :func:`check_shapes` ``finite``        every number is finite ``success``       success, where it
-    is reported, is between 0 and 1 ``observation``   the timestep and the state show the same observation
-    ``time_limit``    the time limit cuts an episode after `episode_length` decisions ``key``           a reset is a
-    function of its key ``eager_reset``   compiled code returns what eager code does, of a reset ``eager_step``    the
-    same of a step ``batch``         one of a batch is as it were alone ``action_shape``  an action of another shape is
-    refused ``advice``        what the environment advises can be built ================
-    ============================================================================================
+    ``shapes``        :func:`check_shapes`
+    ``finite``        every number is finite
+    ``success``       success, where it is reported, is between 0 and 1
+    ``observation``   the timestep and the state show the same observation
+    ``time_limit``    the time limit cuts an episode after `episode_length` decisions
+    ``key``           a reset is a function of its key
+    ``eager_reset``   compiled code returns what eager code does, of a reset
+    ``eager_step``    the same of a step
+    ``batch``         one of a batch is as it were alone
+    ``action_shape``  an action of another shape is refused
+    ``advice``        what the environment advises can be built
+    ================  ============================================================================================
     """
     if num_decisions is not None:
         check_whole("environment_checks", num_decisions=num_decisions)
@@ -169,8 +174,7 @@ class _Episode:
         """Environment whose shapes are right: what is computed with another says nothing."""
         check_shapes(self.given)
         check_whole(self.here, episode_length=self.given.episode_length)
-        checked: Environment = self.given
-        return checked
+        return self.given
 
     @cached_property
     def keys(self) -> Array:
@@ -220,7 +224,6 @@ class _Episode:
         return states, timesteps
 
     def finite(self) -> None:
-        """Raise unless every number is finite."""
         for path, leaf in jax.tree.leaves_with_path((self.start, self.until_end[1])):
             if jnp.issubdtype(leaf.dtype, jnp.inexact) and not np.isfinite(leaf).all():
                 raise ValueError(
@@ -229,14 +232,12 @@ class _Episode:
                 )
 
     def success(self) -> None:
-        """Raise unless success is between 0 and 1."""
         success = np.asarray(self.until_end[1].info.get("success", np.zeros(1)))
         if success.min() < 0 or success.max() > 1:
             worst = success[np.abs(success - 0.5).argmax()]
             raise ValueError(f"{self.here}.step: info['success'] is between 0 and 1; got {worst:.4g}. Scale it.")
 
     def observation(self) -> None:
-        """Raise unless the timestep and the state show the same observation."""
         states, timesteps = self.until_end
         if not np.array_equal(timesteps.observation, states.observation, equal_nan=True):
             raise ValueError(
@@ -245,7 +246,6 @@ class _Episode:
             )
 
     def time_limit(self) -> None:
-        """Raise unless the time limit cuts an episode that goes on after `episode_length` decisions."""
         timesteps, limit = self.until_end[1], self.environment.episode_length
         goes_on = ~np.asarray(timesteps.terminated)
         cut = np.asarray(timesteps.truncated) & goes_on
@@ -258,22 +258,18 @@ class _Episode:
             )
 
     def eager_reset(self) -> None:
-        """Raise unless an eager reset returns what a compiled one does."""
         eager = self.environment.reset(self.keys[0])
         _check_agrees(f"{self.here}.reset", "eager code returns what compiled code does", eager, self.start)
 
     def key(self) -> None:
-        """Raise unless a reset is a function of its key."""
         once, again = (self.environment.reset(self.keys[0]) for _ in range(2))
         _check_agrees(f"{self.here}.reset", "a reset is a function of its key", again, once)
 
     def eager_step(self) -> None:
-        """Raise unless an eager step returns what a compiled one does."""
         eager = self.environment.step(self.start, self.actions[0])
         _check_agrees(f"{self.here}.step", "eager code returns what compiled code does", eager, self.first)
 
     def batch(self) -> None:
-        """Raise unless one of a batch is as it were alone."""
         key, action = self.keys[0], self.actions[0]
 
         @jax.jit
@@ -286,7 +282,6 @@ class _Episode:
         _check_agrees(f"{self.here}.step", "one of a batch is as it were alone", alone, self.first)
 
     def action_shape(self) -> None:
-        """Raise unless an action of another shape is refused."""
         action = self.actions[0]
         start = jax.eval_shape(self.environment.reset, self.keys[0])
         for wrong in (action[0], action[:, :0], jnp.concatenate([action, action])):
@@ -300,7 +295,6 @@ class _Episode:
             )
 
     def advice(self) -> None:
-        """Raise unless the keywords that the environment advises fit."""
         from jaxdem_ac.registry import action_spaces, check_keywords
 
         cls = type(self.environment)

@@ -40,6 +40,9 @@ class Toy(Environment):
     ends_by: str = "termination"
     """Way in which an episode ends: ``"termination"`` has no value beyond, ``"time limit"`` has."""
 
+    observation_size = action_size = 1
+    decision_time = 1.0
+
     def __post_init__(self) -> None:
         """Check the fields."""
         where = type(self).__name__
@@ -50,24 +53,9 @@ class Toy(Environment):
             )
 
     @property
-    def observation_size(self) -> int:
-        """1."""
-        return 1
-
-    @property
-    def action_size(self) -> int:
-        """1."""
-        return 1
-
-    @property
     def episode_length(self) -> int:
         """`length`."""
         return self.length
-
-    @property
-    def decision_time(self) -> float:
-        """1."""
-        return 1.0
 
     def reset(self, key: Array) -> Any:
         """Return a fresh state."""
@@ -132,21 +120,6 @@ class TeamReward(RewardIsObservation):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Discounting(Toy):
-    """Two decisions, of which the second is rewarded: observation 0 is worth gamma, observation 1 is worth 1."""
-
-    length: Count = 2
-
-    def next_observation(self, state: ToyState, time: Array) -> Array:
-        """Return the time."""
-        return jnp.full((self.num_particles, 1), time, float)
-
-    def reward(self, state: ToyState, action: Array) -> Array:
-        """Return 1 for the second decision."""
-        return jnp.full(self.num_particles, state.time == 1, float)
-
-
-@dataclass(frozen=True, kw_only=True)
 class ActionMatters(Toy):
     """The best action is 0.5, whatever is seen; another costs the square of its distance."""
 
@@ -178,6 +151,18 @@ class Counting(Toy):
     def next_observation(self, state: ToyState, time: Array) -> Array:
         """Return the time."""
         return jnp.full((self.num_particles, 1), time, float)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Discounting(Counting):
+    """Two decisions, of which the second is rewarded: observation 0 is worth gamma, observation 1 is worth 1."""
+
+    length: Count = 2
+    ends_by: str = "termination"
+
+    def reward(self, state: ToyState, action: Array) -> Array:
+        """Return 1 for the second decision."""
+        return jnp.full(self.num_particles, state.time == 1, float)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -264,15 +249,8 @@ class Walk(Toy):
     random: bool = False
     """Whether walkers begin in [0, 1) and with up to 7 notes, else at 0 with one."""
 
-    @property
-    def observation_size(self) -> int:
-        """3."""
-        return 3
-
-    @property
-    def decision_time(self) -> float:
-        """0.5."""
-        return 0.5
+    observation_size = 3
+    decision_time = 0.5
 
     def grown(self, overflow: float) -> Self:
         """Return the task with more room."""
@@ -337,6 +315,9 @@ class RandomEnvironment(Environment):
     action_size: Count = 1
     """D."""
 
+    episode_length = 2**30
+    decision_time = 1.0
+
     def __post_init__(self) -> None:
         """Check the fields."""
         check_fields(type(self).__name__, self)
@@ -347,16 +328,6 @@ class RandomEnvironment(Environment):
         return cls(
             **{name: getattr(environment, name) for name in ("num_particles", "observation_size", "action_size")}
         )
-
-    @property
-    def episode_length(self) -> int:
-        """Longer than anybody plays."""
-        return 2**30
-
-    @property
-    def decision_time(self) -> float:
-        """1."""
-        return 1.0
 
     def reset(self, key: Array) -> RandomState:
         """Return a first observation."""

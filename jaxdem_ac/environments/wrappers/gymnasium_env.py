@@ -1,5 +1,7 @@
 """One swarm as a ``gymnasium.Env``: one agent, who sees and moves all particles."""
 
+from typing import Any
+
 import gymnasium
 import numpy as np
 from gymnasium.spaces import Box, Discrete, MultiDiscrete
@@ -23,11 +25,7 @@ class SwarmEnv(gymnasium.Env[np.ndarray, np.ndarray]):
         self.swarms = swarms
         self.draw = draw
         self.render_mode = None if draw is None else "rgb_array"
-        self.metadata = {
-            "name": task_name(environment),
-            "render_modes": [] if draw is None else ["rgb_array"],
-            "render_fps": 1 / environment.decision_time,
-        }
+        self.metadata = describe(environment, draw)
         self.observation_space, self.action_space = swarm_spaces(swarms)
         self._under_way = False
 
@@ -80,6 +78,12 @@ def swarm_spaces(swarms: HostVectorEnv) -> tuple[Box, Box | MultiDiscrete]:
     return seen, Box(low, high, dtype=np.float32)
 
 
+def describe(environment: Environment, draw: Draw | None) -> dict[str, Any]:
+    """Return what gymnasium and PettingZoo want to know of an environment: its name, and how it is drawn."""
+    modes = [] if draw is None else ["rgb_array"]
+    return {"name": task_name(environment), "render_modes": modes, "render_fps": 1 / environment.decision_time}
+
+
 def task_name(environment: Environment) -> str:
     """Return the name under which an environment is registered, or that of its class."""
     return environments.name_of(type(environment)) or type(environment).__name__
@@ -123,8 +127,7 @@ def chosen(where: str, choices: np.ndarray, action: object, shape: tuple[int, ..
             f"{where}: an action is a whole number from 0 to {len(choices) - 1}; got {numbers.min()} to "
             f"{numbers.max()}. Choose one of them."
         )
-    found: np.ndarray = choices[numbers]
-    return found
+    return choices[numbers]
 
 
 def as_numbers(action: object) -> np.ndarray | None:

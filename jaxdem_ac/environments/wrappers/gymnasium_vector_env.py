@@ -5,13 +5,7 @@ from gymnasium.spaces import Box
 from gymnasium.vector import AutoresetMode, VectorEnv
 from gymnasium.vector.utils import batch_space
 
-from jaxdem_ac.environments.wrappers.gymnasium_env import (
-    checked,
-    checked_seed,
-    particle_space,
-    swarm_spaces,
-    task_name,
-)
+from jaxdem_ac.environments.wrappers.gymnasium_env import checked, checked_seed, particle_space, swarm_spaces, task_name
 from jaxdem_ac.environments.wrappers.host_vector_env import HostStep, HostVectorEnv
 
 VIEWS = ("particle", "swarm")
@@ -19,13 +13,11 @@ MODES = (AutoresetMode.SAME_STEP, AutoresetMode.NEXT_STEP)
 
 
 class VectorSwarm(VectorEnv[np.ndarray, np.ndarray, np.ndarray]):
-    """Every particle, or every swarm, is a sub-environment.
+    """Every particle, or every swarm, is a sub-environment; `make_vector_env` makes one, and says what it takes.
 
     `infos` are laid out as ``gymnasium.vector.SyncVectorEnv`` lays them out: a figure ``"success"`` with the mask
     ``"_success"`` of those who have one; and, with autoreset in the same step, ``"final_obs"``, an array of objects,
-    and ``"final_info"`` of those whose episode has ended. Make one with
-    :func:`~jaxdem_ac.environments.wrappers.make.make_vector_env`, which says what `view` and `autoreset_mode` may be:
-    others raise ValueError.
+    and ``"final_info"`` of those whose episode has ended. Raises ValueError for another `view` or `autoreset_mode`.
     """
 
     def __init__(self, swarms: HostVectorEnv, view: str, autoreset_mode: str | AutoresetMode) -> None:

@@ -1,7 +1,8 @@
 """Doors for the trainers of others: an environment as PettingZoo's and as gymnasium's classes."""
 
+import importlib
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from jaxdem_ac._checks import check_flag, check_function
 from jaxdem_ac.environments.base import Environment
@@ -29,6 +30,9 @@ def make_parallel_env(
 ) -> "ParallelSwarm":
     """Return an environment as a ``pettingzoo.ParallelEnv``: its particles are the agents.
 
+    Raises ImportError if the library is not installed, and says how to get it; KeyError, TypeError or ValueError if a
+    name is unknown, a keyword does not fit, or an action space is none that gymnasium has spaces for.
+
     Parameters
     ----------
     environment : str or Environment
@@ -46,20 +50,10 @@ def make_parallel_env(
         What `render` returns: a function of an environment and the state of its swarm to a picture.
     **keywords
         Of an environment given by its name.
-
-    Raises
-    ------
-    ImportError
-        If the library is not installed; the message says how to get it.
-    KeyError, TypeError, ValueError
-        If a name is unknown, a keyword does not fit, or an action space none that gymnasium has spaces for.
     """
-    try:
-        from jaxdem_ac.environments.wrappers.pettingzoo_env import ParallelSwarm
-    except ImportError as error:
-        raise _missing("make_parallel_env", error) from None
-    chosen = (action_space, action_space_kw, advised)
-    return ParallelSwarm(_swarms("make_parallel_env", environment, 1, chosen, keywords, draw), draw)
+    here, chosen = "make_parallel_env", (action_space, action_space_kw, advised)
+    wrapper: type[ParallelSwarm] = _wrapper(here, "pettingzoo_env.ParallelSwarm")
+    return wrapper(_swarms(here, environment, 1, chosen, keywords, draw), draw)
 
 
 def make_vector_env(
@@ -90,12 +84,9 @@ def make_vector_env(
         ``"SameStep"``: the step that ends an episode returns the next one's first observation, and the last one in
         ``infos["final_obs"]``. ``"NextStep"``: the step after it resets, and its action does not count.
     """
-    try:
-        from jaxdem_ac.environments.wrappers.gymnasium_vector_env import VectorSwarm
-    except ImportError as error:
-        raise _missing("make_vector_env", error) from None
-    chosen = (action_space, action_space_kw, advised)
-    return VectorSwarm(_swarms("make_vector_env", environment, num_envs, chosen, keywords), view, autoreset_mode)
+    here, chosen = "make_vector_env", (action_space, action_space_kw, advised)
+    wrapper: type[VectorSwarm] = _wrapper(here, "gymnasium_vector_env.VectorSwarm")
+    return wrapper(_swarms(here, environment, num_envs, chosen, keywords), view, autoreset_mode)
 
 
 def make_gym_env(
@@ -113,12 +104,9 @@ def make_gym_env(
     Its observation is ``(N * O,)``, its action ``(N * D,)``, its reward the mean over the particles. With one particle
     that is the particle's own task. Parameters and errors are those of :func:`make_parallel_env`.
     """
-    try:
-        from jaxdem_ac.environments.wrappers.gymnasium_env import SwarmEnv
-    except ImportError as error:
-        raise _missing("make_gym_env", error) from None
-    chosen = (action_space, action_space_kw, advised)
-    return SwarmEnv(_swarms("make_gym_env", environment, 1, chosen, keywords, draw), draw)
+    here, chosen = "make_gym_env", (action_space, action_space_kw, advised)
+    wrapper: type[SwarmEnv] = _wrapper(here, "gymnasium_env.SwarmEnv")
+    return wrapper(_swarms(here, environment, 1, chosen, keywords, draw), draw)
 
 
 def _swarms(
@@ -156,8 +144,14 @@ def _swarms(
     return HostVectorEnv(environment, num_envs, action_bounds(where, environment, action_space, action_space_kw or {}))
 
 
-def _missing(where: str, error: ImportError) -> ImportError:
-    """Return what to say if a library is not installed; any other failed import as it is."""
-    if error.name is None or error.name.partition(".")[0] not in ("gymnasium", "pettingzoo"):
-        return error
-    return ImportError(f'{where}: it needs {error.name}, which is not installed: pip install "jaxdem-ac[gym]".')
+def _wrapper(where: str, path: str) -> Any:
+    """Return a class of this folder, whose library may not be installed; the message says how to get it."""
+    module, _, name = path.partition(".")
+    try:
+        return getattr(importlib.import_module(f"jaxdem_ac.environments.wrappers.{module}"), name)
+    except ImportError as error:
+        if error.name is None or error.name.partition(".")[0] not in ("gymnasium", "pettingzoo"):
+            raise
+        raise ImportError(
+            f'{where}: it needs {error.name}, which is not installed: pip install "jaxdem-ac[gym]".'
+        ) from None

@@ -11,11 +11,11 @@ from jaxdem_ac.environments.wrappers.gymnasium_env import (
     as_numbers,
     checked_seed,
     chosen,
+    describe,
     draw_with,
     floats,
     out_of_bounds,
     particle_space,
-    task_name,
 )
 from jaxdem_ac.environments.wrappers.host_vector_env import Draw, HostVectorEnv
 from jaxdem_ac.registry import suggest
@@ -36,12 +36,7 @@ class ParallelSwarm(ParallelEnv[str, np.ndarray, np.ndarray]):
         self.swarms = swarms
         self.draw = draw
         self.render_mode = None if draw is None else "rgb_array"
-        self.metadata = {
-            "name": task_name(environment),
-            "is_parallelizable": True,
-            "render_modes": [] if draw is None else ["rgb_array"],
-            "render_fps": 1 / environment.decision_time,
-        }
+        self.metadata = {**describe(environment, draw), "is_parallelizable": True}
         num, size = environment.num_particles, environment.observation_size
         self.possible_agents = [f"particle_{index}" for index in range(num)]
         self.agents: list[str] = []
@@ -118,28 +113,19 @@ class ParallelSwarm(ParallelEnv[str, np.ndarray, np.ndarray]):
         choices = self.swarms.bounds.choices
         if choices is not None:
             return np.stack([chosen(f"{here}: {agent}", choices, actions[agent], ()) for agent in agents])
-        shape = self.swarms.action_shape[1:]
-        each = [as_numbers(actions[agent]) for agent in agents]
-        stacked = np.stack(each) if all(one is not None and one.shape == shape[1:] for one in each) else None  # type: ignore[arg-type]
-        if stacked is None:
-            raise ValueError(
-                f"{here}: an action is {shape[1:]}; got {self._misshapen(actions)}. Give one of that shape."
-            )
+        shape, each = self.swarms.action_shape[2:], []
+        for agent in agents:
+            numbers = as_numbers(actions[agent])
+            if numbers is None or numbers.shape != shape:
+                got = f"{actions[agent]!r:.60}" if numbers is None else f"shape {numbers.shape}"
+                raise ValueError(f"{here}: an action is {shape}; got {agent}: {got}. Give one of that shape.")
+            each.append(numbers)
+        stacked = np.stack(each)
         bad = self.swarms.bounds.find_bad(stacked)
         if bad is not None:
             agent = agents[int(bad[0])]
             raise ValueError(f"{here}: {out_of_bounds(self.swarms.bounds, agent, stacked[bad[0]])}")
         return stacked
-
-    def _misshapen(self, actions: dict[str, np.ndarray]) -> str:
-        """Return the first agent whose action has a shape or type of its own."""
-        for agent in self.agents:
-            numbers = as_numbers(actions[agent])
-            if numbers is None:
-                return f"{agent}: {actions[agent]!r:.60}"
-            if numbers.shape != self.swarms.action_shape[2:]:
-                return f"{agent}: shape {numbers.shape}"
-        raise AssertionError("one of them is")
 
     def state(self) -> np.ndarray:
         """Return what all particles observe, one after the other, ``(N * O,)``; RuntimeError before the first reset."""
