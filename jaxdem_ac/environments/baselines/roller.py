@@ -44,8 +44,7 @@ class RollerOracle(Oracle):
 class RollerScript(Scripted):
     """A way to the nearest target in sight that nobody nearer has claimed, else on to look for one.
 
-    The wanted velocity is :func:`~jaxdem_ac.environments.baselines.covering.covering_velocity`; the torque makes it
-    that of a sphere that rolls.
+    It is :func:`~jaxdem_ac.environments.baselines.covering.covering_velocity`, by the torque of a sphere that rolls.
     """
 
     def __call__(self, observation: Array, key: Array | None = None) -> Array:

@@ -16,8 +16,7 @@ from jaxdem_ac.registry import environments
 class SwarmEnv(gymnasium.Env[np.ndarray, np.ndarray]):
     """One agent observes ``(N * O,)`` and acts ``(N * D,)``, particle by particle; its reward is the mean.
 
-    Make one with :func:`~jaxdem_ac.environments.wrappers.make.make_gym_env`. `draw` is a function of an environment and
-    a state to a picture.
+    `make_gym_env` makes one; `draw` is a function of an environment and a state to a picture.
     """
 
     def __init__(self, swarms: HostVectorEnv, draw: Draw | None = None) -> None:

@@ -26,9 +26,7 @@ class ParallelSwarm(ParallelEnv[str, np.ndarray, np.ndarray]):
 
     An agent observes ``(O,)`` and acts ``(D,)``, in float32, or chooses an action by its number; rewards and what the
     environment reports in `infos` are Python's floats. At the end of an episode all agents are terminated, or truncated
-    by the time limit, at once; then there are none until the next reset. Make one with
-    :func:`~jaxdem_ac.environments.wrappers.make.make_parallel_env`; `draw` is a function of an environment and a state
-    to a picture.
+    by the time limit, at once; then there are none until the next reset. `make_parallel_env` makes one.
     """
 
     def __init__(self, swarms: HostVectorEnv, draw: Draw | None = None) -> None:
