@@ -4,6 +4,7 @@ import abc
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, fields, replace
+from functools import partial
 from operator import attrgetter
 from typing import ClassVar, NamedTuple, Protocol, Self, TypeVar
 
@@ -47,6 +48,7 @@ class SwarmState(State, Protocol):
         """Lists of neighbours, where the swarm is large enough for them."""
 
 
+StateClass = TypeVar("StateClass")
 SwarmStateT = TypeVar("SwarmStateT", bound=SwarmState)
 
 
@@ -68,6 +70,11 @@ class Score(NamedTuple):
     """Figure of how well the task is done, between 0 and 1, ``()``."""
     terminated: Array | bool = False
     """Whether the task has come to its own end, ``()`` of bool."""
+
+
+def in_order(*fields_in_order: str) -> Callable[[type[StateClass]], type[StateClass]]:
+    """Return what registers a state as a pytree, its leaves in an order of fields that checkpoints rely on."""
+    return partial(jax.tree_util.register_dataclass, data_fields=fields_in_order, meta_fields=())
 
 
 @dataclass(frozen=True)

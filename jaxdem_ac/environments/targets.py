@@ -25,10 +25,13 @@ from jaxdem_ac.environments.sensing.lidar import (
     reached_sources,
 )
 from jaxdem_ac.environments.sensing.neighbor_lists import NeighborLists, NeighborListSpecs
-from jaxdem_ac.environments.swarm import BoxState, Score, SwarmEnvironment
+from jaxdem_ac.environments.swarm import BoxState, Score, SwarmEnvironment, in_order
 
 
-@jax.tree_util.register_dataclass
+@in_order(
+    "particles", "targets", "box_low", "box_high", "observation", "potential", "distance", "reached", "kinetic_energy",
+    "step_count", "vicinity", "nearest",
+)  # fmt: skip
 @dataclass(frozen=True)
 class TargetState(BoxState):
     """Places of N particles and N targets, and what the last decision left."""
@@ -71,6 +74,8 @@ class TargetTask(SwarmEnvironment[TargetState]):
     n_lidar_rays: Count = 24
     """Sectors of each lidar."""
 
+    state_class: ClassVar[type[TargetState]] = TargetState
+    """Class of its states."""
     near: ClassVar[float] = 1.0
     """Radii around a target within which a particle has the bonus."""
     dim: ClassVar[int] = 2
@@ -163,7 +168,7 @@ class SharedTargetTask(TargetTask):
             of_swarm = lidar_with_walls(others, place, box_low, box_high, reach, rays)
         potential = jnp.exp((of_targets - reach) / self._falloff)
         parts = [*self._motion(particles), of_targets / reach, of_swarm / reach, *self.own_sizes(particles)]
-        return TargetState(
+        return self.state_class(
             particles=particles,
             targets=targets,
             box_low=box_low,

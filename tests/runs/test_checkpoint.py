@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -238,3 +239,22 @@ def test_the_process_says_nothing_at_its_end_either(small: Path) -> None:
     assert said.stderr == ""
     assert said.stdout.count("\n") == 1
     assert "No space left on device" in said.stdout
+
+
+STARTS = "particles targets box_low box_high observation "
+ORDERS = {
+    "swarm_navigator": STARTS + "potential distance reached kinetic_energy step_count vicinity",
+    "multi_navigator": STARTS + "potential distance reached kinetic_energy step_count vicinity",
+    "swarm_roller": STARTS + "potential kinetic_energy step_count distance reached",
+    "evacuation": "particles targets target_radius box_low box_high observation step_count vicinity",
+    "collective_transport": "particles targets target_radius box_low box_high observation num_reached step_count",
+}
+
+
+@pytest.mark.parametrize("env", ORDERS)
+def test_the_fields_of_a_state_stand_in_the_order_of_checkpoints_that_are_there(env: str) -> None:
+    environment = ac.make_environment(env)
+    state = jax.eval_shape(environment.reset, jax.random.key(0))
+    paths = [path[0].name for path, _ in jax.tree_util.tree_leaves_with_path(state)]
+    # Leaves are kept by their number.
+    assert list(dict.fromkeys(paths)) == ORDERS[env].split()

@@ -22,7 +22,17 @@ from jaxdem_ac.observation_layout import Block
 _DRAWS = 16  # A goal is the first of so many draws that is far enough, or else the farthest.
 
 
-@jax.tree_util.register_dataclass
+@swarm.in_order(
+    "particles",
+    "targets",
+    "target_radius",
+    "box_low",
+    "box_high",
+    "observation",
+    "num_reached",
+    "step_count",
+    "vicinity",
+)
 @dataclass(frozen=True)
 class CollectiveTransportState(swarm.BoxState):
     """Places of the swarm and, last, the load; its targets are the load's G goals, in order."""

@@ -21,7 +21,7 @@ from jaxdem_ac.environments.sensing.neighbor_lists import NeighborLists, Neighbo
 from jaxdem_ac.observation_layout import Block
 
 
-@jax.tree_util.register_dataclass
+@swarm.in_order("particles", "targets", "target_radius", "box_low", "box_high", "observation", "step_count", "vicinity")
 @dataclass(frozen=True)
 class EvacuationState(swarm.BoxState):
     """Places of the crowd and of the M fixed discs of the wall, after it; its target is the centre of the gap."""

@@ -14,11 +14,17 @@ from jaxdem_ac.environments.base import compiled
 from jaxdem_ac.environments.baselines.roller import RollerOracle, RollerScript
 from jaxdem_ac.environments.checks import Count, Fraction, NonNegative, Positive, Real, check_count
 from jaxdem_ac.environments.placement import jittered_grid
-from jaxdem_ac.environments.targets import SharedTargetTask
-from jaxdem_ac.environments.targets import TargetState as SwarmRollerState
+from jaxdem_ac.environments.targets import SharedTargetTask, TargetState
 from jaxdem_ac.observation_layout import Block
 
-__all__ = ["SwarmRoller", "SwarmRollerState"]
+
+@swarm.in_order(
+    "particles", "targets", "box_low", "box_high", "observation", "potential", "kinetic_energy", "step_count",
+    "distance", "reached", "vicinity", "nearest",
+)  # fmt: skip
+@dataclass(frozen=True)
+class SwarmRollerState(TargetState):
+    """Places of the swarm and its targets on the floor, and what the last decision left."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,6 +59,7 @@ class SwarmRoller(SharedTargetTask):
     through lists of neighbours.
     """
 
+    state_class: ClassVar[type[TargetState]] = SwarmRollerState
     num_particles: Count = 16
     min_box_size: Positive = 16.0
     max_box_size: Positive = 16.0
@@ -108,7 +115,7 @@ class SwarmRoller(SharedTargetTask):
         return (0.0,)
 
     @compiled
-    def reset(self, key: Array) -> SwarmRollerState:
+    def reset(self, key: Array) -> TargetState:
         """Return a new episode: targets on a jittered grid, a sixth of the swarm among them, the rest in the ring."""
         self.check_key(key)
         key_box, key_inside, key_ring, key_targets, key_order, key_radius, key_mass = jax.random.split(key, 7)
@@ -134,7 +141,7 @@ class SwarmRoller(SharedTargetTask):
         radius: ArrayLike | None = None,
         mass: ArrayLike | None = None,
         step_count: int = 0,
-    ) -> SwarmRollerState:
+    ) -> TargetState:
         """Return the state that explicit arrays describe, for replay and tests.
 
         Positions are ``(N, 3)``, or ``(N, 2)`` of spheres on the floor, targets ``(N, 2)``, the floor's corners
@@ -160,13 +167,13 @@ class SwarmRoller(SharedTargetTask):
         state = self._sense(particles, targets, world.box_low, world.box_high, None)
         return replace(state, step_count=jnp.asarray(step_count, jnp.int32))
 
-    def apply(self, state: SwarmRollerState, action: Array) -> swarm.Drive:
+    def apply(self, state: TargetState, action: Array) -> swarm.Drive:
         """Return the torque of an action: about x and y in units of `max_torque`, cut to length 1."""
         turning = self.max_torque * swarm.shorten(action, 1.0)
         torque = jnp.column_stack([turning, jnp.zeros_like(turning[:, 0])])
         return swarm.Drive(jnp.zeros_like(torque), torque)
 
-    def world(self, state: SwarmRollerState) -> dem.World:
+    def world(self, state: TargetState) -> dem.World:
         """Return the floor with its walls; the ceiling is out of reach."""
         height = 20 * sizes.largest(self.radius)
         return dem.World.create(
