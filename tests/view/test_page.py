@@ -58,6 +58,23 @@ def test_it_plays_a_runs_episodes(played: Path) -> None:
     assert first["live"] == "a function has no weights"
 
 
+def test_weights_stand_in_the_first_episode_that_has_room_for_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[bool] = []
+
+    def live_of(*_: Any, again: bool, room: float) -> Any:
+        asked.append(again)
+        return "its network does not fit" if len(asked) == 1 else {}
+
+    monkeypatch.setattr(page, "live_of", live_of)
+    monkeypatch.setattr(page, "_recorded", lambda files, _: (
+        ({"run": "", "policy": "trained", "label": each}, made_recording(), None, None) for each in files
+    ))  # fmt: skip
+    write_report((), tmp_path / "page.html", recordings=["a", "b", "c"])
+    assert asked == [False, False, True]
+
+
 def test_it_says_what_the_run_is_and_reached(played: Path) -> None:
     said = " ".join(Parsed(played.read_text()).texts)
     for words in (

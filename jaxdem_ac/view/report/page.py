@@ -100,8 +100,11 @@ def write_report(
     packed: list[Shown] = []
     # One in memory at a time.
     for names, recording, config, policy in chosen:
-        # Weights stand in the first episode of a policy.
-        again = any(all(each[name] == names[name] for name in ("run", "policy")) for each in packed)
+        # Weights stand in the first episode of a policy that has room for them.
+        again = any(
+            isinstance(each["live"], dict) and all(each[name] == names[name] for name in ("run", "policy"))
+            for each in packed
+        )
         packed.append(_episode(recording, names, room / (count - len(packed)), config, policy, again))
         room -= len(json.dumps(packed[-1]))
     page = above.page(packed)
