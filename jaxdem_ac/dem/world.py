@@ -145,20 +145,22 @@ class World:
         """Return the time step from which on a contact of the two lightest particles diverges, time.
 
         It is ``2 sqrt(m / k)``, m their reduced mass and k the stiffness: infinite where nothing can touch. A contact
-        lasts ``pi / 2`` of it; 20 steps in a contact are a time step of 0.079 of it. Raises TypeError if particles are
-        traced.
+        lasts ``pi / 2`` of it; 20 steps in a contact are a time step of 0.079 of it. Raises TypeError if the stiffness,
+        or the particles' masses, radii or velocities, are traced.
         """
-        if not is_concrete(self.stiffness, particles.mass, particles.fixed):
+        if not is_concrete(self.stiffness, particles.mass, particles.fixed, particles.radius, particles.velocity):
             raise TypeError(
-                "World.critical_time_step: masses and stiffness have values; got traced ones. Call it outside of jit."
+                "World.critical_time_step: stiffness and particles have values; got traced ones. Call it outside of "
+                "jit, vmap and grad."
             )
         inverse_mass = self.fastest_contact(particles)
-        stiffness = self._contact_stiffness(particles)
-        return math.inf if inverse_mass == 0 else time_step.critical_time_step(stiffness, 1 / inverse_mass)
+        if inverse_mass == 0:
+            return math.inf
+        return time_step.critical_time_step(self._contact_stiffness(particles, inverse_mass), 1 / inverse_mass)
 
-    def _contact_stiffness(self, particles: Particles) -> float:
+    def _contact_stiffness(self, particles: Particles, inverse_mass: float) -> float:
         """Return the stiffness of the stiffest contact to expect: of the largest, at twice the largest speed."""
-        inverse_mass, stiffness = self.fastest_contact(particles), float(self.stiffness)
+        stiffness = float(self.stiffness)
         if inverse_mass == 0:
             return stiffness
         # Half of it is the reduced radius of two, all of it that of one and a wall.
@@ -188,7 +190,7 @@ class World:
         time_step.check_time_step(
             where,
             dt=float(self.dt),
-            stiffness=self._contact_stiffness(particles),
+            stiffness=self._contact_stiffness(particles, inverse_mass),
             inverse_mass=inverse_mass,
             restitution=float(self.restitution),
             drag_rate=float(self.drag) / float(moving.min(initial=math.inf)),

@@ -119,8 +119,9 @@ def test_critical_time_step() -> None:
     assert world.critical_time_step(three) == pytest.approx(2 * math.sqrt(0.4 / 2e5))
     soft, alone = dem.World.create(*BOX, "soft"), dem.Particles.create([[0.0, 0.0]], mass=2.0)
     assert soft.critical_time_step(alone) == pytest.approx(critical_time_step(2e5, 2.0))
-    with pytest.raises(TypeError, match="traced"):
-        jax.jit(lambda mass: world.critical_time_step(pair(mass=mass)))(1.0)
+    for name in ("mass", "velocity", "radius"):
+        with pytest.raises(TypeError, match="stiffness and particles have values; got traced ones"):
+            jax.jit(lambda number, name=name: world.critical_time_step(pair(**{name: number})))(1.0)
 
 
 @pytest.mark.parametrize("name", ac.list_environments())
