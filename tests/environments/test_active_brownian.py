@@ -162,9 +162,10 @@ def test_options_that_do_not_fit_are_named(keywords: dict[str, Any], said: str) 
         ({"orientation": 0.0}, r"orientation is \(2,\); got shape \(\)"),
         ({"orientation": [0.0, np.nan]}, "orientation: every number is finite"),
         ({"radius": 0.8}, "Build the environment with radius=0.8"),
+        ({"key": 3}, "ActiveBrownian.make_state: key is one random key; got key=3"),
     ],
 )
 def test_states_that_do_not_fit_are_named(keywords: dict[str, Any], said: str) -> None:
     task = ac.make_environment("active_brownian", num_particles=2)
-    with pytest.raises(ValueError, match=said):
+    with pytest.raises((TypeError, ValueError), match=said):
         task.make_state(**{**STATE, **keywords})

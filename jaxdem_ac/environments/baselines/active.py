@@ -25,9 +25,10 @@ class AligningOracle(Oracle):
 @jax.tree_util.register_static
 @dataclass(frozen=True)
 class AligningScript(Scripted):
-    """Vicsek's rule: to the mean heading m of those in sight and of the disc itself, each counting the same.
+    """A turn to the mean heading m of those in sight, with some weight of the disc's own: nearly Vicsek's rule.
 
-    In the disc's own frame that is the direction of ``(1, 0) + OTHERS m``.
+    In the disc's own frame it is to the direction of ``(1, 0) + OTHERS m``. Vicsek's has the number of those in sight
+    in place of OTHERS; an observation does not tell it.
     """
 
     def __call__(self, observation: Array, key: Array | None = None) -> Array:

@@ -11,6 +11,7 @@ from jax import Array
 from jax.typing import ArrayLike
 
 from jaxdem_ac import dem
+from jaxdem_ac._checks import check_key
 from jaxdem_ac.dem.time_step import check_box
 from jaxdem_ac.environments import sizes, swarm
 from jaxdem_ac.environments.base import Timestep, compiled
@@ -137,11 +138,6 @@ class ActiveBrownian(swarm.SwarmEnvironment[ActiveBrownianState]):
         return 1
 
     @property
-    def observation_size(self) -> int:
-        """6 + n_lidar_rays, and 2 more with `observe_sizes`."""
-        return 6 + self.n_lidar_rays + self.sizes_observed
-
-    @property
     def lidars(self) -> tuple[Channel, ...]:
         """The place of the lidar's readings in an observation; its sectors turn with the disc."""
         return tuple(replace(each, turns=True) for each in super().lidars)
@@ -192,9 +188,12 @@ class ActiveBrownian(swarm.SwarmEnvironment[ActiveBrownianState]):
         ------
         ValueError
             If a shape does not fit, a number is not finite, or a radius is larger than the environment's.
+        TypeError
+            If `key` is none.
         """
         here, num = "ActiveBrownian.make_state", self.num_particles
         check_count(here, step_count=step_count)
+        check_key(here, key)
         place, heading = (
             dem.particles.as_float("position", position),
             dem.particles.as_float("orientation", orientation),
@@ -203,8 +202,7 @@ class ActiveBrownian(swarm.SwarmEnvironment[ActiveBrownianState]):
             if array.shape != shape:
                 raise ValueError(f"{here}: {name} is {shape}; got shape {array.shape}. Match num_particles.")
         velocity = self.speed * _direction(heading) if velocity is None else velocity
-        radius = self.middle(self.radius) if radius is None else radius
-        particles = dem.Particles.create(place, velocity, radius, self.middle(self.mass) if mass is None else mass)
+        particles = dem.Particles.create(place, velocity, *self.sizes_or_middle(radius, mass))
         sizes.check_radius(here, particles.radius, self.radius)
         # Of its own kind, whatever that of the key is.
         state = self._state(particles, heading, jax.random.bits(key, (2,), jnp.uint32), None)
@@ -261,10 +259,9 @@ class ActiveBrownian(swarm.SwarmEnvironment[ActiveBrownianState]):
         self, particles: dem.Particles, orientation: Array, key: Array, vicinity: NeighborLists | None
     ) -> ActiveBrownianState:
         """Sense, and return the state at step 0."""
-        around, position, world = self._surroundings, particles.position, self.world()
+        position, world = particles.position, self.world()
         with jax.named_scope("lidar"):
-            vicinity = vicinity or around.allocate(position)
-            vicinity = around.refresh(vicinity, position, world.box_low, world.box_high)
+            vicinity = self._surroundings.refresh(vicinity, position, world.box_low, world.box_high)
             sight = displacements(position, neighbors=vicinity.swarm, world=world)
             sight = in_own_frames(sight, orientation)
             readings = lidar(sight, self.lidar_range, self.n_lidar_rays) / self.lidar_range
