@@ -9,7 +9,7 @@ if TYPE_CHECKING:
 
 
 def make_action_space(name: str, /, **keywords: Any) -> "distrax.Bijector":
-    """Return the action space registered under `name`, of the keywords of its class.
+    """Return the action space registered under `name`, built with the keywords.
 
     Names are matched without regard to case, ``_``, ``-`` and spaces: ``"Free"``, ``"Box"``, ``"MaxNorm"``,
     ``"Discrete"`` or a plugin's. For keywords see :class:`~jaxdem_ac.action_spaces.box.Box` and its siblings. Raises

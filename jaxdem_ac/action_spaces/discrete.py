@@ -18,8 +18,8 @@ class Discrete(ActionSpace):
     In the plane action k is ``max_norm (cos(2 pi k / n), sin(2 pi k / n))``; on a line, n = 2, and in space, n = 6, the
     directions are those of the axes, the positive one of each first. With `rest` the last action is 0. The policy is a
     categorical over the actions, whose logits are what the network says: log-probability, entropy, mode and divergence
-    are exact. It is no map of numbers: `forward_and_log_det` and the inverse raise. So does, ValueError, an `n` below
-    2, or a `max_norm` that is not a finite number above 0.
+    are exact. It is no map of numbers: `forward_and_log_det` and the inverse raise. Raises ValueError if `n` is
+    below 2, or `max_norm` is not a finite number above 0.
     """
 
     is_discrete: ClassVar[bool] = True

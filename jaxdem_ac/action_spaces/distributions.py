@@ -193,9 +193,8 @@ def distribution_of(
 ) -> "SquashedGaussian | Choice":
     """Return the policy that an action space makes of a network's outputs ``(..., K)``.
 
-    An action space with a `distribution` of its own makes it itself; any other is put behind a Gaussian, whose mean the
-    outputs, as many as :func:`num_outputs` says, are and whose standard deviation is `scale`, ``(..., D)``; `size` is
-    D.
+    K is what :func:`num_outputs` says, `size` is D. An action space with a `distribution` of its own makes it itself;
+    any other is put behind a Gaussian, of the outputs as mean and `scale`, ``(..., D)``, as standard deviation.
     """
     own = getattr(action_space, "distribution", None)
     return SquashedGaussian(outputs, scale, action_space) if own is None else own(outputs, size)

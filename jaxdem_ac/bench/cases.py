@@ -272,7 +272,10 @@ def _long(platform: str) -> list[Block]:
 
 
 def check(cases: Sequence[Case], settings: Mapping[str, Json], models: bool) -> None:
-    """Raise what building environments, and `models` in shapes only, raises, before anything is measured."""
+    """Raise what building the environments of the cases raises, before anything is measured.
+
+    With `models` so do models, which are built in shapes only; without, one that cannot be built is a row that fails.
+    """
     for case in cases:
         config = case.config(settings)
         environment = build_environment(config)

@@ -70,7 +70,7 @@ class ContactLaw(abc.ABC):
     def contact_stiffness(self, stiffness: float, reduced_mass: float, reduced_radius: float, speed: float) -> float:
         """Return the stiffness of a spring whose contact lasts as long as one that begins at `speed`, force / length.
 
-        Checks of the time step take it: the world's `stiffness` if left out.
+        Checks of the time step take it. A law that does not define it has the world's `stiffness`.
         """
         return stiffness
 

@@ -92,7 +92,8 @@ class World:
             on it divided by this. Stable while ``dt * tangential_damping`` is below a third of the mass.
         law : {"viscous_coulomb", "hertz"} or ContactLaw
             Of contact: a linear spring, or :class:`~jaxdem_ac.dem.contact_law.Hertz`'s, which is the stiffer the faster
-            a contact begins. Checks of the time step take the largest speed that they see.
+            a contact begins: checks of the time step take twice the largest speed at the beginning, and so pass any
+            step where all rest.
         """
         low, high = as_float("box_low", box_low), as_float("box_high", box_high)
         if low.shape != high.shape or low.ndim != 1 or low.shape[0] not in (2, 3):

@@ -9,7 +9,7 @@ if TYPE_CHECKING:
 
 
 def make_environment(name: str, /, **keywords: object) -> "Environment":
-    """Return the environment registered under `name`, of the keywords of its class.
+    """Return the environment registered under `name`, built with the keywords.
 
     Names are matched without regard to case, ``_``, ``-`` and spaces: ``"swarm_navigator"``, or a plugin's. For
     keywords see :class:`~jaxdem_ac.environments.tasks.swarm_navigator.SwarmNavigator`. Raises KeyError if there is no

@@ -47,7 +47,10 @@ class Replay:
     Empty where there is no policy to play them."""
 
     def differences(self) -> dict[str, tuple[float, float, float]]:
-        """Return by how much success is better elsewhere, with 95 % confidence, as of independent samples."""
+        """Return by how much success is better on each other engine: mean, low and high, of 95 % confidence.
+
+        The intervals are those of independent samples.
+        """
         here = self.evaluations.get("embedded")
         if here is None or here.success is None:
             return {}

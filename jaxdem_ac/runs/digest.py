@@ -50,7 +50,7 @@ def digest_of_text(value: object) -> str:
 
 
 def check_digests(tree: PyTree, digests: Mapping[str, str]) -> None:
-    """Raise ValueError unless arrays are as written; of one that is read in another type nothing is known."""
+    """Raise ValueError unless arrays are as written; one that is read in another type cannot be checked."""
     found = digests_of(tree)
     if found.keys() != digests.keys():
         raise ValueError("other arrays than were written.")

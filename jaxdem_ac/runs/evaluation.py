@@ -54,7 +54,7 @@ def evaluation_key(seed: int) -> Array:
 
 
 class Evaluator:
-    """Plays the same episodes at every evaluation, so that two of them differ by the policy alone.
+    """A player of the same episodes at every evaluation, so that two of them differ by the policy alone.
 
     `seeds` are of runs side by side, or of a single one. The environment's lists of neighbours become longer here by
     themselves: those of the training stay as they are. Raises ValueError if `stop_at_success` is set, and the task has

@@ -71,7 +71,7 @@ class OwnTargetsScript(Scripted):
 class SharedTargetsScript(Scripted):
     """A way to the nearest target in sight that nobody nearer has claimed, else on to look for one.
 
-    It is :func:`~jaxdem_ac.environments.baselines.covering.covering_velocity`, by the force that takes it.
+    The wanted velocity is :func:`~jaxdem_ac.environments.baselines.covering.covering_velocity`.
     """
 
     def __call__(self, observation: Array, key: Array | None = None) -> Array:

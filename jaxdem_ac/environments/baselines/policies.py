@@ -83,7 +83,7 @@ class Oracle(abc.ABC):
 
 @dataclass(frozen=True)
 class Scripted(abc.ABC):
-    """A policy written by hand, of the observation of each particle and of the numbers of the task, sizes of ranges.
+    """A policy written by hand, of the observation of each particle and of the task's own numbers, and nothing else.
 
     A subclass is a frozen dataclass with ``@jax.tree_util.register_static`` above it and defines `__call__`.
     """

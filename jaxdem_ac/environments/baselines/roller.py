@@ -44,7 +44,8 @@ class RollerOracle(Oracle):
 class RollerScript(Scripted):
     """A way to the nearest target in sight that nobody nearer has claimed, else on to look for one.
 
-    It is :func:`~jaxdem_ac.environments.baselines.covering.covering_velocity`, by the torque of a sphere that rolls.
+    The wanted velocity is :func:`~jaxdem_ac.environments.baselines.covering.covering_velocity`; the torque is that
+    under which a sphere that rolls has it after the decision.
     """
 
     def __call__(self, observation: Array, key: Array | None = None) -> Array:

@@ -45,7 +45,7 @@ class Navigator(TargetTask):
     }
 
     def check_task(self, where: str) -> None:
-        """Raise ValueError if the box is too narrow or the time step too coarse; and as the next base."""
+        """Raise ValueError if the box is too narrow or the time step too coarse, and whatever its bases raise."""
         super().check_task(where)
         sizes.check_region(where, self.min_box_size, self.max_box_size)
         check_box(where, [self.min_box_size + self.box_padding], [sizes.largest(self.radius)], periodic=False)

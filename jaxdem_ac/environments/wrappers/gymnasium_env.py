@@ -33,8 +33,8 @@ class SwarmEnv(gymnasium.Env[np.ndarray, np.ndarray]):
     ) -> tuple[np.ndarray, dict[str, object]]:
         """Begin an episode and return the observation, ``(N * O,)``, and an empty info.
 
-        All that is random from here on is a function of `seed`, a whole number from 0, as in every ``gymnasium.Env``;
-        `options` are not used. Raises ValueError if it is another.
+        All that is random from here on is a function of `seed`, a whole number from 0, as in every ``gymnasium.Env``.
+        Raises ValueError for another seed. `options` are not used.
         """
         super().reset(seed=checked_seed("SwarmEnv.reset", seed))
         self._under_way = True

@@ -47,7 +47,7 @@ class HostStep(NamedTuple):
 
 
 class HostVectorEnv:
-    """E swarms of one environment, whose states stay on their device, and the bounds of a particle's action.
+    """E swarms of one environment, whose states stay on their device; `bounds` are those of a particle's action.
 
     If lists of neighbours are too short, in a step or in an episode that begins with it, they are made longer and the
     step is made again from the same states: nothing is lost, and what is returned is as if they had always been long.

@@ -70,7 +70,8 @@ def make_vector_env(
 ) -> "VectorSwarm":
     """Return E swarms side by side as a ``gymnasium.vector.VectorEnv``, for trainers that know one agent.
 
-    Errors and all other parameters are those of :func:`make_parallel_env`.
+    Errors and all other parameters are those of :func:`make_parallel_env`; ValueError, too, for another `num_envs`,
+    `view` or `autoreset_mode` than these.
 
     Parameters
     ----------
