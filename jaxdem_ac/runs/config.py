@@ -213,6 +213,8 @@ class TrainConfig:
             for value in values:
                 check_number("TrainConfig", f"grid.{name}", value, float, lambda _: True, "a list of numbers")
                 replace(self.hyperparameters, **{name: value})
+            if len(set(values)) != len(values):
+                raise ValueError(f"TrainConfig: values of grid.{name} differ; got {values!r}. Leave one out.")
         number = self.num_seeds * math.prod(len(values) for values in self.grid.values())
         if number > MOST_RUNS:
             raise ValueError(
@@ -229,11 +231,17 @@ class TrainConfig:
         """Return the configurations of the runs that are made side by side, by name; each has a folder of its own."""
         runs = {}
         field_name = "ppo" if self.section == PPO else "algorithm_config"
+        short = {name: len({f"{value:g}" for value in values}) == len(values) for name, values in self.grid.items()}
         for values in itertools.product(*self.grid.values()):
             chosen = dict(zip(self.grid, values, strict=True))
             hyperparameters: Any = {field_name: replace(self.hyperparameters, **chosen)}
             for seed in range(self.seed, self.seed + self.num_seeds):
-                name = ",".join([f"seed-{seed}", *(f"{field}={value:g}" for field, value in chosen.items())])
+                name = ",".join(
+                    [
+                        f"seed-{seed}",
+                        *(f"{of}={value:g}" if short[of] else f"{of}={value!r}" for of, value in chosen.items()),
+                    ]
+                )
                 out = None if self.out is None else str(Path(self.out) / name)
                 runs[name] = replace(self, **hyperparameters, seed=seed, out=out, num_seeds=1, grid={}, devices=1)
         return runs

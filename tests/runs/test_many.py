@@ -226,6 +226,7 @@ def test_a_folder_without_a_common_checkpoint_is_refused(probe: dict[str, Any], 
         ({"grid": {"gamma": 0.9}}, "a list of different values"),
         ({"grid": {"gamma": []}}, "a list of different values"),
         ({"grid": {"gamma": [0.9, 0.9]}}, "a list of different values"),
+        ({"grid": {"gamma": [1, 1.0]}}, "values of grid.gamma differ"),
         ({"grid": {"gamma": [0.9, 1.5]}}, r"gamma is in \[0, 1\]"),
         ({"grid": {"gamma": [0.9, "x"]}}, "a list of numbers"),
     ],
@@ -239,6 +240,12 @@ def test_a_grid_is_set_by_dotted_fields_and_survives_json() -> None:
     made = config().with_values({"grid.gamma": [0.9, 0.95], "num_seeds": 2})
     assert len(made.members()) == 4
     assert ac.TrainConfig.from_dict(json.loads(json.dumps(made.to_dict()))) == made
+
+
+def test_values_that_look_alike_are_runs_of_their_own() -> None:
+    made = ac.TrainConfig(grid={"gamma": [0.9999999, 0.99999999], "learning_rate": [1e-4, 0.3333333333]})
+    gammas, rates = ["0.9999999", "0.99999999"], ["0.0001", "0.333333"]
+    assert list(made.members()) == [f"seed-0,gamma={g},learning_rate={rate}" for g in gammas for rate in rates]
 
 
 def test_one_condition_stays_one_for_all_that_are_mapped() -> None:
