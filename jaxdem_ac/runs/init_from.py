@@ -17,7 +17,8 @@ from jaxdem_ac.runs.run_dir import single
 from jaxdem_ac.trainers.policy import Policy
 
 _NAMES, _KEYWORDS = ("model", "action_space"), ("model_kw", "action_space_kw")
-_NORMALIZATION = ("normalize_observation", "normalize_return")
+# By the normalizer of a policy that it stands for.
+_NORMALIZATION = {"normalizer": "normalize_observation", "return_normalizer": "normalize_return"}
 _MOST_SHOWN = 3
 
 
@@ -43,7 +44,7 @@ def with_source(config: TrainConfig) -> TrainConfig:
     for name in _KEYWORDS:
         taken[name] = {**getattr(source, name), **getattr(config, name)}
     numbers, theirs = config.hyperparameters, source.hyperparameters
-    for name in _NORMALIZATION:
+    for name in _NORMALIZATION.values():
         if hasattr(numbers, name) and hasattr(theirs, name):
             ours, its, default = getattr(numbers, name), getattr(theirs, name), getattr(type(numbers)(), name)
             if ours not in (default, its):
@@ -73,6 +74,13 @@ def load_source(config: TrainConfig, environment: Environment) -> Policy:
             f"numbers in env={config.env!r} and {policy.observation_size} in {config.init_from!r}. Choose an "
             "environment that shows the same, --config of that run's config.json say."
         )
+    for normalizer, name in _NORMALIZATION.items():
+        ours, there = getattr(config.hyperparameters, name, None), getattr(policy, normalizer) is not None
+        if ours is not None and ours != there:
+            raise ValueError(
+                f"train: a run that begins from a policy has the normalization of that; got {config.section}.{name}="
+                f"{ours}, and a policy {'with' if there else 'without'} it in {config.init_from!r}. Set it to {there}."
+            )
     return policy
 
 

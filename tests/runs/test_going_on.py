@@ -198,6 +198,15 @@ def test_the_normalization_is_that_of_the_policy(short: Path) -> None:
     assert unnormalized.policy.normalizer is None
 
 
+def test_an_algorithm_without_a_normalization_has_none(tmp_path: Path) -> None:
+    out = str(tmp_path / "a2c")
+    ac.train(walk(1, algorithm="a2c", out=out))
+    with pytest.raises(
+        ValueError, match=r"got ppo.normalize_observation=True, and a policy without it.*Set it to False"
+    ):
+        ac.train(walk(1, init_from=out))
+
+
 def test_a_checkpoint_may_be_chosen_and_many_begin_from_it(short: Path, tmp_path: Path) -> None:
     run = Path(shutil.copytree(short, tmp_path / "run"))
     ac.resume(run, steps=PER_REPORT * 3)
