@@ -68,7 +68,8 @@ def estimate(samples: np.ndarray, low: float = -math.inf, high: float = math.inf
     samples = np.asarray(samples, np.float64)
     mean = float(samples.mean())
     spread = student_t(len(samples) - 1) * float(samples.std(ddof=1)) / math.sqrt(len(samples))
-    if spread == 0 and math.isfinite(high - low):
+    # The mean of equal samples may be rounded, and their deviation not quite 0.
+    if np.ptp(samples) == 0 and math.isfinite(high - low):
         spread = min(1.0, 3 / len(samples)) * (high - low)
     return Estimate(mean, max(low, mean - spread), min(high, mean + spread))
 

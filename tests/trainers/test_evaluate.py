@@ -99,6 +99,13 @@ def test_equal_outcomes_are_no_certainty() -> None:
     assert none.high == pytest.approx(0.1)  # the rule of three
 
 
+def test_equal_outcomes_whose_mean_is_rounded_are_none_either() -> None:
+    samples = np.full(128, 0.3)
+    assert samples.std() > 0
+    few = estimate(samples, 0.0, 1.0)
+    assert few.high - few.mean == pytest.approx(3 / 128)
+
+
 def test_a_share_stays_between_0_and_1() -> None:
     few = estimate(np.array([0.0, 0.0, 0.0, 0.5]), 0.0, 1.0)
     assert few.low == 0.0
