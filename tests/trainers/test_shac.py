@@ -102,6 +102,9 @@ def test_slopes_are_cut_and_fade_on_their_way_back() -> None:
     slope = jax.grad(worth)
     np.testing.assert_allclose(slope(state["place"], 0.5, None), [[1.5, 0, 2], [0, 0.25, 0]])
     np.testing.assert_allclose(slope(state["place"], 1.0, 1.0), [[0.6, 0, 0.8], [0, 0.5, 0]], rtol=1e-6)
+    # Of slopes whose square is no number of float32 the direction stays, and nothing of their neighbour changes.
+    steep = jax.grad(lambda place: jnp.vdot(jnp.array([[3e25, 0, 4e25], [0, 0.5, 0]]), window.fade(place, 1.0, 1.0)))
+    np.testing.assert_allclose(steep(state["place"]), [[0.6, 0, 0.8], [0, 0.5, 0]], rtol=1e-6)
     assert worth(state["place"], 0.5, 1.0) == 7.5
 
 

@@ -70,9 +70,16 @@ def _forward(state: PyTree, factor: float, longest: float | None) -> tuple[PyTre
 def _backward(factor: float, longest: float | None, _: None, slope: PyTree) -> tuple[PyTree]:
     if longest is None:
         return (jax.tree.map(lambda leaf: factor * leaf, slope),)
-    square = sum(jnp.sum(leaf**2, axis=tuple(range(1, leaf.ndim))) for leaf in jax.tree.leaves(slope))
-    share = factor * jnp.minimum(1.0, longest * jax.lax.rsqrt(jnp.maximum(square, longest**2)))
-    return (jax.tree.map(lambda leaf: share.reshape(share.shape + (1,) * (leaf.ndim - 1)) * leaf, slope),)
+
+    def along(share: Array, leaf: Array) -> Array:
+        return share.reshape(share.shape + (1,) * (leaf.ndim - 1)) * leaf
+
+    leaves = [(leaf, tuple(range(1, leaf.ndim))) for leaf in jax.tree.leaves(slope)]
+    # In units of the longest number: squares of long slopes are infinite, and a cut would leave nothing of them.
+    unit = jnp.max(jnp.stack([jnp.max(jnp.abs(leaf), axis, initial=longest) for leaf, axis in leaves]), axis=0)
+    square, most = sum(jnp.sum(along(1 / unit, leaf) ** 2, axis) for leaf, axis in leaves), longest / unit
+    share = factor * most * jax.lax.rsqrt(jnp.maximum(square, most**2))
+    return (jax.tree.map(partial(along, share), slope),)
 
 
 fade.defvjp(_forward, _backward)
