@@ -47,10 +47,10 @@ def render(
 
     Writes episode.gif, episode.png and learning_curve.png into the run's folder; a film as an MP4, too, if asked for.
     """
-    from jaxdem_ac.view.render import render_recorded, render_run, render_vtk
-
     if (run is None) == (recording is None):
         raise click.UsageError("render: what is drawn is RUN or --recording FILE, one of them. Name it.")
+    from jaxdem_ac.view.render import render_recorded, render_run, render_vtk
+
     played: Any = {name: look.pop(name) for name in PLAYED}
     chosen: Any = {} if formats is None else {"formats": [name.strip() for name in formats.split(",") if name.strip()]}
     if vtk is not None:
