@@ -231,8 +231,9 @@ class RunBatch:
 
     def report(self, about: Metrics, figures: list[Metrics], rate: float) -> Metrics:
         """Add a report of each run, and of all together, which is returned."""
-        for own, lines in zip(figures, self.lines.values(), strict=True):
-            lines.append({**about, "agent_steps_per_second": round(rate, 1), **own})
+        for own, lines, bad in zip(figures, self.lines.values(), self.bad_terms, strict=True):
+            ended: Metrics = {"diverged": 1} if bad else {}
+            lines.append({**about, "agent_steps_per_second": round(rate, 1), **own, **ended})
         if self.config.is_many:
             number, diverged = len(self.members), self.bad_terms > 0
             counts = {"runs": number, "diverged": int(diverged.sum())}

@@ -1,5 +1,6 @@
 """Evaluation of a run folder: of one run, of many seeds, and of each point of a grid."""
 
+import warnings
 from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
@@ -11,7 +12,7 @@ from jaxdem_ac._files import as_path
 from jaxdem_ac.runs.build import build_environment, initial_policy
 from jaxdem_ac.runs.checkpoint import load_policy
 from jaxdem_ac.runs.config import TrainConfig
-from jaxdem_ac.runs.run_dir import read_config
+from jaxdem_ac.runs.run_dir import read_config, read_metrics
 from jaxdem_ac.trainers.evaluate import Evaluation, evaluate
 from jaxdem_ac.trainers.policy import Policy
 from jaxdem_ac.trainers.seeds import SeedsEvaluation, together
@@ -78,7 +79,19 @@ def evaluate_members(
 def load_members(
     run_dir: Path, config: TrainConfig, checkpoint: str | int = "last", untrained: bool = False
 ) -> dict[str, Policy]:
-    """Return the policy of every seed, by the name of its run; as :func:`evaluate_members`."""
+    """Return the policy of every seed, by the name of its run; as :func:`evaluate_members`.
+
+    Runs that have diverged are named in one warning: of each the last policy is kept whose numbers were finite.
+    """
+    names = [name if config.is_many else "." for name in config.members()]
+    diverged = [name for name in names if not untrained and (read_metrics(run_dir / name) or [{}])[-1].get("diverged")]
+    if diverged:
+        warnings.warn(
+            f"load: {len(diverged)} of {len(names)} runs in {str(run_dir)!r} diverged; theirs is the last policy whose "
+            f"numbers were finite: {'; '.join(diverged)}.",
+            RuntimeWarning,
+            stacklevel=2,
+        )
     return {
         name: initial_policy(member)
         if untrained

@@ -17,6 +17,7 @@ import jaxdem_ac as ac
 from jaxdem_ac import registry
 from jaxdem_ac.environments.batching import when_any
 from jaxdem_ac.environments.testing import Breaking, Tracking
+from jaxdem_ac.runs.seeds import load_members
 
 SMALL: dict[str, Any] = {
     "env": "multi_navigator",
@@ -150,6 +151,8 @@ def test_a_run_that_diverges_does_not_stop_the_others(probe: dict[str, Any], tmp
         assert bool(jnp.isfinite(leaf).all())
     observation = np.full((1, 1), 0.3, np.float32)
     np.testing.assert_array_equal(result.policy(observation), good.policy(observation))
+    with pytest.warns(RuntimeWarning, match=r"1 of 2 runs in .* diverged; .*: seed-0,learning_rate=1e\+38\."):
+        load_members(tmp_path / "run", result.config)
 
 
 def test_a_run_in_which_all_diverge_says_what_of() -> None:
