@@ -3,6 +3,7 @@
 import keyword
 import re
 from importlib.resources import files
+from importlib.util import find_spec
 from pathlib import Path
 from string import Template
 
@@ -33,10 +34,11 @@ def write_plugin(name: str, folder: str | Path | None = None) -> Path:
     Raises
     ------
     FileExistsError, ValueError
-        If the folder is there already, and not empty; if the name is none, or that of another environment.
+        If the folder is there already, and not empty; if the name is none, or that of another environment or module.
     """
     package = re.sub(r"[-_]+", "_", name).lower()
-    if not re.fullmatch(r"[A-Za-z][A-Za-z0-9]*([-_]+[A-Za-z0-9]+)*", name) or keyword.iskeyword(package):
+    cls = "".join(part.capitalize() for part in package.split("_"))
+    if not re.fullmatch(r"[A-Za-z][A-Za-z0-9]*([-_]+[A-Za-z0-9]+)*", name) or {package, cls} & {*keyword.kwlist}:
         raise ValueError(
             f"plugin new: a name has letters, digits, - and _, a letter first, and is no word of Python; got {name!r}. "
             "Choose another, my-flock say."
@@ -46,6 +48,13 @@ def write_plugin(name: str, folder: str | Path | None = None) -> Path:
         raise ValueError(
             f"plugin new: an environment of its own has a name of its own; got {name!r}, and there is "
             f"{taken[normalize_key(package)]!r}. Choose another."
+        )
+    # A folder of that name has a specification too, without an origin.
+    there = getattr(find_spec(package), "origin", None)
+    if there is not None or re.search(rf"^from .* import .*\b{cls}\b", _text("environment.py.txt"), re.MULTILINE):
+        raise ValueError(
+            f"plugin new: a package and its class have names of their own; got {name!r}, and there is {there or cls}. "
+            "Choose another, my-flock say."
         )
     path = Path(name) if folder is None else as_path("plugin new", "folder", folder)
     try:
@@ -57,15 +66,18 @@ def write_plugin(name: str, folder: str | Path | None = None) -> Path:
             "name": package,
             "package": package,
             "distribution": package.replace("_", "-"),
-            "cls": "".join(part.capitalize() for part in package.split("_")),
+            "cls": cls,
         }
         for target, source in _FILES.items():
-            text = (files("jaxdem_ac.plugin") / "scaffold" / source).read_text(encoding="utf-8")
             place = path / target.format(package=package)
             place.parent.mkdir(parents=True, exist_ok=True)
-            write_text(place, Template(text).substitute(words))
+            write_text(place, Template(_text(source)).substitute(words))
     except FileExistsError:
         raise
     except OSError as error:
         raise unwritable(path, error) from error
     return path
+
+
+def _text(source: str) -> str:
+    return (files("jaxdem_ac.plugin") / "scaffold" / source).read_text(encoding="utf-8")

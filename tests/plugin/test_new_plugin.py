@@ -13,11 +13,20 @@ from jaxdem_ac.plugin import check as plugin_check
 from jaxdem_ac.plugin.new import write_plugin
 
 
-@pytest.mark.parametrize("name", ["1st", "my.flock", "class", "../up", ""])
+@pytest.mark.parametrize("name", ["1st", "my.flock", "class", "none", "../up", ""])
 def test_a_name_that_is_none_is_refused(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     with pytest.raises(ValueError, match="a name has letters, digits, - and _"):
         write_plugin(name)
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("name", "there"), [("jaxdem-ac", "__init__.py"), ("random", "random.py"), ("timestep", "Timestep")]
+)
+def test_a_name_that_something_else_has_is_refused(name: str, there: str, tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=rf"names of their own; got '{name}', and there is .*{there}"):
+        write_plugin(name, tmp_path / "new")
     assert not list(tmp_path.iterdir())
 
 
