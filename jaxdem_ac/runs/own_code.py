@@ -1,5 +1,6 @@
 """Classes of a user's own code in the configuration of a run: what config.json keeps, so that they are found again."""
 
+import hashlib
 import os
 import sys
 import warnings
@@ -65,14 +66,18 @@ def _own(config: "TrainConfig") -> dict[str, Reference]:
 def places(config: "TrainConfig") -> dict[str, dict[str, str]]:
     """Return where a configuration's own classes are, by field, as config.json keeps it.
 
-    A file stands there with its path, and with the path from the run's folder: of a project that is moved or copied as
-    a whole the second still holds.
+    A file stands there with its path, its digest, and the path from the run's folder: of a project that is moved or
+    copied as a whole the last still holds.
     """
     found = {}
     for field, reference in _own(config).items():
         if not reference.lasts:
             continue
         place = {"class": reference.qualname, "file" if reference.is_file else "module": reference.place}
+        if reference.is_file:
+            # Without its file a class may still be at hand.
+            with suppress(OSError):
+                place["sha256"] = _digest(reference.place)
         if reference.is_file and config.out is not None:
             # On another drive of Windows there is no such path.
             with suppress(ValueError):
@@ -84,10 +89,10 @@ def places(config: "TrainConfig") -> dict[str, dict[str, str]]:
 def with_places(values: Mapping[str, Any], code: object, folder: Path) -> dict[str, Any]:
     """Return the fields of a stored configuration with references to where its own classes are now.
 
-    `code` is what :func:`places` gave, `folder` where config.json lies. Nothing is imported, and nothing is trusted.
-    Raises ValueError if `code` is something else.
+    `code` is what :func:`places` gave, `folder` where config.json lies. Nothing is imported, and nothing is trusted; a
+    file that has changed since is named in a warning. Raises ValueError if `code` is something else.
     """
-    found = dict(values)
+    found, changed = dict(values), set()
     if not isinstance(code, Mapping) or not all(field in FIELDS and _is_place(code[field]) for field in code):
         raise ValueError(
             f"load: {CODE} of {folder / 'config.json'} says in which file or module a class is; got {code!r:.200}. "
@@ -102,7 +107,20 @@ def with_places(values: Mapping[str, Any], code: object, folder: Path) -> dict[s
         if "file" in place and "from_run" in place and (folder / place["from_run"]).is_file():
             where = str((folder / place["from_run"]).resolve())
         found[field] = f"{where}:{place['class']}"
+        if "sha256" in place and Path(where).is_file() and _digest(where) != place["sha256"]:
+            changed.add(where)
+    if changed:
+        warnings.warn(
+            f"load: a run is looked at with the code that it was trained with; {', '.join(sorted(changed))} has "
+            f"changed since, and {folder} may come to other figures. Bring the file back, or train again.",
+            UserWarning,
+            stacklevel=2,
+        )
     return found
+
+
+def _digest(file: str) -> str:
+    return hashlib.sha256(Path(file).read_bytes()).hexdigest()[:32]
 
 
 def _is_place(place: object) -> bool:

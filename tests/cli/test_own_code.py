@@ -1,5 +1,6 @@
 """A user's own environment, model and action space from the shell: by file, by package, and only once trusted."""
 
+import hashlib
 import json
 import shutil
 import subprocess
@@ -60,11 +61,20 @@ def test_the_reference_is_kept_as_it_is(project: Path) -> None:
     assert stored["code"]["env"] == {
         "class": "Flock",
         "file": str(project / "my_tasks.py"),
+        "sha256": hashlib.sha256(SOURCE.encode()).hexdigest()[:32],
         "from_run": "../../my_tasks.py",
     }
     stored = json.loads((project / "runs/package/config.json").read_text())
     assert stored["config"]["model"] == "my_swarm.tasks:Net"
     assert stored["code"]["model"] == {"class": "Net", "module": "my_swarm.tasks"}
+
+
+def test_a_file_that_has_changed_since_is_said(project: Path, tmp_path: Path) -> None:
+    shutil.copytree(project, tmp_path / "copy")
+    read_config(tmp_path / "copy/runs/file")
+    (tmp_path / "copy/my_tasks.py").write_text(SOURCE + "\n")
+    with pytest.warns(UserWarning, match=r"copy/my_tasks.py has changed since"):
+        read_config(tmp_path / "copy/runs/file")
 
 
 @pytest.mark.parametrize("kind", PLACES)
