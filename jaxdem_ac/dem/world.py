@@ -217,8 +217,12 @@ def _in_range(name: str, value: ArrayLike, low: float, high: float, low_included
 
 
 def _described(part: Boundary | ContactLaw) -> str | dict[str, object]:
-    """Return the name of a boundary or a law; with its own fields, where it has some, as a dict."""
-    own: dict[str, object] = asdict(part) if is_dataclass(part) else {}
+    """Return the name of a boundary or a law; with its own fields, where it has some, as a dict.
+
+    One of somebody else's has none here: they need not fit into JSON, and its name leads nobody to its class.
+    """
+    is_ours = type(part) is type({**BOUNDARIES, **LAWS}.get(part.name))
+    own: dict[str, object] = asdict(part) if is_ours and is_dataclass(part) else {}
     return {"name": part.name, **own} if own else part.name
 
 

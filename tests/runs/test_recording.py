@@ -1,7 +1,7 @@
 """Episodes on the disk."""
 
 import json
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -67,6 +67,21 @@ def test_a_law_comes_back_with_its_own_numbers(recording: Recording, tmp_path: P
         world = Recording.load(path).world
         assert world is not None
         assert world.law == law
+
+
+@dataclass(frozen=True)
+class Soft(dem.Hertz):
+    """A law of somebody else's, with a field that JSON does not have."""
+
+    name = "my_soft"
+    shape: Any = np.tanh
+
+
+def test_a_law_of_ones_own_loses_no_recording(recording: Recording, tmp_path: Path) -> None:
+    assert recording.world is not None
+    path = replace(recording, world=replace(recording.world, law=Soft())).save(tmp_path / "episode.npz")
+    with pytest.raises(ValueError, match="law is 'viscous_coulomb' or 'hertz', or a ContactLaw; got law='my_soft'"):
+        Recording.load(path)
 
 
 def test_a_file_from_before_targets_had_a_radius_is_read(recording: Recording, tmp_path: Path) -> None:
