@@ -1,7 +1,5 @@
 """Starting places of particles and targets."""
 
-from functools import partial
-
 import jax
 import jax.numpy as jnp
 from jax import Array
@@ -14,18 +12,23 @@ def jittered_grid(key: Array, num_points: int, size: Array, radius: float = 1.0)
     """
     if num_points == 0:
         return jnp.zeros((0, 2))
-    return _grid(key, num_points, size, radius, num_points)
+    return _placed(_shifts(key, num_points), size, radius)
 
 
-def _grid(key: Array, count: int | Array, size: Array, radius: float, num_drawn: int) -> Array:
-    """Return a grid of `count` points as the first of ``(num_drawn, 2)``; what follows has no meaning."""
-    columns = jnp.ceil(jnp.sqrt(count * size[0] / size[1]))
-    rows = jnp.ceil(count / columns)
+def _shifts(key: Array, num_points: int) -> Array:
+    """Return how points are moved in their cells, in units of the room there, ``(num_points, 2)`` in [-1, 1)."""
+    return jax.random.uniform(key, (num_points, 2), float, minval=-1.0, maxval=1.0)
+
+
+def _placed(shift: Array, size: Array, radius: float) -> Array:
+    """Return the points of a jittered grid, ``(num_points, 2)``, of their shifts."""
+    num_points = len(shift)
+    columns = jnp.ceil(jnp.sqrt(num_points * size[0] / size[1]))
+    rows = jnp.ceil(num_points / columns)
     cell = size / jnp.stack([columns, rows])
-    index = jnp.arange(num_drawn)
+    index = jnp.arange(num_points)
     column, row = jnp.mod(index, columns), index // columns
     room = jnp.maximum(0.0, cell / 2 - radius)
-    shift = jax.random.uniform(key, (num_drawn, 2), float, minval=-1.0, maxval=1.0)
     return (jnp.stack([column, row], axis=-1) + 0.5) * cell + shift * room
 
 
@@ -34,21 +37,20 @@ def ring(key: Array, num_points: int, size: Array, width: float, radius: float =
 
     They are ``(num_points, 2)``, size is ``(2,)``; lengths, as the radius of the discs.
     """
-    if num_points == 0:
-        return jnp.zeros((0, 2))
     quarter, last = num_points // 4, num_points - 3 * (num_points // 4)
-    across = jnp.asarray(width, size.dtype)
-    upright, flat = jnp.stack([across, size[1] + 2 * across]), jnp.stack([size[0], across])
+    upright = jnp.stack([jnp.asarray(width, size.dtype), size[1] + 2 * width])
+    flat = jnp.stack([size[0], jnp.asarray(width, size.dtype)])
     # All four sides in one draw: of what a reset has, random numbers take longest to compile.
-    counts, sides = jnp.array([max(1, quarter)] * 3 + [last]), jnp.stack([upright, upright, flat, flat])
-    drawn: Array = jax.vmap(partial(_grid, radius=radius, num_drawn=last))(jax.random.split(key, 4), counts, sides)
-    left, right, below, above = drawn
-    zero = jnp.zeros((), size.dtype)
+    left, right, below, above = jax.vmap(lambda key: _shifts(key, last))(jax.random.split(key, 4))
+
+    def side(shift: Array, number: int, size: Array) -> Array:
+        return _placed(shift[:number], size, radius) if number else jnp.zeros((0, 2))
+
     return jnp.concatenate(
         [
-            left[:quarter] - across,
-            right[:quarter] + jnp.stack([size[0], -across]),
-            below[:quarter] + jnp.stack([zero, -across]),
-            above + jnp.stack([zero, size[1]]),
+            side(left, quarter, upright) - width,
+            side(right, quarter, upright) + jnp.stack([size[0], jnp.asarray(-width, size.dtype)]),
+            side(below, quarter, flat) + jnp.asarray([0.0, -width]),
+            side(above, last, flat) + jnp.stack([jnp.zeros(()), size[1]]),
         ]
     )
