@@ -105,16 +105,7 @@ class Algorithm(abc.ABC, Generic[ConfigT, StateT]):
 
     @abc.abstractmethod
     def init(self, problem: Problem[ConfigT], model_state: PyTree, key: Array) -> StateT:
-        """Return the state at the beginning of a run.
-
-        Parameters
-        ----------
-        problem : Problem
-        model_state : nnx.State
-            Of the model, from `nnx.split`.
-        key : Array
-            Random key.
-        """
+        """Return the state at the beginning of a run, of the model's state, from `nnx.split`, and a random key."""
 
     @abc.abstractmethod
     def update(self, problem: Problem[ConfigT], state: StateT) -> tuple[StateT, dict[str, Array]]:
@@ -135,10 +126,7 @@ class Algorithm(abc.ABC, Generic[ConfigT, StateT]):
     def with_normalizers(self, state: StateT, policy: Policy) -> StateT:
         """Return a state at the beginning of a run with the normalizers of a policy that it begins from.
 
-        Raises
-        ------
-        TypeError
-            If the policy has any, and the algorithm none.
+        Raises TypeError if the policy has any, and the algorithm none.
         """
         if policy.normalizer is None and policy.return_normalizer is None:
             return state
@@ -159,14 +147,7 @@ class Algorithm(abc.ABC, Generic[ConfigT, StateT]):
 
 
 def check_algorithm(name: str, algorithm: object) -> None:
-    """Raise TypeError unless an algorithm can be run.
-
-    Parameters
-    ----------
-    name : str
-        Its name, for the error.
-    algorithm : Algorithm
-    """
+    """Raise TypeError unless an algorithm can be run; `name` is its own, for the error."""
     config_class = getattr(algorithm, "config_class", None)
     if not isinstance(algorithm, Algorithm) or not (isinstance(config_class, type) and is_dataclass(config_class)):
         raise TypeError(
@@ -183,14 +164,7 @@ def check_algorithm(name: str, algorithm: object) -> None:
 
 
 def check_update(algorithm: Algorithm[ConfigT, StateT], state: object, figures: Mapping[str, object]) -> None:
-    """Raise TypeError unless an update of an algorithm returns what a run reads.
-
-    Parameters
-    ----------
-    algorithm : Algorithm
-    state, figures
-        Of an update, or their shapes.
-    """
+    """Raise TypeError unless the state and the figures of an update, or their shapes, have all that a run reads."""
     missing = [name for name in ("env_state", "carry", "num_updates", "bad_term") if not hasattr(state, name)]
     if missing or "reward" not in figures:
         lacks = f"a state without {', '.join(missing)}" if missing else f"figures {', '.join(figures) or 'of nothing'}"
@@ -209,24 +183,11 @@ def update_many(
     num_updates: int,
     side_by_side: bool = False,
 ) -> tuple[StateT, dict[str, Array]]:
-    """Make updates in one compiled call. The old state stays: a run goes back to it where its lists are too short.
+    """Return the state after `num_updates` updates, in one compiled call, and their metrics, ``(num_updates,)`` each.
 
-    Parameters
-    ----------
-    algorithm : Algorithm
-    problem : Problem
-    numbers : dict of Array, (R,) each
-        Hyperparameters in which runs side by side differ; none for a single run.
-    state : TrainState
-        Of one run, or of R, leaves ``(R, ...)``.
-    num_updates : int
-    side_by_side : bool
-        Whether there are R runs.
-
-    Returns
-    -------
-    state : TrainState
-    metrics : dict of Array, (num_updates,) each, or (R, num_updates)
+    The old state stays: a run goes back to it where its lists of neighbours are too short. With `side_by_side` there
+    are R runs, state leaves ``(R, ...)`` and metrics ``(R, num_updates)``; `numbers` are the hyperparameters in which
+    they differ, ``(R,)`` each, and none for a single run.
     """
 
     def one_run(numbers: dict[str, Array], state: StateT) -> tuple[StateT, dict[str, Array]]:

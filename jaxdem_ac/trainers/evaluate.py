@@ -58,12 +58,8 @@ def student_t(degrees: int, confidence: float = 0.95) -> float:
 def estimate(samples: np.ndarray, low: float = -math.inf, high: float = math.inf) -> Estimate:
     """Return the mean of independent samples ``(n,)``, n >= 2, and Student's interval for it.
 
-    Parameters
-    ----------
-    samples : array, (n,)
-    low, high : float
-        Between which all samples lie by their nature. Where all n are equal, they say no more than that what differs
-        is rarer than ``3 / n``, the rule of three: the interval is as wide as that share of the range.
+    All samples lie between `low` and `high` by their nature. Where all n are equal, they say no more than that another
+    value is rarer than ``3 / n``, the rule of three: the interval is as wide as that share of the range.
     """
     samples = np.asarray(samples, np.float64)
     mean = float(samples.mean())
@@ -83,32 +79,15 @@ def evaluate(
     sample: bool = False,
     max_decisions: int = 100_000,
 ) -> Evaluation:
-    """Play whole episodes, all at once.
+    """Return the results of whole episodes of a policy, played all at once.
 
-    Parameters
-    ----------
-    environment : Environment
-    policy : callable
-        ``policy(observation, key) -> action`` on ``(E, N, O)``: a function, a `Policy` or a model; or an oracle. A
-        recurrent one begins each episode with nothing remembered.
-    key : Array
-        Random key of initial states and, if `sample`, of actions.
-    num_episodes : int
-        At least 2.
-    sample : bool
-        Whether actions are sampled; else they are the policy's mode.
-    max_decisions : int
-        An episode that lasts longer is an error.
+    The policy is a model, a `Policy`, an oracle, or a function ``policy(observation, key) -> action`` on ``(E, N, O)``;
+    a recurrent one begins each episode with nothing remembered. The key is that of initial states and, if `sample`, of
+    actions, which else are the policy's mode.
 
-    Raises
-    ------
-    ValueError
-        If `num_episodes` is below 2, `max_decisions` below 1, or an episode has not ended after those; or if an action
-        has another shape.
-    TypeError
-        If `environment`, `policy`, `key` or `sample` is something else.
-    FloatingPointError
-        If a reward or a success figure is not finite; the message names the first episode.
+    Raises ValueError if `num_episodes` is below 2, `max_decisions` below 1, or an episode has not ended after those, or
+    if an action has another shape; TypeError if `environment`, `policy`, `key` or `sample` is something else;
+    FloatingPointError, which names the first episode, if a reward or a success figure is not finite.
     """
     if isinstance(num_episodes, bool) or not isinstance(num_episodes, int) or num_episodes < 2:
         raise ValueError(f"evaluate: num_episodes is at least 2; got num_episodes={num_episodes!r}. Raise it.")
@@ -145,19 +124,9 @@ def play_episodes(
 ) -> tuple[Environment, tuple[Array, Array, Array]]:
     """Play whole episodes, again with longer lists of neighbours for as long as they have been too short.
 
-    Parameters
-    ----------
-    environment, policy, key, num_episodes, sample, max_decisions
-        As :func:`evaluate`, which checks them.
-    side_by_side : bool
-        Whether policies and keys are R, leaves ``(R, ...)``; results are ``(R, E)`` then.
-
-    Returns
-    -------
-    environment : Environment
-        With lists that were long enough.
-    success, reward, ended : Array, (E,)
-        Success at the end, mean reward of a particle and decision, and whether the episode has ended.
+    Arguments are those of :func:`evaluate`, which checks them. Returns the environment, with lists that were long
+    enough, and success at the end, mean reward of a particle and decision, and whether the episode has ended, ``(E,)``
+    each. With `side_by_side` policies and keys are R, leaves ``(R, ...)``, and results are ``(R, E)``.
     """
 
     def play(environment: Environment) -> tuple[Array, Array, Array, Array]:

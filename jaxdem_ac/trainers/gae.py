@@ -14,29 +14,15 @@ def compute_gae(
     gamma: float,
     gae_lambda: float,
 ) -> tuple[Array, Array]:
-    r"""Return advantages and value targets.
+    r"""Return advantages and targets of the value, ``(T, ...)`` as all arrays that they come from.
 
     ``delta_t = r_t + gamma (1 - terminated_t) V(s_{t+1}) - V(s_t)``,
     ``A_t = delta_t + gamma lambda (1 - done_t) A_{t+1}``, ``target_t = A_t + V(s_t)``.
 
-    Parameters
-    ----------
-    reward, value : Array, (T, ...)
-        r_t and V(s_t).
-    next_value : Array, (T, ...)
-        V(s_{t+1}), of the state that step t led to: where an episode was cut by its time limit, the value of its last
-        observation and not of the next episode's first.
-    terminated, done : Array, (T, ...) of bool
-        Whether step t ended the task; whether it ended the episode in any way.
-    gamma, gae_lambda : float
-        Discount and trace decay, in [0, 1].
+    `next_value` is V(s_{t+1}), of the state that step t led to: where an episode was cut by its time limit, the value
+    of its last observation and not of the next episode's first. `terminated` says whether step t ended the task, `done`
+    whether it ended the episode in any way; gamma and lambda are in [0, 1].
 
-    Returns
-    -------
-    advantage, target : Array, (T, ...)
-
-    Notes
-    -----
     Schulman et al., "High-Dimensional Continuous Control Using Generalized Advantage Estimation", 2016, eq. 16. The
     treatment of time limits is that of Pardo et al., "Time Limits in Reinforcement Learning", 2018, section 3.
     """

@@ -90,25 +90,10 @@ class Policy:
         return bool(jax.tree.leaves(self.carry_template))
 
     def __call__(self, observation: ArrayLike, key: Array | None = None) -> Array:
-        """Return actions.
+        """Return actions, ``(..., D)`` or, of a discrete policy, ``(...)``: sampled with a key, else the policy's mode.
 
-        Parameters
-        ----------
-        observation : array, (..., O)
-            As the environment gives it; any leading axes.
-        key : Array, optional
-            Random key: actions are sampled. Without it they are the policy's mode.
-
-        Returns
-        -------
-        Array, (..., D), or (...) for a discrete policy
-
-        Raises
-        ------
-        ValueError
-            If the last axis is not O wide.
-        TypeError
-            If the policy is recurrent: it acts by :meth:`step`.
+        Observations are as the environment gives them, ``(..., O)``, with any leading axes. Raises ValueError if the
+        last axis is not O wide, TypeError if the policy is recurrent: it acts by :meth:`step`.
         """
         observation = self._checked(observation, key)
         return _step(self, observation, self._carry_for(observation, None, "policy.step(observation, carry)"), key)[0]
@@ -116,10 +101,7 @@ class Policy:
     def initial_carry(self, leading_shape: tuple[int, ...] = ()) -> Carry:
         """Return the carry that episodes begin with, for observations ``(*leading_shape, O)``.
 
-        Raises
-        ------
-        TypeError
-            If the shape is no tuple of whole numbers.
+        Raises TypeError if the shape is no tuple of whole numbers.
         """
         # An exported policy does not know its sizes.
         whole = isinstance(leading_shape, tuple) and all(
@@ -134,43 +116,18 @@ class Policy:
         return recurrent.initial_carry(self.graphdef, (self.model_state,), self.carry_template, shape)
 
     def step(self, observation: ArrayLike, carry: Carry, key: Array | None = None) -> tuple[Array, Carry]:
-        """Return actions, and the carry to act with next.
+        """Return actions, as a call does, and the carry to act with next.
 
-        Parameters
-        ----------
-        observation : array, (..., O)
-        carry : nnx.State
-            From :meth:`initial_carry` of the observation's leading axes, or from the step before.
-        key : Array, optional
-            As for a call.
-
-        Returns
-        -------
-        action : Array, (..., D), or (...) for a discrete policy
-        carry : nnx.State
-
-        Raises
-        ------
-        ValueError
-            If the last axis is not O wide, or the carry is of other leading axes.
+        The carry is that of :meth:`initial_carry` for the observation's leading axes, or of the step before. Raises
+        ValueError if the last axis is not O wide, or the carry is of other leading axes.
         """
         observation = self._checked(observation, key)
         return _step(self, observation, self._carry_for(observation, carry, ""), key)
 
     def restart(self, carry: Carry, done: ArrayLike) -> Carry:
-        """Return the carry with that of ended episodes at its beginning.
+        """Return the carry, leaves ``(E, ...)``, with that of ended episodes at its beginning.
 
-        Parameters
-        ----------
-        carry : nnx.State
-            Leaves ``(E, ...)``.
-        done : array, (E,) of bool
-            With any leading axes that the carry has too.
-
-        Raises
-        ------
-        ValueError
-            If `done` is something else.
+        `done` is an array of bool, ``(E,)`` or of more of the carry's leading axes; ValueError if it is something else.
         """
         one, some = jax.tree.leaves(self.carry_template), jax.tree.leaves(carry)
         if not one:
@@ -188,14 +145,8 @@ class Policy:
     def value(self, observation: ArrayLike, carry: Carry = None) -> Array:
         """Return the value V of observations ``(..., O)``: the discounted sum of rewards to come; ``(...)``.
 
-        A recurrent policy needs the carry with which it would act.
-
-        Raises
-        ------
-        ValueError
-            If the last axis is not O wide, or the carry is of other leading axes.
-        TypeError
-            If the policy is recurrent, and there is no carry.
+        A recurrent policy needs the carry with which it would act. Raises ValueError if the last axis is not O wide, or
+        the carry is of other leading axes; TypeError if the policy is recurrent, and there is no carry.
         """
         observation = self._checked(observation)
         return _value(self, observation, self._carry_for(observation, carry, "policy.value(observation, carry)"))
@@ -287,13 +238,7 @@ Act = Callable[[Array, PyTree, Array | None], tuple[Array, PyTree, PyTree]]
 
 
 def as_policy(where: str, policy: object, environment: Environment) -> PolicyFn | Privileged:
-    """Return what acts, a model, a policy or a function, as compiled functions take it.
-
-    Raises
-    ------
-    TypeError
-        If it is none of them.
-    """
+    """Return a model, a policy or a function as compiled functions take it; TypeError if it is none of them."""
     if isinstance(policy, nnx.Module):
         policy = Policy.of(policy, environment)
     if isinstance(policy, Privileged):

@@ -75,17 +75,8 @@ class OnState:
 def decide(environment: Environment, act: Act | OnState, state: PyTree, carry: PyTree, key: Array | None) -> Decision:
     """Return one decision of a batch of environments, or of one alone, without any reset.
 
-    Parameters
-    ----------
-    environment : Environment
-    act : callable or OnState
-        ``act(observation, carry, key) -> (action, carry, answer)``.
-    state : pytree
-        Leaves ``(E, ...)``, or those of one environment.
-    carry : pytree
-        What a recurrent policy remembers.
-    key : Array or None
-        Random key of the action.
+    The act is ``act(observation, carry, key) -> (action, carry, answer)``. States have leaves ``(E, ...)``, or are
+    those of one environment; the carry is the memory of a recurrent policy, the key that of the action.
     """
     observation = state.observation
     action, carry, answer = act.act(state, carry, key) if isinstance(act, OnState) else act(observation, carry, key)
@@ -103,29 +94,12 @@ def unroll(
     record: Callable[[Decision], Kept],
     restart: Callable[[PyTree, Array], PyTree] | None = None,
 ) -> tuple[tuple[PyTree, PyTree], Kept]:
-    """Make T decisions one after another.
+    """Return the state and carry after T decisions, and the arrays recorded of each, leaves ``(T, ...)``.
 
-    Parameters
-    ----------
-    environment : Environment
-    act : callable or OnState
-        As in :func:`decide`.
-    start : tuple
-        State and carry, leaves ``(E, ...)``; or those of one environment, if there is no `restart`.
-    keys : Array, (T,)
-        One random key for each decision.
-    record : callable
-        From a :class:`Decision` to the arrays to keep of it.
-    restart : callable, optional
-        ``restart(carry, done) -> carry`` at ends of episodes ``(E,)``, where the environment is reset too. Without it
-        episodes play on past their end.
-
-    Returns
-    -------
-    end : tuple
-        State and carry to decide from next.
-    kept : pytree
-        What was recorded, leaves ``(T, ...)``.
+    `act` is as in :func:`decide`. State and carry of the `start` have leaves ``(E, ...)``; they may be those of one
+    environment if there is no `restart`. `keys` are one for each decision, ``(T,)``, and `record` makes of a
+    :class:`Decision` the arrays to keep of it. Where episodes end, ``(E,)``, ``restart(carry, done)`` gives the carry,
+    and the environment is reset; without it episodes play on past their end.
     """
 
     def body(now: tuple[PyTree, PyTree], key: Array) -> tuple[tuple[PyTree, PyTree], Kept]:
@@ -159,35 +133,15 @@ def rollout(
     num_steps: int,
     num_envs: int = 1,
 ) -> Trajectory:
-    """Play `num_envs` environments for `num_steps` decisions each. Can be traced by `jax.jit`.
+    """Return T = `num_steps` decisions of each of E = `num_envs` environments. Can be traced by `jax.jit`.
 
-    Parameters
-    ----------
-    environment : Environment
-    model : nnx.Module, Policy or "random"
-        A model of the model interface or a trained policy, which is sampled; a function ``(observation, key)``; an
-        oracle, which sees the state; or actions uniform in [-1, 1). What a recurrent one remembers, or an oracle
-        plans, begins anew with every episode.
-    key : Array
-        Random key.
-    num_steps, num_envs : int
-        T and E.
+    The model is one of the model interface or a trained policy, which is sampled; a function ``(observation, key)``; an
+    oracle, which sees the state; or ``"random"``, for actions uniform in [-1, 1). The memory of a recurrent one, or the
+    plan of an oracle, begins anew with every episode.
 
-    Returns
-    -------
-    Trajectory
-
-    Raises
-    ------
-    ValueError
-        If a number is below 1, or `model` is another string.
-    TypeError
-        If `environment`, `model` or `key` is something else.
-
-    Notes
-    -----
-    If lists of neighbours turn out too short, they are made longer and the call starts over. What is traced cannot:
-    there ``info["overflow"]`` is not 0.
+    If lists of neighbours turn out too short, they are made longer and the call starts over. While it is traced that
+    cannot be: ``info["overflow"]`` is not 0 then. Raises ValueError if a number is below 1, or `model` is another
+    string; TypeError if `environment`, `model` or `key` is something else.
     """
     for name, value in (("num_steps", num_steps), ("num_envs", num_envs)):
         check_count("rollout", name, value)
@@ -257,30 +211,12 @@ class Episode:
 def play_episode(
     environment: Environment, policy: Model | PolicyFn | Privileged, key: Array, num_steps: int, sample: bool = False
 ) -> Episode:
-    """Play one environment from its reset, past the end of its episode too, and keep everything.
+    """Return one environment's first `num_steps` decisions from its reset, past the end of its episode too.
 
-    Parameters
-    ----------
-    environment : Environment
-    policy : callable
-        A :class:`~jaxdem_ac.trainers.policy.Policy`, or a function ``(observation, key) -> action`` on ``(N, O)``.
-    key : Array
-        Random key.
-    num_steps : int
-        T, decisions.
-    sample : bool
-        Whether actions are sampled; else they are the policy's mode.
-
-    Raises
-    ------
-    ValueError
-        If `num_steps` is below 1, or an action has another shape.
-    TypeError
-        If an argument is something else.
-
-    Notes
-    -----
-    If lists of neighbours turn out too short, they are made longer and the call starts over.
+    The policy is a :class:`~jaxdem_ac.trainers.policy.Policy`, or a function ``(observation, key) -> action`` on ``(N,
+    O)``. Actions are sampled if `sample`; else they are the policy's mode. If lists of neighbours turn out too short,
+    they are made longer and the call starts over. Raises ValueError if `num_steps` is below 1, or an action has another
+    shape; TypeError if an argument is something else.
     """
     check_is_environment("record", environment)
     check_key("record", key)

@@ -52,11 +52,9 @@ class Normalizer:
 def update_normalizer(normalizer: Normalizer, observation: Array) -> Normalizer:
     """Return the normalizer after a batch of observations ``(..., O)``.
 
-    Notes
-    -----
     The parallel form of Welford's algorithm: Chan, Golub, LeVeque, "Algorithms for Computing the Sample Variance",
     1983, eq. 2.1. A batch's own mean is taken of differences, first from its first row and then from the mean that
-    comes of it: what a long sum loses is a share of the deviations, and not of the mean.
+    comes of it: a long sum loses a share of the deviations, and not of the mean.
     """
     batch = observation.reshape(-1, observation.shape[-1])
     num = jnp.asarray(batch.shape[0], normalizer.count.dtype)

@@ -61,20 +61,11 @@ class SeedsEvaluation:
 
 
 def interquartile_mean(scores: np.ndarray) -> float:
-    """Return the mean without the lowest and the highest quarter of all scores.
+    """Return the mean without the lowest and the highest quarter of scores, ``(R,)`` or ``(R, M)``: R seeds, M tasks.
 
     Of n scores, ``floor(n / 4)`` are left out at either end, as by ``scipy.stats.trim_mean(scores, 0.25, axis=None)``:
-    of fewer than four scores none is, and it is their mean.
-
-    Parameters
-    ----------
-    scores : array, (R,) or (R, M)
-        Of R seeds, in M tasks.
-
-    Raises
-    ------
-    ValueError
-        If there are no scores, or one is not finite.
+    of fewer than four scores none is, and it is their mean. Raises ValueError if there are no scores, or one is not
+    finite.
     """
     return float(_iqm(_checked("interquartile_mean", scores)[None])[0])
 
@@ -84,22 +75,11 @@ def bootstrap_interval(
 ) -> tuple[float, float]:
     """Return the interval of 95 % confidence of the interquartile mean, by the stratified percentile bootstrap.
 
-    Each resample draws R seeds with replacement, in each task by itself; the interval lies between the percentiles 2.5
-    and 97.5 of the interquartile means of all resamples. Of few seeds it is too narrow: with 5 normal scores it holds
-    the truth in 89 % of all cases, with 10 in 94 %.
-
-    Parameters
-    ----------
-    scores : array, (R,) or (R, M)
-        Of R seeds, at least three, in M tasks.
-    num_resamples : int
-    seed : int
-        Of the resampling: the same scores have the same interval.
-
-    Raises
-    ------
-    ValueError
-        If there are fewer than three seeds, or a score is not finite.
+    Scores are ``(R,)`` or ``(R, M)``, of R seeds in M tasks. Each resample draws R seeds with replacement, in each task
+    by itself; the interval lies between the percentiles 2.5 and 97.5 of the interquartile means of all resamples. The
+    same scores have the same interval, for one `seed` of the resampling. Of few seeds it is too narrow: with 5 normal
+    scores it holds the truth in 89 % of all cases, with 10 in 94 %. Raises ValueError if there are fewer than three
+    seeds, or a score is not finite.
     """
     scores = _checked("bootstrap_interval", scores)
     if len(scores) < FEWEST:
@@ -117,18 +97,10 @@ def bootstrap_interval(
 
 
 def over_seeds(scores: np.ndarray, low: float = -np.inf, high: float = np.inf) -> OverSeeds:
-    """Return the summaries of one score for each seed.
+    """Return the summaries of one score for each seed, ``(R,)``.
 
-    Parameters
-    ----------
-    scores : array, (R,)
-    low, high : float
-        Between which all scores lie by their nature, as for :func:`~jaxdem_ac.trainers.evaluate.estimate`.
-
-    Raises
-    ------
-    ValueError
-        If there are no scores, or one is not finite.
+    All scores lie between `low` and `high` by their nature, as for :func:`~jaxdem_ac.trainers.evaluate.estimate`.
+    Raises ValueError if there are no scores, or one is not finite.
     """
     scores = _checked("over_seeds", scores)[:, 0]
     mean, iqm = float(scores.mean()), interquartile_mean(scores)

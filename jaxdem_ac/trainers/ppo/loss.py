@@ -59,14 +59,9 @@ def flatten_batch(batch: Batch) -> Batch:
 def evaluate_actions(
     problem: PPOProblem, params: PyTree, constants: PyTree, batch: Batch
 ) -> tuple[tuple[Array, Array | None], Array]:
-    """Return the log-probability of what was done and the mean entropy, if it is asked for, and the values.
+    """Return the log-probability of the batch's actions and the mean entropy, if it is asked for, and the values.
 
-    Parameters
-    ----------
-    problem : Problem
-    params, constants : nnx.State
-    batch : Batch
-        Leaves ``(..., N)``, or for a recurrent model sequences, ``(S, T, ...)``.
+    The batch has leaves ``(..., N)``, or for a recurrent model sequences, ``(S, T, ...)``.
     """
 
     def measure(distribution: Distribution, raw_action: Array) -> tuple[Array, Array | None]:
@@ -86,22 +81,14 @@ def evaluate_actions(
 
 
 def loss(problem: PPOProblem, params: PyTree, constants: PyTree, batch: Batch) -> tuple[Array, dict[str, Array]]:
-    r"""Return the clipped surrogate loss and its terms.
+    r"""Return the clipped surrogate loss and its terms, of a batch as for :func:`evaluate_actions`.
 
     ``-mean(min(w A, clip(w, 1 - eps, 1 + eps) A)) + value_coef mean((V - target)**2) / 2 - entropy_coef mean(H)``,
     ``w = exp(log p(x) - log p_old(x))``, x the action before the bijector.
 
-    Parameters
-    ----------
-    problem : Problem
-    params, constants : nnx.State
-    batch : Batch
-        As for :func:`evaluate_actions`; advantages as they enter, already normalised if they are to be.
-
-    Notes
-    -----
-    Schulman et al. 2017, eq. 7 and 9. With `clip_value` the value's square is the larger one of V and of V moved from
-    V_old by at most that (Engstrom et al. 2020, section 2). `kl` is the estimate ``mean((w - 1) - log w)``.
+    Advantages enter as they are, already normalised if they are to be. Schulman et al. 2017, eq. 7 and 9. With
+    `clip_value` the value's square is the larger one of V and of V moved from V_old by at most that (Engstrom et al.
+    2020, section 2). `kl` is the estimate ``mean((w - 1) - log w)``.
     """
     config = problem.config
     with jax.named_scope("policy"):
@@ -133,17 +120,8 @@ def loss(problem: PPOProblem, params: PyTree, constants: PyTree, batch: Batch) -
 def differentiate(
     problem: PPOProblem, params: PyTree, constants: PyTree, batch: Batch
 ) -> tuple[PyTree, dict[str, Array]]:
-    """Return the gradient of the loss over a minibatch, and the loss's terms.
+    """Return the gradient of the loss over a minibatch, rows of :func:`flatten_batch`, and the loss's terms.
 
-    Parameters
-    ----------
-    problem : Problem
-    params, constants : nnx.State
-    batch : Batch
-        Rows, as from :func:`flatten_batch`.
-
-    Notes
-    -----
     The loss is a mean over samples once advantages have been normalised: it is taken in chunks and summed, so that the
     memory of a minibatch has a bound, however many particles there are. Chunks of a recurrent model are of whole
     sequences, one for each particle.
@@ -169,15 +147,9 @@ def differentiate(
 
 
 def num_microbatches(num_rows: int, per_row: int, feed_forward: bool, backend: str) -> int:
-    """Return the number of equal pieces in which a gradient is taken.
+    """Return the number of equal pieces in which a gradient is taken, of rows with `per_row` samples each.
 
-    Parameters
-    ----------
-    num_rows, per_row : int
-        Rows of a minibatch, and samples of each.
-    feed_forward : bool
-    backend : str
-        Platform, as JAX names it.
+    `backend` is the platform, as JAX names it.
     """
 
     def fewest(most: int) -> int:

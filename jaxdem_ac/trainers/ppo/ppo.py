@@ -49,20 +49,9 @@ def make_optimizer(problem: PPOProblem) -> optax.GradientTransformation:
 
 
 def init(problem: PPOProblem, model_state: PyTree, key: Array) -> PPOState:
-    """Return the state at the beginning of a run.
+    """Return the state at the beginning of a run, of the model's state, from `nnx.split`, and a random key.
 
-    Parameters
-    ----------
-    problem : Problem
-    model_state : nnx.State
-        The model's, from `nnx.split`.
-    key : Array
-        Random key.
-
-    Raises
-    ------
-    ValueError
-        If the model is recurrent, and its minibatches would not be of whole environments.
+    Raises ValueError if the model is recurrent, and its minibatches would not be of whole environments.
     """
     key_envs, key_run = jax.random.split(key)
     config, environment = problem.config, problem.environment
@@ -89,7 +78,7 @@ def init(problem: PPOProblem, model_state: PyTree, key: Array) -> PPOState:
 
 
 def learn(problem: PPOProblem, state: PPOState, batch: Batch) -> tuple[PPOState, dict[str, Array]]:
-    """Pass over a batch `num_epochs` times, in minibatches of its rows.
+    """Return the state after `num_epochs` passes over a batch, in minibatches of its rows, and their metrics.
 
     With `target_kl` the passes end at the first minibatch whose policy has gone farther than that from the one that
     played; the metric `share_learnt` says how much of them came before.
@@ -151,14 +140,7 @@ def learn(problem: PPOProblem, state: PPOState, batch: Batch) -> tuple[PPOState,
 
 
 def update(problem: PPOProblem, state: PPOState) -> tuple[PPOState, dict[str, Array]]:
-    """Collect one rollout and learn from it.
-
-    Returns
-    -------
-    state : PPOState
-    metrics : dict of Array, () each
-        Means over the rollout and over the minibatches.
-    """
+    """Return the state after one rollout and learning from it, and means over rollout and minibatches, ``()`` each."""
     state, batch, figures = collect(problem, state)
     spread = jnp.var(batch.target)
     figures["explained_variance"] = 1 - jnp.var(batch.target - batch.value) / jnp.maximum(spread, 1e-12)

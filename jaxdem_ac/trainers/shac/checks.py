@@ -19,13 +19,7 @@ EMBEDDED, GIVEN_CONTACTS = "embedded", "embedded_given_contacts"
 
 
 def gaussian(distribution: Distribution) -> SquashedGaussian:
-    """Return a Gaussian through an action space, which draws actions that follow its parameters.
-
-    Raises
-    ------
-    TypeError
-        If the distribution is another one.
-    """
+    """Return a Gaussian through an action space, whose draws follow its parameters; TypeError for all else."""
     if not isinstance(distribution, SquashedGaussian):
         raise TypeError(
             "shac: a policy is a Gaussian through an action space, whose actions follow its parameters; got "
@@ -35,16 +29,10 @@ def gaussian(distribution: Distribution) -> SquashedGaussian:
 
 
 def check_differentiable(problem: SHACProblem, model_state: PyTree) -> None:
-    """Raise unless slopes can be taken through an environment, in the actions of a model.
+    """Raise ValueError unless a run can take slopes through its environment, with its model.
 
-    Nothing is computed: one decision is traced.
-
-    Raises
-    ------
-    TypeError
-        If the policy is no Gaussian.
-    ValueError
-        If the model is recurrent; if a decision has no derivative, or nothing of it depends on its action.
+    The model is feed-forward, contacts that slopes stop at are those of the embedded engine, and a decision has a
+    derivative in its action. Nothing is computed: one decision is traced.
     """
     environment, config = problem.environment, problem.config
     _, carry = recurrent.split_carry(

@@ -44,20 +44,9 @@ def make_optimizer(problem: SHACProblem) -> optax.GradientTransformation:
 
 
 def init(problem: SHACProblem, model_state: PyTree, key: Array) -> SHACState:
-    """Return the state at the beginning of a run.
+    """Return the state at the beginning of a run, of the model's state, from `nnx.split`, and a random key.
 
-    Parameters
-    ----------
-    problem : Problem
-    model_state : nnx.State
-        The model's, from `nnx.split`.
-    key : Array
-        Random key.
-
-    Raises
-    ------
-    ValueError
-        If the model is recurrent, or the environment has no slopes.
+    Raises ValueError if the model is recurrent, or the environment has no slopes.
     """
     key_envs, key_run = jax.random.split(key)
     config, environment = problem.config, problem.environment
@@ -152,13 +141,7 @@ def learn(problem: SHACProblem, state: SHACState, rows: Rows, key: Array) -> tup
 
 
 def update(problem: SHACProblem, state: SHACState) -> tuple[SHACState, dict[str, Array]]:
-    """Play one window, take the slopes of its return, and learn from them.
-
-    Returns
-    -------
-    state : SHACState
-    figures : dict of Array, () each
-    """
+    """Return the state after one window and learning from the slopes of its return, and figures, ``()`` each."""
     config, before = problem.config, state
     key, key_steps, key_learn = jax.random.split(state.key, 3)
     keys = jax.random.split(key_steps, config.num_steps)

@@ -51,14 +51,10 @@ class Window(NamedTuple):
 
 @partial(jax.custom_vjp, nondiff_argnums=(1, 2))
 def fade(state: PyTree, factor: float, longest: float | None) -> PyTree:
-    """Return a batch of states as it is; slopes that come back through it are cut and multiplied by a factor.
+    """Return a batch of states, float leaves ``(E, ...)``, as it is; slopes that come back through it are changed.
 
-    Parameters
-    ----------
-    state : pytree of float arrays, leaves (E, ...)
-    factor : float
-    longest : float, optional
-        Length to which all slopes of an environment together are cut.
+    All slopes of an environment together are cut to a length of `longest`, if there is one, and multiplied by the
+    factor.
     """
     return state
 
@@ -105,29 +101,15 @@ def differentiable(problem: SHACProblem) -> Environment:
 
 
 def play(problem: SHACProblem, state: SHACState, nudge: Array, keys: Array) -> tuple[Array, tuple[PyTree, Window]]:
-    r"""Play a window and return its objective, of which slopes are taken.
+    r"""Return the objective of a window, ``()``, with the environments' states after it, and the window itself.
 
     ``sum over episodes, t: gamma**t r_t + gamma**T V(s_T)``, summed over environments and particles; an episode that
     ends within the window is an end of the sum, by a termination without a value beyond, and the next one begins
     another; no slope goes through a reset.
 
-    Parameters
-    ----------
-    problem : Problem
-    state : SHACState
-        In which the window begins; its `params` act, its `target_params` answer values.
-    nudge : Array, (T, E, N, D)
-        Added to actions before the bijector, 0: the slope of the objective in it is that in the actions, what the
-        policy makes of their consequences included.
-    keys : Array, (T,)
-        One random key for each decision.
-
-    Returns
-    -------
-    objective : Array, ()
-    env_state : State
-        After the window.
-    window : Window
+    The `params` of the state in which the window begins act, its `target_params` answer values. The nudge, ``(T, E, N,
+    D)``, is 0 and added to actions before the bijector: the slope of the objective in it is that in the actions, with
+    all that the policy makes of their consequences. Keys are one for each decision, ``(T,)``.
     """
     config, environment = problem.config, differentiable(problem)
     smooth = config.smooth_reward and isinstance(environment, Smooth)

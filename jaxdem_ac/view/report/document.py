@@ -32,16 +32,9 @@ _DARK = {
 
 
 def document(heading: str, lead: str, sections: Sequence[str], episodes: Sequence[Shown]) -> bytes:
-    """Return the page.
+    """Return the page: title, the line below it, elements of HTML, empty ones left out, and the player's episodes.
 
-    Parameters
-    ----------
-    heading, lead : str
-        Its title, and the line below.
-    sections : sequence of str
-        Elements of HTML; empty ones are left out.
-    episodes : sequence
-        Of the player, which is one of the sections if there are any.
+    If there are episodes, the player is one of the elements.
     """
     style_text, script = _style(), _script()
     policy = (

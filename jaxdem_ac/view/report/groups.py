@@ -46,10 +46,7 @@ class Group:
 def read_groups(folders: Sequence[Path], checkpoint: str | int, plays: bool) -> list[Group]:
     """Return the groups in folders of runs, with their policies if something plays; nothing is evaluated yet.
 
-    Raises
-    ------
-    FileNotFoundError, ValueError
-        As :func:`~jaxdem_ac.load_policy`.
+    Raises FileNotFoundError and ValueError as :func:`~jaxdem_ac.load_policy`.
     """
     found: list[Group] = []
     # All are read before the first plays: one that is missing shows at once.

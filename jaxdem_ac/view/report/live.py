@@ -33,19 +33,10 @@ class CannotPlayError(ValueError):
 
 
 def live_of(recording: Recording, environment: Environment | None, policy: object, *, again: bool, room: float) -> Json:
-    """Return what the page needs to play an episode on, or the end of a sentence that says why it cannot.
+    """Return the data that a page plays an episode on with, or the end of a sentence that says why it cannot.
 
-    Parameters
-    ----------
-    recording : Recording
-    environment : Environment, optional
-        Of the recording; None of one that is not known any more.
-    policy : Policy, optional
-        None of a recording from a file.
-    again : bool
-        Whether the page has the policy's weights already.
-    room : float
-        Bytes that it may take in the page.
+    The environment is None where it is not known any more, the policy in a recording from a file. With `again` the page
+    has the policy's weights already; `room` is how many bytes the data may take.
     """
     try:
         network, played = network_of(policy), beginning(recording, environment)
@@ -59,10 +50,7 @@ def live_of(recording: Recording, environment: Environment | None, policy: objec
 def beginning(recording: Recording, environment: Environment | None) -> dict[str, Json]:
     """Return a task's numbers, and the first frame of an episode in full single precision.
 
-    Raises
-    ------
-    CannotPlayError
-        If the page does not know the task.
+    Raises CannotPlayError if the page does not know the task.
     """
     if not isinstance(environment, Navigator) or type(environment) not in TASKS:
         name = "this task" if environment is None else type(environment).__name__
@@ -90,10 +78,7 @@ def beginning(recording: Recording, environment: Environment | None) -> dict[str
 def network_of(policy: object) -> dict[str, Json]:
     """Return the network that a policy's mean action comes from, with its weights in single precision.
 
-    Raises
-    ------
-    CannotPlayError
-        If the page does not know the model, its action space or its activation.
+    Raises CannotPlayError if the page does not know the model, its action space or its activation.
     """
     if not isinstance(policy, Policy):
         raise CannotPlayError("a recording holds no policy" if policy is None else "a function has no weights")

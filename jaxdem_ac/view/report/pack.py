@@ -71,17 +71,9 @@ class Packed:
 
 
 def pack(numbers: np.ndarray, bits: int, at: np.ndarray | None = None, room: float = np.inf) -> Packed | None:
-    """Return numbers in few bits, or None where they do not fit.
+    """Return numbers ``(T, N, C)`` in codes of 8 or 16 bits, or None where they take more than `room` bytes.
 
-    Parameters
-    ----------
-    numbers : array, (T, N, C)
-    bits : {8, 16}
-        Of a code.
-    at : array of int, (F,), optional
-        The frames to keep; all if left out.
-    room : float
-        Bytes that they may take in the page.
+    The frames to keep are `at`, ``(F,)``; all if left out.
     """
     total, num, width = numbers.shape
     at = np.arange(total) if at is None else at
@@ -121,20 +113,9 @@ def _folded(codes: np.ndarray) -> np.ndarray:
 
 
 def fit(numbers: np.ndarray, room: float, fewest: int) -> Packed | None:
-    """Return as much of `numbers` as fits: 16 bits a number, else 8, else of fewer frames.
+    """Return as much of ``(T, N, C)`` numbers as fits into `room` bytes: 16 bits each, else 8, else of fewer frames.
 
-    Parameters
-    ----------
-    numbers : array, (T, N, C)
-    room : float
-        Bytes that they may take in the page.
-    fewest : int
-        Frames that are worth keeping.
-
-    Returns
-    -------
-    Packed or None
-        None where not even the fewest fit.
+    None where not even the fewest frames that are worth keeping fit.
     """
     for bits in (16, 8):
         packed = pack(numbers, bits, room=room)
@@ -159,22 +140,10 @@ def _fit_fewer(numbers: np.ndarray, room: float, fewest: int) -> Packed | None:
 
 
 def pack_episode(recording: Recording, room: float, species: list[int] | None = None) -> Shown:
-    """Return what the page shows of a recording.
+    """Return a recording as the page shows it, in `room` bytes at most.
 
-    Positions are served first, then contacts, what was done, expected and gained, then what was seen.
-
-    Parameters
-    ----------
-    recording : Recording
-    room : float
-        Bytes that it may take in the page.
-    species : list of int, optional
-        Of the particles that act, where there are several.
-
-    Raises
-    ------
-    ValueError
-        If not even a few frames of the positions fit.
+    Positions are served first, then contacts, actions, values and rewards, then observations. `species` are those of
+    the particles that act, where there are several. Raises ValueError if not even a few frames of the positions fit.
     """
     frames = np.asarray(recording.particles.position)
     about = _about(recording, species)

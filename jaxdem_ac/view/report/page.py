@@ -44,7 +44,9 @@ def write_report(
 ) -> Path:
     """Write the page of a run, of several beside each other, or of recordings; return its path.
 
-    It is written whole or not at all. A folder of many seeds or of a grid is several runs.
+    It is written whole or not at all. A folder of many seeds or of a grid is several runs. Raises FileNotFoundError if
+    a folder holds no run, or a file no recording; ValueError if there is nothing to show or nowhere to write, or an
+    episode does not fit into :data:`LIMIT`.
 
     Parameters
     ----------
@@ -67,13 +69,6 @@ def write_report(
         Whether actions are sampled.
     eval_episodes : int
         How many each policy is evaluated in, as by :func:`~jaxdem_ac.runs.seeds.evaluate_run`; 0 for none.
-
-    Raises
-    ------
-    FileNotFoundError
-        If a folder holds no run, or a file no recording.
-    ValueError
-        If there is nothing to show or nowhere to write, or an episode does not fit into :data:`LIMIT`.
     """
     for name, number in (("episodes", episodes), ("eval_episodes", eval_episodes)):
         if number is not None and (isinstance(number, bool) or not isinstance(number, int) or number < 0):
