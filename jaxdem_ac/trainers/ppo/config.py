@@ -1,7 +1,8 @@
 """Hyperparameters of proximal policy optimisation."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
 from jaxdem_ac._numbers import COUNT, WHOLE, check_number
 from jaxdem_ac.registry import suggest
@@ -66,32 +67,39 @@ class PPOConfig:
         for name in ("clip_value", "target_kl"):
             if getattr(self, name) is not None:
                 check_number("PPOConfig", name, getattr(self, name), float, lambda x: x > 0, "above 0, or null")
-        for name in ("normalize_advantage", "normalize_observation", "normalize_return"):
-            if not isinstance(getattr(self, name), bool):
-                raise TypeError(f"PPOConfig: {name} is true or false; got {name}={getattr(self, name)!r}. Pass a bool.")
         for name in ("value_coef", "entropy_coef"):
             check_number("PPOConfig", name, getattr(self, name), float, lambda x: x >= 0, "at least 0")
-        for name, choices in (("schedule", get_args(Schedule)), ("optimizer", get_args(Optimizer))):
-            if getattr(self, name) not in choices:
-                raise ValueError(
-                    f"PPOConfig: {name} is one of a few; got {name}={getattr(self, name)!r}. "
-                    f"{suggest(str(getattr(self, name)), choices)}"
-                )
-        if self.num_envs * self.num_steps >= COUNT:
-            raise ValueError(
-                "PPOConfig: a rollout has fewer than 2**31 decisions of a swarm, num_envs * num_steps; got "
-                f"num_envs={self.num_envs} and num_steps={self.num_steps}. Lower them."
-            )
-        if self.num_envs * self.num_steps % self.num_minibatches:
-            raise ValueError(
-                "PPOConfig: num_minibatches divides num_envs * num_steps; got "
-                f"num_minibatches={self.num_minibatches} for {self.num_envs} * {self.num_steps}. Choose a divisor."
-            )
+        flags = ("normalize_advantage", "normalize_observation", "normalize_return")
+        check_shared("PPOConfig", self, flags, schedule=Schedule, optimizer=Optimizer)
 
     @property
     def has_entropy_bonus(self) -> bool:
         """Whether the entropy is part of the loss, and not only reported; always if its coefficient is traced."""
         return not isinstance(self.entropy_coef, int | float) or self.entropy_coef > 0
+
+
+def check_shared(where: str, config: Any, flags: Sequence[str], **choices: Any) -> None:
+    """Raise unless flags are such, each other field is one of a Literal's values, and minibatches divide a rollout."""
+    for name in flags:
+        if not isinstance(getattr(config, name), bool):
+            raise TypeError(f"{where}: {name} is true or false; got {name}={getattr(config, name)!r}. Pass a bool.")
+    for name, kind in choices.items():
+        if getattr(config, name) not in get_args(kind):
+            raise ValueError(
+                f"{where}: {name} is one of a few; got {name}={getattr(config, name)!r}. "
+                f"{suggest(str(getattr(config, name)), get_args(kind))}"
+            )
+    num_envs, num_steps, pieces = config.num_envs, config.num_steps, config.num_minibatches
+    if num_envs * num_steps >= COUNT:
+        raise ValueError(
+            f"{where}: a rollout has fewer than 2**31 decisions of a swarm, num_envs * num_steps; got {num_envs=} and "
+            f"{num_steps=}. Lower them."
+        )
+    if num_envs * num_steps % pieces:
+        raise ValueError(
+            f"{where}: num_minibatches divides num_envs * num_steps; got num_minibatches={pieces} for {num_envs} * "
+            f"{num_steps}. Choose a divisor."
+        )
 
 
 GRID_FIELDS = (

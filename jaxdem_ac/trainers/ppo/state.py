@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from functools import partial
+from typing import Any
 
 import jax
 import optax
@@ -63,7 +64,7 @@ class PPOState:
 
 
 def apply_model(
-    problem: PPOProblem, params: PyTree, constants: PyTree, observation: Array, carry: PyTree = None
+    problem: Problem[Any], params: PyTree, constants: PyTree, observation: Array, carry: PyTree = None
 ) -> tuple[Distribution, Array]:
     """Return the policy and the value, ``(...)``, of observations as the model sees them, ``(..., O)``.
 

@@ -1,10 +1,10 @@
 """Hyperparameters of the short-horizon actor-critic."""
 
 from dataclasses import dataclass
-from typing import Literal, get_args
+from typing import Literal
 
 from jaxdem_ac._numbers import COUNT, WHOLE, check_number
-from jaxdem_ac.registry import suggest
+from jaxdem_ac.trainers.ppo.config import check_shared
 
 Contacts = Literal["keep", "stop"]
 Schedule = Literal["constant", "linear"]
@@ -70,26 +70,8 @@ class SHACConfig:
         check_number(where, "value_coef", self.value_coef, float, lambda x: x >= 0, "at least 0")
         if self.max_state_slope is not None:
             check_number(where, "max_state_slope", self.max_state_slope, float, lambda x: x > 0, "above 0, or null")
-        for name in ("remat", "smooth_reward", "normalize_return"):
-            if not isinstance(getattr(self, name), bool):
-                raise TypeError(f"{where}: {name} is true or false; got {name}={getattr(self, name)!r}. Pass a bool.")
-        for name, kind in (("contacts", Contacts), ("schedule", Schedule), ("slopes", Slopes)):
-            choices = get_args(kind)
-            if getattr(self, name) not in choices:
-                raise ValueError(
-                    f"{where}: {name} is one of a few; got {name}={getattr(self, name)!r}. "
-                    f"{suggest(str(getattr(self, name)), choices)}"
-                )
-        if self.num_envs * self.num_steps >= COUNT:
-            raise ValueError(
-                f"{where}: a window has fewer than 2**31 decisions of a swarm, num_envs * num_steps; got "
-                f"num_envs={self.num_envs} and num_steps={self.num_steps}. Lower them."
-            )
-        if self.num_envs * self.num_steps % self.num_minibatches:
-            raise ValueError(
-                f"{where}: num_minibatches divides num_envs * num_steps; got "
-                f"num_minibatches={self.num_minibatches} for {self.num_envs} * {self.num_steps}. Choose a divisor."
-            )
+        flags = ("remat", "smooth_reward", "normalize_return")
+        check_shared(where, self, flags, contacts=Contacts, schedule=Schedule, slopes=Slopes)
 
 
 GRID_FIELDS = ("gae_lambda", "gamma", "learning_rate", "max_grad_norm", "step_size", "target_rate", "value_coef")

@@ -5,13 +5,11 @@ from functools import partial
 
 import jax
 import optax
-from flax import nnx
 from jax import Array
 
 from jaxdem_ac._types import PyTree
-from jaxdem_ac.models import recurrent
-from jaxdem_ac.models.structure import Distribution
 from jaxdem_ac.trainers.base import Problem, first_not_finite
+from jaxdem_ac.trainers.ppo.state import apply_model as apply_model
 from jaxdem_ac.trainers.running_statistics import Normalizer
 from jaxdem_ac.trainers.shac.config import SHACConfig
 
@@ -48,11 +46,3 @@ class SHACState:
     """Updates made, ``()``."""
     bad_term: Array
     """0, or 1 + the index in ``TERMS`` of the first number that was not finite, ``()``."""
-
-
-def apply_model(
-    problem: SHACProblem, params: PyTree, constants: PyTree, observation: Array
-) -> tuple[Distribution, Array]:
-    """Return the policy and the value, ``(...)``, of observations ``(..., O)``."""
-    distribution, value, _ = recurrent.step(problem.graphdef, (params, constants), nnx.State({}), observation)
-    return distribution, value

@@ -22,7 +22,7 @@ def curves_section(metrics: Sequence[Metrics]) -> str:
 
     Of very many reports an even choice is drawn, the first and the last among them; the page says so.
     """
-    chosen = _even_choice(metrics)
+    chosen = [metrics[number] for number in _even(len(metrics))]
     series = {name: _points(chosen, name) for name in TITLES}
     series = {name: points for name, points in series.items() if points}
     if not series:
@@ -42,10 +42,6 @@ def written(number: float) -> str:
     if abs(number) >= 1_000 and abs(number) < 1e15:
         return f"{number:,.0f}"
     return f"{number:.4g}"
-
-
-def _even_choice(metrics: Sequence[Metrics]) -> list[Metrics]:
-    return [metrics[number] for number in _even(len(metrics))]
 
 
 def _even(number: int) -> list[int]:
@@ -136,7 +132,6 @@ def _interval(ends: Sequence[float]) -> str:
 
 def _last_table(runs: Sequence[Run], drawn: dict[str, list[tuple[int, Curve]]]) -> str:
     """Return the last figures of every run, each with the ends of its band."""
-    head = "".join(f'<th scope="col">{escape(TITLES[name])}</th>' for name in drawn)
     rows = []
     for number, run in enumerate(runs):
         cells = []
@@ -145,11 +140,8 @@ def _last_table(runs: Sequence[Run], drawn: dict[str, list[tuple[int, Curve]]]) 
             text = "-" if curve is None else written(curve.mean[-1]) + _interval([curve.low[-1], curve.high[-1]])
             cells.append(f"<td>{text}</td>")
         rows.append(f'<tr><th scope="row">{escape(run.name)}</th>{"".join(cells)}</tr>')
-    return (
-        '<details><summary>The last figures as a table</summary>\n<div class="scroll" tabindex="0" role="region" '
-        'aria-label="Last figures"><table class="plain">\n<caption>Last figures of the training</caption>\n'
-        f'<thead><tr><th scope="col">run</th>{head}</tr></thead>\n<tbody>\n' + "\n".join(rows) + "\n"
-        "</tbody></table></div></details>"
+    return _details(
+        "The last figures as a table", "Last figures", "Last figures of the training", ["run", *drawn], rows
     )
 
 
@@ -232,16 +224,22 @@ def _vertical(x: float, text: str) -> str:
 
 
 def _table(metrics: Sequence[Metrics], names: list[str]) -> str:
-    head = "".join(f'<th scope="col">{escape(TITLES[name])}</th>' for name in names)
-    rows = "\n".join(
+    rows = [
         f'<tr><th scope="row">{written(line["steps"])}</th>'
         + "".join(f"<td>{written(line[name]) if _is_number(line.get(name)) else '-'}</td>" for name in names)
         + "</tr>"
         for line in metrics
-    )
+    ]
+    said = "Reports of the training"
+    return _details("The same as a table", said, said, ["agent-steps", *names], rows)
+
+
+def _details(title: str, label: str, caption: str, columns: Sequence[str], rows: Sequence[str]) -> str:
+    """Return a table that opens with a click."""
+    head = "".join(f'<th scope="col">{escape(TITLES.get(name, name))}</th>' for name in columns)
     return (
-        '<details><summary>The same as a table</summary>\n<div class="scroll" tabindex="0" role="region" '
-        'aria-label="Reports of the training"><table class="plain">\n<caption>Reports of the training</caption>\n'
-        f'<thead><tr><th scope="col">agent-steps</th>{head}</tr></thead>\n<tbody>\n{rows}\n'
-        "</tbody></table></div></details>"
+        f'<details><summary>{title}</summary>\n<div class="scroll" tabindex="0" role="region" aria-label="{label}">'
+        f'<table class="plain">\n<caption>{caption}</caption>\n<thead><tr>{head}</tr></thead>\n<tbody>\n'
+        + "\n".join(rows)
+        + "\n</tbody></table></div></details>"
     )

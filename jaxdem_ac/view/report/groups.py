@@ -60,13 +60,12 @@ def read_groups(folders: Sequence[Path], checkpoint: str | int, plays: bool) -> 
         members = config.members() if config.is_many else {"": config}
         for point in dict.fromkeys(map(point_of, members)):
             configs = {member: each for member, each in members.items() if point_of(member) == point}
-            own = {kind: dict(zip(configs, _at(point, each), strict=True)) for kind, each in policies.items()}
+            own = {
+                kind: dict(zip(configs, (each[name] for name in each if point_of(name) == point), strict=True))
+                for kind, each in policies.items()
+            }
             found.append(Group(f"{name}, {point}" if point else name, folder, configs, own, {}, success_name))
     return found
-
-
-def _at(point: str, policies: dict[str, Policy]) -> list[Policy]:
-    return [policy for name, policy in policies.items() if point_of(name) == point]
 
 
 def evaluated(group: Group, num_episodes: int, seed: int, sample: bool) -> Group:
