@@ -24,7 +24,7 @@ from jaxdem_ac.environments.base import Environment, State, Timestep, compiled
 from jaxdem_ac.environments.checks import Count, Positive, check_fields
 from jaxdem_ac.environments.sensing.lidar import Channel
 from jaxdem_ac.environments.sensing.neighbor_lists import NeighborLists, NeighborListSpecs
-from jaxdem_ac.environments.sizes import Sizes, check_species, ends, freeze_sizes, smallest
+from jaxdem_ac.environments.sizes import Sizes, check_species, ends, freeze_sizes, largest, smallest
 from jaxdem_ac.observation_layout import Block
 from jaxdem_ac.registry import engines
 
@@ -308,13 +308,32 @@ class SwarmEnvironment(Environment[SwarmStateT]):
         freeze_sizes(where, self, "radius", "mass", species=self.species)
 
     def check_physics(
-        self, where: str, *, drag: float = 0.0, restitution: float = 1.0, damping: float = 0.0, dim: int = 2
+        self,
+        where: str,
+        *,
+        drag: float = 0.0,
+        restitution: float = 1.0,
+        damping: float = 0.0,
+        dim: int = 2,
+        push: float = 0.0,
+        speed: float = 0.0,
     ) -> None:
         """Refuse a time step that cannot resolve contacts; warn of a coarse one, unless it is the task's own.
+
+        Refuse too soft contacts: of two particles that meet at a `speed` each and go on with a force `push`, the first
+        overlap at its deepest, ``p + sqrt(p**2 + 2 m v**2 / k)``, p = F / k, is to be less than a radius.
 
         `drag` and `damping`, that of contacts that slip slowly, 0 without friction, are mass / time; `dim` is 2 or 3.
         Raises ValueError as :func:`~jaxdem_ac.dem.time_step.check_time_step`.
         """
+        pushed, most = push / self.stiffness, smallest(self.radius)
+        deep = pushed + math.sqrt(pushed * pushed + 2 * largest(self.mass) * speed * speed / self.stiffness)
+        if not deep < most:
+            raise ValueError(
+                f"{where}: particles that push each other stay apart; got a force of {push:g}"
+                f"{f' at a speed of {speed:g}' if speed else ''} and stiffness={self.stiffness:g}, with which two "
+                f"overlap by {deep:.3g}, where the smallest radius is {most:g}. Raise stiffness, or push less."
+            )
         own = {each.name: each.default for each in fields(self)}
         inverse_mass = self.fastest_contact
         time_step.check_time_step(

@@ -136,6 +136,23 @@ def test_polar_order_of_random_headings_and_of_one_way() -> None:
     assert 1 - 1e-5 < float(timestep.info["success"]) <= 1
 
 
+def test_discs_that_meet_overlap_as_two_springs_do() -> None:
+    """``p + sqrt(p**2 + 2 m v**2 / k)`` without a drag to speak of, p = F / k, from which the check of options goes."""
+    task = ac.make_environment(
+        "active_brownian", num_particles=2, speed=6.0, drag=1e-3, rotational_diffusion=0, dt=2e-3
+    )
+    task = replace(task, physics_steps=1)
+    state = task.make_state(position=[[2.0, 3.0], [3.0, 3.0]], orientation=[0.0, np.pi], key=KEY)
+
+    def body(state: Any, _: None) -> Any:
+        after = task.step(state, jnp.zeros((2, 1)))[0]
+        return after, after.particles.position[1, 0] - after.particles.position[0, 0]
+
+    apart = jax.lax.scan(body, state, length=50)[1]
+    pushed = 6e-3 / 100
+    np.testing.assert_allclose(1 - apart.min(), pushed + np.sqrt(pushed**2 + 2 * 0.05 * 36 / 100), rtol=0.02)
+
+
 @pytest.mark.parametrize(
     ("keywords", "said"),
     [
@@ -148,6 +165,7 @@ def test_polar_order_of_random_headings_and_of_one_way() -> None:
         ({"rotational_diffusion": -1.0}, "rotational_diffusion is at least 0"),
         ({"speed": 0.0}, "speed is above 0"),
         ({"dt": 0.05}, "resolves a contact"),
+        ({"speed": 12.0}, "a force of 12 at a speed of 12 and stiffness=100, with which two overlap by 0.518"),
     ],
 )
 def test_options_that_do_not_fit_are_named(keywords: dict[str, Any], said: str) -> None:

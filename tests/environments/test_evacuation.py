@@ -143,6 +143,7 @@ def test_lists_have_room_for_a_jam():
         ({"forecourt": 2.0}, "without overlap"),
         ({"gap": 11.0}, "Lower gap"),
         ({"gap": 0.5}, "at least 1"),
+        ({"max_force": 300.0}, "two overlap by 0.6"),
         ({"mass": (1.0, -2.0)}, "above 0"),
     ],
 )

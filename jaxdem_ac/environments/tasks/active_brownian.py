@@ -130,7 +130,7 @@ class ActiveBrownian(swarm.SwarmEnvironment[ActiveBrownianState]):
             )
         check_box(where, box, [largest, largest], periodic=True)
         sizes.check_room(where, self.num_particles, box, largest, "Raise box_size, or lower num_particles.")
-        self.check_physics(where, drag=self.drag)
+        self.check_physics(where, drag=self.drag, push=self.drag * self.speed, speed=self.speed)
 
     @property
     def action_size(self) -> int:

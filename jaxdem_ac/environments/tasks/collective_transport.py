@@ -151,7 +151,7 @@ class CollectiveTransport(swarm.SwarmEnvironment[CollectiveTransportState]):
         advice = "Raise arena_size or box_padding, or lower num_particles."
         sizes.check_room(where, quarter, (self.box_padding, arena + 2 * self.box_padding), radius, advice)
         sizes.check_room(where, self.num_particles - 3 * quarter, (arena, self.box_padding), radius, advice)
-        self.check_physics(where, drag=self.drag, restitution=self.restitution)
+        self.check_physics(where, drag=self.drag, restitution=self.restitution, push=self.max_force)
 
     @property
     def inverse_masses_besides(self) -> tuple[float, ...]:

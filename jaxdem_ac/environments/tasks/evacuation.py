@@ -129,7 +129,7 @@ class Evacuation(swarm.SwarmEnvironment[EvacuationState]):
         sizes.check_room(where, self.num_particles, self._start_region, radius, advice)
         sizes.check_room(where, self.num_particles, (self.forecourt - self.wall_radius, self.room_size), radius, advice)
         damping = self.tangential_damping if self.contact_friction > 0 else 0.0
-        self.check_physics(where, drag=self.drag, restitution=self.restitution, damping=damping)
+        self.check_physics(where, drag=self.drag, restitution=self.restitution, damping=damping, push=self.max_force)
 
     @property
     def inverse_masses_besides(self) -> tuple[float, ...]:
