@@ -5,6 +5,7 @@ import math
 import os
 import shutil
 import time
+import warnings
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import fields, replace
@@ -254,7 +255,7 @@ def load_learner(
     """Return a checkpoint's number, what a run needs to go on from it, and fields of the environment that have changed.
 
     `template` makes of those fields a pytree of shapes, whose structure the second has; without `chosen` it is the
-    newest. Raises as :func:`load_policy`.
+    newest. Raises as :func:`load_policy`; warns if its numbers are of another precision than those here.
     """
     with _newest(run_dir, chosen) as (manager, newest):
         environment_kw, digests = _about(manager, newest)
@@ -264,6 +265,16 @@ def load_learner(
         shapes = [jax.eval_shape(without_key, leaf) for leaf in leaves]
         like = {str(number): placed(shape.shape, shape.dtype) for number, shape in enumerate(shapes)}
         stored = _restored(manager, newest, "learner", like, digests)
+        types = {digest.partition(":")[0] for digest in digests.get("learner", {}).values()}
+        was_double, is_double = ("float64" in kinds for kinds in (types, {str(shape.dtype) for shape in shapes}))
+        if types and was_double != is_double:
+            names = "float32", "float64"
+            warnings.warn(
+                f"resume: a run goes on in the precision that it began with, {names[was_double]}; got "
+                f"{names[is_double]}. Set JAX_ENABLE_X64={int(was_double)} to keep it.",
+                RuntimeWarning,
+                stacklevel=2,
+            )
         restored = [
             jax.random.wrap_key_data(stored[str(number)])
             if jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key)

@@ -86,6 +86,14 @@ def test_an_end_between_two_reports_is_gone_on_from(tmp_path: Path) -> None:
     assert_equal(longer.policy, ac.train(walk(8, report_every=8)).policy)
 
 
+def test_another_precision_is_said(tmp_path: Path) -> None:
+    with jax.enable_x64(True):
+        ac.train(walk(1, out=str(tmp_path)))
+        ac.resume(tmp_path)  # without a word
+    with pytest.warns(RuntimeWarning, match=r"began with, float64; got float32. Set JAX_ENABLE_X64=1"):
+        ac.resume(tmp_path, steps=2 * PER_REPORT)
+
+
 def test_an_interrupted_run_may_be_made_shorter_but_not_than_it_is(run: Path) -> None:
     stored = (run / "config.json").read_text()
     with pytest.raises(ValueError, match=r"no fewer than it has made; got steps=255, and 256 are made\. Raise it"):
