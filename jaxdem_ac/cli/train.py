@@ -176,7 +176,7 @@ def train(
             report(metrics)
 
         with _stoppable(resumed, first), _progress(algorithm, **show) as report:
-            result = ac.resume(resumed, told, **chosen)
+            result = ac.resume(resumed, told, devices=chosen.get("devices"), steps=chosen.get("steps"))
         already = not made
     else:
         config = _configuration(file, chosen, assignments)
