@@ -53,7 +53,7 @@ def main() -> None:
         "parameters": learnt // 4,
         "bytes_of_what_is_learnt": COPIES * learnt,
         "peak_bytes": peak_bytes(),
-        "checkpoint_bytes": stored,
+        "checkpoints_bytes": stored,
         "updates": [line["update"] for line in again.metrics],
         "agent_steps_per_second": [line["agent_steps_per_second"] for line in again.metrics],
         "seconds": [round(trained, 1), round(time.perf_counter() - began, 1)],
