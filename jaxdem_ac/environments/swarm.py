@@ -48,7 +48,7 @@ class SwarmState(State, Protocol):
         """Lists of neighbours, where the swarm is large enough for them."""
 
 
-StateClass = TypeVar("StateClass")
+Made = TypeVar("Made")
 SwarmStateT = TypeVar("SwarmStateT", bound=SwarmState)
 
 
@@ -72,7 +72,7 @@ class Score(NamedTuple):
     """Whether the task has come to its own end, ``()`` of bool."""
 
 
-def in_order(*fields_in_order: str) -> Callable[[type[StateClass]], type[StateClass]]:
+def in_order(*fields_in_order: str) -> Callable[[type[Made]], type[Made]]:
     """Return what registers a state as a pytree, its leaves in an order of fields that checkpoints rely on."""
     return partial(jax.tree_util.register_dataclass, data_fields=fields_in_order, meta_fields=())
 

@@ -125,7 +125,7 @@ def plain(value: Any, digits: int = 17) -> Json:
 def box(
     dim: int, low: float, high: float, boundary: dem.Boundary | BoundaryName = "reflect", **material: Any
 ) -> dem.World:
-    """Return a world in a cube; material and time step as :meth:`World.create` takes them."""
+    """Return a world in a cube; material and time step as ``World.create`` takes them."""
     return dem.World.create(np.full(dim, low), np.full(dim, high), boundary, **material)
 
 
