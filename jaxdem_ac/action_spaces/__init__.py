@@ -9,11 +9,27 @@ if TYPE_CHECKING:
 
 
 def make_action_space(name: str, /, **keywords: Any) -> "distrax.Bijector":
-    """Return the action space registered under `name`, built with the keywords.
+    """Return the action space registered under `name`.
 
-    Names are matched without regard to case, ``_``, ``-`` and spaces: ``"Free"``, ``"Box"``, ``"MaxNorm"``,
-    ``"Discrete"`` or a plugin's. For keywords see :class:`~jaxdem_ac.action_spaces.box.Box` and its siblings. Raises
-    KeyError if there is no such name, and gives the nearest; TypeError if the class has no such keyword, or misses one;
-    ValueError if a value is out of its range.
+    Parameters
+    ----------
+    name : str
+        ``"Free"``, ``"Box"``, ``"MaxNorm"``, ``"Discrete"`` or a plugin's, matched without regard to case, ``_``, ``-``
+        and spaces.
+    **keywords
+        What the class takes: see :class:`~jaxdem_ac.action_spaces.box.Box` and its siblings.
+
+    Returns
+    -------
+    distrax.Bijector
+
+    Raises
+    ------
+    KeyError
+        If there is no such name; the message gives the nearest.
+    TypeError
+        If the class has no such keyword, or misses one it needs.
+    ValueError
+        If a value is out of its range.
     """
     return action_spaces.create(name, **keywords)

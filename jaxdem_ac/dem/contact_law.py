@@ -58,8 +58,16 @@ class ContactLaw(abc.ABC):
     def tangential_coefficient(self, world: World, contact: Contact, normal_force: Array, slip: Components) -> Array:
         r"""Return the drag of a contact, mass / time: the force across it is the velocity of slip times minus that.
 
-        It is ``min(gamma, mu F_n / |v_t|)``: Coulomb's law, regularised by viscosity and without contact history;
-        `slip` is v_t, the velocity at the point of contact, and `normal_force` F_n.
+        It is ``min(gamma, mu F_n / |v_t|)``: Coulomb's law, regularised by viscosity and without contact history.
+
+        Parameters
+        ----------
+        world : World
+            With friction.
+        contact : Contact
+        normal_force : Array, force
+        slip : list, length / time
+            Velocity of slip at the point of contact, v_t; known zeros cost nothing.
         """
         speed_2 = jnp.asarray(dot(slip, slip))
         moving = speed_2 > 0

@@ -46,11 +46,29 @@ class Particles:
         torque: ArrayLike = 0.0,
         fixed: ArrayLike = False,
     ) -> Self:
-        """Return particles of the fields' arrays; scalars broadcast.
+        """Return particles; scalars broadcast.
 
-        Centres are ``(N, 2)`` or ``(N, 3)``. Force and torque are what the particles have felt so far, to go on from a
-        recorded state. Raises ValueError if a shape does not fit, a number is not finite, or a radius or mass is not
-        above 0.
+        Parameters
+        ----------
+        position : array, (N, dim), length
+            Centres; dim is 2 or 3.
+        velocity : array, (N, dim) or broadcastable, length / time
+            Of the centres.
+        radius : array, (N,) or broadcastable, length
+            Above 0.
+        mass : array, (N,) or broadcastable
+            Above 0.
+        force : array, (N, dim) or broadcastable
+            What the particles have felt so far: to go on from a recorded state.
+        angular_velocity, torque : array, (N, 1) in 2D or (N, 3) in 3D or broadcastable
+            Spin, and what has turned the particles so far.
+        fixed : array of bool, (N,) or broadcastable
+            Obstacles: they push others, and nothing moves or turns them.
+
+        Raises
+        ------
+        ValueError
+            If a shape does not fit, a number is not finite, or a radius or mass is not above 0.
         """
         position = as_float("position", position)
         if position.ndim != 2 or position.shape[-1] not in (2, 3):

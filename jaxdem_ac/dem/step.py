@@ -127,9 +127,21 @@ def advance(
 ) -> tuple[Particles, Neighbors | None]:
     """Return the particles `num_steps` time steps later: :func:`simulate` without its checks, to be traced.
 
-    `num_steps` and `engine`, who makes the steps, are static. The force, ``(N, dim)``, and torque, ``(N, 1)`` or
-    ``(N, 3)``, are constant over all steps; or the force is a function of the particles before each step, as columns,
-    to dim components. `spec` and `neighbors` are those of :func:`step`.
+    Parameters
+    ----------
+    world : World
+    particles : Particles
+        N of them.
+    external_force : Array, (N, dim), force; or callable
+        Constant over all steps; or a function of the particles before each step, as columns, to dim components.
+    num_steps : int
+        Static.
+    external_torque : Array, (N, 1) or (N, 3), force * length, optional
+        Constant over all steps.
+    spec, neighbors
+        As in :func:`step`.
+    engine : str
+        Which makes the steps; static.
     """
     one_step = engine_step(engine)
     columns = Columns.of(particles)
@@ -167,8 +179,22 @@ def simulate(
 ) -> Particles:
     """Return the particles `num_steps` time steps later. Compiled once for each shape and number of steps.
 
-    External force and torque, as those of particles or broadcastable, are constant over all steps; none if left out.
-    What is returned has the force of the last step, so that two calls of n steps equal one of 2 n.
+    Parameters
+    ----------
+    world : World
+    particles : Particles
+        N of them, of the world's dimension.
+    num_steps : int
+        At least 0.
+    external_force : array, (N, dim) or broadcastable, force, optional
+        Constant over all steps; none if left out.
+    external_torque : array, (N, 1) in 2D or (N, 3) in 3D or broadcastable, force * length, optional
+        Constant over all steps; none if left out.
+
+    Returns
+    -------
+    Particles
+        With the force of the last step, so that two calls of n steps equal one of 2 n.
 
     Raises
     ------

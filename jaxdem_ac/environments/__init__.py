@@ -9,11 +9,26 @@ if TYPE_CHECKING:
 
 
 def make_environment(name: str, /, **keywords: object) -> "Environment":
-    """Return the environment registered under `name`, built with the keywords.
+    """Return the environment registered under `name`.
 
-    Names are matched without regard to case, ``_``, ``-`` and spaces: ``"swarm_navigator"``, or a plugin's. For
-    keywords see :class:`~jaxdem_ac.environments.tasks.swarm_navigator.SwarmNavigator`. Raises KeyError if there is no
-    such name, and gives the nearest; TypeError if the class has no such keyword; ValueError if a value is out of its
-    range.
+    Parameters
+    ----------
+    name : str
+        ``"swarm_navigator"`` or a plugin's, matched without regard to case, ``_``, ``-`` and spaces.
+    **keywords
+        What the class takes: see :class:`~jaxdem_ac.environments.tasks.swarm_navigator.SwarmNavigator`.
+
+    Returns
+    -------
+    Environment
+
+    Raises
+    ------
+    KeyError
+        If there is no such name; the message gives the nearest.
+    TypeError
+        If the class has no such keyword.
+    ValueError
+        If a value is out of its range.
     """
     return environments.create(name, **keywords)

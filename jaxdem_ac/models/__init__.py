@@ -23,15 +23,36 @@ def make_model(
     action_space: "distrax.Bijector | str | None" = None,
     **keywords: Any,
 ) -> "Model":
-    """Return the model registered under `name`, a `flax.nnx.Module`.
+    """Return the model registered under `name`.
 
-    Names are matched without regard to case, ``_``, ``-`` and spaces: ``"SharedActorCritic"``, ``"ActorCritic"`` or a
-    plugin's. Sizes are O and D, and `key` is for the initial parameters. `action_space` constrains the actions, free if
-    left out; the name of one that needs no parameters will do. For keywords see
-    :class:`~jaxdem_ac.models.actor_critic.SharedActorCritic`. A model's `metadata` is accepted too:
-    ``make_model(name, key=key, **model.metadata)`` is a model of the same shape, with the same action space. Raises
-    KeyError if there is no such name, and gives the nearest; TypeError if the class has no such keyword, or `key` is
-    none; ValueError if a value is out of its range.
+    A model's `metadata` is accepted as keywords too: ``make_model(name, key=key, **model.metadata)`` is a model of the
+    same shape, with the same action space.
+
+    Parameters
+    ----------
+    name : str
+        ``"SharedActorCritic"``, ``"ActorCritic"`` or a plugin's, matched without regard to case, ``_``, ``-``, spaces.
+    observation_space_size, action_space_size : int
+        O and D.
+    key : nnx.Rngs, jax.Array or int
+        For the initial parameters.
+    action_space : distrax.Bijector or str, optional
+        What constrains the actions; the name of one that needs no parameters will do. Free if left out.
+    **keywords
+        What the class takes: see :class:`~jaxdem_ac.models.actor_critic.SharedActorCritic`.
+
+    Returns
+    -------
+    flax.nnx.Module
+
+    Raises
+    ------
+    KeyError
+        If there is no such name; the message gives the nearest.
+    TypeError
+        If the class has no such keyword, or `key` is none.
+    ValueError
+        If a value is out of its range.
     """
     import numpy as np
     from flax import nnx

@@ -257,9 +257,18 @@ class TrainConfig:
     def from_file(cls, path: str | Path) -> Self:
         """Return the configuration that a YAML or JSON file says; what it leaves out is as by default.
 
-        A run's config.json is one too, and so is a name that comes with the package, ``"reference/swarm_navigator"``.
-        Raises FileNotFoundError if there is neither such a file nor such a name, TypeError or ValueError if it cannot
-        be read, or sets what is not there or out of its range.
+        Parameters
+        ----------
+        path : path
+            The file; a run's config.json too; or the name of one that comes with the package,
+            ``"reference/swarm_navigator"``.
+
+        Raises
+        ------
+        FileNotFoundError
+            If there is no such file, nor such a name; the message gives the nearest name and all.
+        TypeError, ValueError
+            If it cannot be read, or sets what is not there or out of its range.
         """
         from jaxdem_ac.runs.config_file import read_values
 

@@ -79,15 +79,32 @@ def evaluate(
     sample: bool = False,
     max_decisions: int = 100_000,
 ) -> Evaluation:
-    """Return the results of whole episodes of a policy, played all at once.
+    """Play whole episodes, all at once.
 
-    The policy is a model, a `Policy`, an oracle, or a function ``policy(observation, key) -> action`` on ``(E, N, O)``;
-    a recurrent one begins each episode with nothing remembered. The key is that of initial states and, if `sample`, of
-    actions, which else are the policy's mode.
+    Parameters
+    ----------
+    environment : Environment
+    policy : callable
+        ``policy(observation, key) -> action`` on ``(E, N, O)``: a function, a `Policy` or a model; or an oracle. A
+        recurrent one begins each episode with nothing remembered.
+    key : Array
+        Random key of initial states and, if `sample`, of actions.
+    num_episodes : int
+        At least 2.
+    sample : bool
+        Whether actions are sampled; else they are the policy's mode.
+    max_decisions : int
+        An episode that lasts longer is an error.
 
-    Raises ValueError if `num_episodes` is below 2, `max_decisions` below 1, or an episode has not ended after those, or
-    if an action has another shape; TypeError if `environment`, `policy`, `key` or `sample` is something else;
-    FloatingPointError, which names the first episode, if a reward or a success figure is not finite.
+    Raises
+    ------
+    ValueError
+        If `num_episodes` is below 2, `max_decisions` below 1, or an episode has not ended after those; or if an action
+        has another shape.
+    TypeError
+        If `environment`, `policy`, `key` or `sample` is something else.
+    FloatingPointError
+        If a reward or a success figure is not finite; the message names the first episode.
     """
     if isinstance(num_episodes, bool) or not isinstance(num_episodes, int) or num_episodes < 2:
         raise ValueError(f"evaluate: num_episodes is at least 2; got num_episodes={num_episodes!r}. Raise it.")

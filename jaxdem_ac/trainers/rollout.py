@@ -133,15 +133,35 @@ def rollout(
     num_steps: int,
     num_envs: int = 1,
 ) -> Trajectory:
-    """Return T = `num_steps` decisions of each of E = `num_envs` environments. Can be traced by `jax.jit`.
+    """Play `num_envs` environments for `num_steps` decisions each. Can be traced by `jax.jit`.
 
-    The model is one of the model interface or a trained policy, which is sampled; a function ``(observation, key)``; an
-    oracle, which sees the state; or ``"random"``, for actions uniform in [-1, 1). The memory of a recurrent one, or the
-    plan of an oracle, begins anew with every episode.
+    Parameters
+    ----------
+    environment : Environment
+    model : nnx.Module, Policy or "random"
+        A model of the model interface or a trained policy, which is sampled; a function ``(observation, key)``; an
+        oracle, which sees the state; or actions uniform in [-1, 1). What a recurrent one remembers, or an oracle
+        plans, begins anew with every episode.
+    key : Array
+        Random key.
+    num_steps, num_envs : int
+        T and E.
 
-    If lists of neighbours turn out too short, they are made longer and the call starts over. While it is traced that
-    cannot be: ``info["overflow"]`` is not 0 then. Raises ValueError if a number is below 1, or `model` is another
-    string; TypeError if `environment`, `model` or `key` is something else.
+    Returns
+    -------
+    Trajectory
+
+    Raises
+    ------
+    ValueError
+        If a number is below 1, or `model` is another string.
+    TypeError
+        If `environment`, `model` or `key` is something else.
+
+    Notes
+    -----
+    If lists of neighbours turn out too short, they are made longer and the call starts over. What is traced cannot:
+    there ``info["overflow"]`` is not 0.
     """
     for name, value in (("num_steps", num_steps), ("num_envs", num_envs)):
         check_count("rollout", name, value)

@@ -11,8 +11,17 @@ def oracle_policy(environment: Environment) -> Oracle:
     """Return the policy of a task that knows the state: what it reaches is possible, and a measure for who observes.
 
     `ac.evaluate`, `ac.rollout`, `ac.render` and recordings take it; in a loop of one's own it is
-    ``action, carry = oracle.act(state, carry)``, beginning with ``oracle.initial_carry((num_particles,))``. Raises
-    TypeError if `environment` is none, or its class has no `oracle`.
+    ``action, carry = oracle.act(state, carry)``, beginning with ``oracle.initial_carry((num_particles,))``.
+
+    Parameters
+    ----------
+    environment : Environment
+        Of this package, or another whose class has an `oracle`.
+
+    Raises
+    ------
+    TypeError
+        If it is no environment, or its class has none.
     """
     return _made("oracle", environment, "Oracle")
 
@@ -20,7 +29,15 @@ def oracle_policy(environment: Environment) -> Oracle:
 def scripted_policy(environment: Environment) -> Scripted:
     """Return the best policy of a task that is written by hand, ``policy(observation, key) -> action``.
 
-    Raises TypeError if `environment` is none, or its class has no `scripted`.
+    Parameters
+    ----------
+    environment : Environment
+        Of this package, or another whose class has one as `scripted`.
+
+    Raises
+    ------
+    TypeError
+        If it is no environment, or its class has none.
     """
     return _made("scripted", environment, "Scripted")
 

@@ -102,8 +102,24 @@ def make_gym_env(
 ) -> "SwarmEnv":
     """Return one swarm as a ``gymnasium.Env`` with one agent, who sees and moves all particles.
 
-    Its observation is ``(N * O,)``, its action ``(N * D,)``, its reward the mean over the particles. With one particle
-    that is the particle's own task. Parameters and errors are those of :func:`make_parallel_env`.
+    Its observation is ``(N * O,)``, its action ``(N * D,)``, its reward the mean over the particles. With one particle,
+    ``num_particles=1``, that is the particle's own task.
+
+    Parameters
+    ----------
+    environment, action_space, action_space_kw, advised, draw, **keywords
+        As in :func:`make_parallel_env`.
+
+    Returns
+    -------
+    SwarmEnv
+
+    Raises
+    ------
+    ImportError
+        If gymnasium is not installed; the message says how to get it.
+    KeyError, TypeError, ValueError
+        As in :func:`make_parallel_env`.
     """
     here, chosen = "make_gym_env", (action_space, action_space_kw, advised)
     wrapper: type[SwarmEnv] = _wrapper(here, "gymnasium_env.SwarmEnv")
