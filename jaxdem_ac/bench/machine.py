@@ -6,7 +6,7 @@ import os
 import platform
 import subprocess
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
@@ -32,10 +32,6 @@ class Limits:
     """Operations per second in products of large square matrices, by dtype."""
     bytes: float
     """Read and written per second where a large array is copied with a change."""
-
-    def to_dict(self) -> dict[str, Json]:
-        """Return them as JSON types."""
-        return asdict(self)
 
 
 def measure_limits(dtypes: Sequence[str] = ("float32",), repeats: int = 5, scale: float = 1.0) -> Limits:

@@ -26,10 +26,6 @@ Clock = Callable[[], float]
 Tree = TypeVar("Tree")
 
 
-def nothing_wrong(output: PyTree) -> str | None:
-    """Return None."""
-
-
 @dataclass(frozen=True)
 class Side:
     """One of those that are compared: what a call is, and how much it does."""
@@ -42,7 +38,7 @@ class Side:
     """N: agent-steps are decisions times particles."""
     physics_steps: float | None = 1
     """Steps of the engine in one decision; None where no physics are done."""
-    verify: Callable[[PyTree], str | None] = nothing_wrong
+    verify: Callable[[PyTree], str | None] = lambda output: None
     """Function from the result of a call to a sentence about what is wrong with it, or None."""
 
 

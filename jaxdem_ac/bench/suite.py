@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import asdict, replace
 from itertools import groupby
 from pathlib import Path
 from typing import Any
@@ -53,7 +53,7 @@ def run(
     report = new_report([case.about() for case in cases], repeats=repeats, settings=settings)
     keep(report)
     limits = measure_limits(tuple(dict.fromkeys(["float32", *(case.dtype for case in cases)])))
-    report["limits"] = limits.to_dict()
+    report["limits"] = asdict(limits)
     works: dict[Case, Work] = {}
     done = 0
     for _, members in groupby(cases, lambda case: (case.stage, *size_of(case))):

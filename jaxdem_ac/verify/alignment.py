@@ -60,7 +60,7 @@ def orders(noise: Array, key: Array, num: int) -> Array:
 
 
 def play() -> Outcome:
-    """Compare the order without noise, with the most of it and between with what is known of them."""
+    """Compare order of swarms against noise under Vicsek's rule, with its limits and its fall."""
     checks, curves = [], {}
     for num in SIZES:
         keys = jax.random.split(jax.random.key(num), len(NOISES) * SEEDS)

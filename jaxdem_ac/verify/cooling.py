@@ -75,7 +75,7 @@ def cool(restitution: float, seed: int, num_points: int = 30, until: float = 2.0
 
 
 def play() -> Outcome:
-    """Compare the temperature with Haff's law, its time taken from kinetic theory."""
+    """Compare energy of a freely cooling granular gas against time, with Haff's law and the rate of kinetic theory."""
     checks, curves = [], {}
     for restitution in RESTITUTIONS:
         runs = [cool(restitution, seed) for seed in range(SEEDS)]
@@ -125,7 +125,7 @@ def cluster() -> tuple[np.ndarray, np.ndarray]:
 
 
 def play_clusters() -> Outcome:
-    """Compare the exponents of the energy's fall, early and late, with Haff's and with those of clusters."""
+    """Compare energy of a cooling gas that clusters against time, with Nie, Ben-Naim and Chen's 1 / t."""
     times, energies = cluster()
     late = times > times[-1] / 3
     slope = float(np.polyfit(np.log(times[late]), np.log(energies[late]), 1)[0])

@@ -62,7 +62,7 @@ def tangential_restitution(dim: int, restitution: float, angle: float) -> float:
 
 
 def play_oblique() -> Outcome:
-    """Compare oblique impacts with Coulomb's law of a rigid body."""
+    """Compare oblique impacts on a wall with friction, with Coulomb's law of a rigid body."""
     checks, curves = [], {}
     for dim in (2, 3):
         for restitution in (1.0, 0.6):
@@ -126,7 +126,7 @@ def accelerate() -> tuple[float, float]:
 
 
 def play_rolling() -> Outcome:
-    """Compare a body that slides until it rolls with the conservation of its angular momentum about the floor."""
+    """Compare a disc and a sphere that slide until they roll, and a roller under torque, with rigid-body mechanics."""
     checks, curves = [], {}
     source = "angular momentum about the floor is kept"
     for dim in (2, 3):

@@ -88,16 +88,12 @@ def expected(restitution: float, reduced_mass: float, stiffness: float = 1e5) ->
     """Return the numbers of an impact at speed 1 under a spring with a dashpot; the force is left out."""
     zeta, omega = damping_ratio(restitution), math.sqrt(stiffness / reduced_mass)
     root = math.sqrt(1 - zeta**2)
-    return Impact(
-        math.exp(-math.pi * zeta / root),
-        math.pi / (omega * root),
-        math.exp(-zeta / root * math.acos(zeta)) / omega,
-        math.nan,
-    )
+    overlap = math.exp(-zeta / root * math.acos(zeta)) / omega
+    return Impact(math.exp(-math.pi * zeta / root), math.pi / (omega * root), overlap, math.nan)
 
 
 def play() -> Outcome:
-    """Compare impacts under the engine's own law with the damped oscillator."""
+    """Compare head-on impacts of two spheres and on walls under the engine's law, with the damped oscillator."""
     checks, curves = [], {}
     labels, step = [f"e = {e}" for e in RESTITUTIONS], math.pi / STEPS
     # The scheme is of first order in the phase of a step where there is a dashpot.
@@ -111,15 +107,10 @@ def play() -> Outcome:
             label = f"{what}, {'largest overlap' if name == 'overlap' else name}"
             checks.append(worst(label, labels, [getattr(each, name) for each in made], values, error * values, LINEAR))
         unit = math.pi * math.sqrt(reduced / 1e5)
-        curves[what] = {
-            "restitution": [each.restitution for each in made],
-            "duration": [each.duration / unit for each in made],
-        }
-    for restitution in (1.0, 0.6):
-        checks.append(
-            Check(f"reflecting wall, e = {restitution}: restitution", reflected(restitution), restitution, 1e-9,
-                  "definition of the restitution")
-        )  # fmt: skip
+        duration = [each.duration / unit for each in made]
+        curves[what] = {"restitution": [each.restitution for each in made], "duration": duration}
+    source = "definition of the restitution"
+    checks += [Check(f"reflecting wall, e = {e}: restitution", reflected(e), e, 1e-9, source) for e in (1.0, 0.6)]
     return Outcome(tuple(checks), {"e": RESTITUTIONS, "curves": curves})
 
 
@@ -179,27 +170,19 @@ def hertz_impact(material: Material, restitution: float = 1.0) -> tuple[Impact, 
     dt, radius, speed = right.duration / STEPS, material.radius, material.speed
     mass = 4 / 3 * math.pi * radius**3 * material.density
     twice = 2 if material.test == 1 else 1
-    world = box(
-        3,
-        0.0,
-        20 * radius,
-        "reflect" if twice == 2 else "soft",
-        stiffness=material.young * (3 - twice),
-        dt=dt,
-        restitution=restitution,
-        law=dem.Hertz(material.poisson),
-    )
-    middle = 9 * radius
+    middle, law = 9 * radius, dem.Hertz(material.poisson)
     if twice == 2:
+        world = box(3, 0.0, 20 * radius, stiffness=material.young, dt=dt, restitution=restitution, law=law)
         place = np.array([[middle, middle, middle], [middle, middle, middle + 2 * radius]])
         velocity = np.array([[0.0, 0.0, speed], [0.0, 0.0, -speed]])
     else:
+        world = box(3, 0.0, 20 * radius, "soft", stiffness=2 * material.young, dt=dt, restitution=restitution, law=law)
         place, velocity = np.array([[middle, middle, radius]]), np.array([[0.0, 0.0, -speed]])
     return strike(world, dem.Particles.create(place, velocity, radius, mass), twice * radius)
 
 
 def play_hertz() -> Outcome:
-    """Compare impacts under Hertz's law with its closed form, for the materials of Chung and Ooi's tests 1 to 3."""
+    """Compare Chung and Ooi's tests 1 to 3 under Hertz's law, with Hertz's closed form."""
     checks, curves, restored = [], {}, {}
     step = math.pi / STEPS
     for material in MATERIALS:

@@ -167,7 +167,7 @@ def width(num: int) -> float:
 
 
 def play() -> Outcome:
-    """Compare area fractions and contacts of packings at their onset of jamming with published ones."""
+    """Compare area fraction and contacts of bidisperse discs at the onset of jamming, with O'Hern et al."""
     made, (position, radius, side) = find_onset(NUM, PACKINGS, seed=0)
     # A Gaussian's full width at half maximum is 2.35 standard deviations; three standard errors of the mean.
     deviation = width(NUM) / 2.355

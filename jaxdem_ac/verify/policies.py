@@ -17,7 +17,7 @@ KEY = 20_000
 
 
 def play() -> Outcome:
-    """Compare the success of oracles with 1, and that of random and scripted policies with theirs."""
+    """Compare success of oracles, scripted policies and random actions on episodes of their own, with its ceiling."""
     checks, found = [], {}
     for name in TASKS:
         environment = build_environment(with_training_defaults(TrainConfig(env=name)))

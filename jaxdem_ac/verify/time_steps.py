@@ -75,17 +75,13 @@ def bound(steps: float) -> float:
 
 
 def play() -> Outcome:
-    """Compare errors of elastic impacts with Verlet's invariant, of damped ones with their order, and the rule."""
-    high, low, damped, swings = [], [], [], []
-    for steps in STEPS:
-        ratio, energy = collide(steps, 1.0)
-        high.append(float(np.max(ratio)))
-        low.append(float(np.min(ratio)))
-        swings.append(float(np.max(energy)))
-        damped.append(float(np.max(np.abs(collide(steps, DAMPED)[0] / DAMPED - 1))))
+    """Compare errors of impacts against the steps in a contact, with the invariant of velocity Verlet."""
+    ratio, energy = map(np.stack, zip(*(collide(steps, 1.0) for steps in STEPS), strict=True))
+    high, low, swings = ratio.max(1), ratio.min(1), energy.max(1)
+    damped = np.abs([collide(steps, DAMPED)[0] / DAMPED - 1 for steps in STEPS]).max(1)
     labels = [f"{steps:g} steps in a contact" for steps in STEPS]
     most = np.array([bound(steps) for steps in STEPS])
-    errors = np.maximum(np.array(high) - 1, 1 - np.array(low))
+    errors = np.maximum(high - 1, 1 - low)
     checks = [
         worst("largest speed after an elastic impact", labels, high, most, 1e-9, VERLET, "at most"),
         worst("least speed after an elastic impact", labels, low, 1 / most, 1e-9, VERLET, "at least"),
@@ -96,8 +92,8 @@ def play() -> Outcome:
     # What a damped contact's last step does to its speed depends on where the contact ends in it, and scatters.
     orders = {
         "speed, elastic": (errors, 2.0, 0.05),
-        "energy": (np.asarray(swings) - 1, 2.0, 0.05),
-        f"speed, e = {DAMPED}": (np.asarray(damped), 1.0, 0.3),
+        "energy": (swings - 1, 2.0, 0.05),
+        f"speed, e = {DAMPED}": (damped, 1.0, 0.3),
     }
     for name, (made, order, scatter) in orders.items():
         slope = -float(np.polyfit(logs, np.log(made[fine]), 1)[0])
@@ -108,9 +104,7 @@ def play() -> Outcome:
         Check("time steps that are refused, warned of or taken as they should, of 4",
               float(sum(a == b for a, b in zip(said, rule, strict=True))), 4.0, 0.0, DOUBLES)
     )  # fmt: skip
-    return Outcome(
-        tuple(checks), {"steps": STEPS, "elastic": errors, "damped": damped, "energy": np.asarray(swings) - 1}
-    )
+    return Outcome(tuple(checks), {"steps": STEPS, "elastic": errors, "damped": damped, "energy": swings - 1})
 
 
 DOUBLES = "invariant of velocity Verlet: a speed may double below 1.81 steps, at 20 it is kept to 0.3 %"

@@ -9,6 +9,7 @@ import numpy as np
 
 from jaxdem_ac.runs.run_dir import Metrics
 from jaxdem_ac.view.curve_data import SHARES, TITLES, Curve, Run, curve_of
+from jaxdem_ac.view.report.elements import heads, row, section, written
 
 WIDTH, HEIGHT = 340, 200
 LEFT, RIGHT, TOP, FOOT = 52, 12, 10, 38
@@ -30,18 +31,8 @@ def curves_section(metrics: Sequence[Metrics]) -> str:
     figures = "\n".join(_figure(name, points) for name, points in series.items())
     few = len(chosen) < len(metrics)
     thinned = f'<p class="fine">Drawn and listed: {len(chosen)} of {len(metrics)} reports.</p>\n' if few else ""
-    return (
-        '<section aria-labelledby="curves-title">\n<h2 id="curves-title">Learning curves</h2>\n'
-        f'<div class="curves">\n{figures}\n</div>\n'
-        f"{thinned}{_table(chosen, list(series))}\n</section>"
-    )
-
-
-def written(number: float) -> str:
-    """Return a number as a person reads it."""
-    if abs(number) >= 1_000 and abs(number) < 1e15:
-        return f"{number:,.0f}"
-    return f"{number:.4g}"
+    body = f'<div class="curves">\n{figures}\n</div>\n{thinned}{_table(chosen, list(series))}'
+    return section("curves", "Learning curves", body)
 
 
 def _even(number: int) -> list[int]:
@@ -86,11 +77,8 @@ def bands_section(runs: Sequence[Run]) -> str:
         f'<path class="line {_kind(number)}" d="M0 4H32"/></svg>{escape(run.name)}{_seeds(run)}</li>'
         for number, run in enumerate(runs)
     )
-    return (
-        '<section aria-labelledby="curves-title">\n<h2 id="curves-title">Learning curves</h2>\n'
-        f'<ul class="legend" aria-label="Runs">\n{entries}\n</ul>\n<div class="curves">\n{figures}\n</div>\n'
-        f"{_last_table(runs, drawn)}\n</section>"
-    )
+    legend = f'<ul class="legend" aria-label="Runs">\n{entries}\n</ul>\n<div class="curves">\n{figures}\n</div>\n'
+    return section("curves", "Learning curves", legend + _last_table(runs, drawn))
 
 
 def _seeds(run: Run) -> str:
@@ -138,8 +126,8 @@ def _last_table(runs: Sequence[Run], drawn: dict[str, list[tuple[int, Curve]]]) 
         for curves in drawn.values():
             curve = dict(curves).get(number)
             text = "-" if curve is None else written(curve.mean[-1]) + _interval([curve.low[-1], curve.high[-1]])
-            cells.append(f"<td>{text}</td>")
-        rows.append(f'<tr><th scope="row">{escape(run.name)}</th>{"".join(cells)}</tr>')
+            cells.append(text)
+        rows.append(row(run.name, cells))
     return _details(
         "The last figures as a table", "Last figures", "Last figures of the training", ["run", *drawn], rows
     )
@@ -225,9 +213,7 @@ def _vertical(x: float, text: str) -> str:
 
 def _table(metrics: Sequence[Metrics], names: list[str]) -> str:
     rows = [
-        f'<tr><th scope="row">{written(line["steps"])}</th>'
-        + "".join(f"<td>{written(line[name]) if _is_number(line.get(name)) else '-'}</td>" for name in names)
-        + "</tr>"
+        row(written(line["steps"]), (written(line[name]) if _is_number(line.get(name)) else "-" for name in names))
         for line in metrics
     ]
     said = "Reports of the training"
@@ -236,10 +222,10 @@ def _table(metrics: Sequence[Metrics], names: list[str]) -> str:
 
 def _details(title: str, label: str, caption: str, columns: Sequence[str], rows: Sequence[str]) -> str:
     """Return a table that opens with a click."""
-    head = "".join(f'<th scope="col">{escape(TITLES.get(name, name))}</th>' for name in columns)
+    head = heads(TITLES.get(name, name) for name in columns)
     return (
         f'<details><summary>{title}</summary>\n<div class="scroll" tabindex="0" role="region" aria-label="{label}">'
-        f'<table class="plain">\n<caption>{caption}</caption>\n<thead><tr>{head}</tr></thead>\n<tbody>\n'
+        f'<table class="plain">\n<caption>{caption}</caption>\n<thead>{head}</thead>\n<tbody>\n'
         + "\n".join(rows)
         + "\n</tbody></table></div></details>"
     )

@@ -10,7 +10,7 @@ from jaxdem_ac.runs.config import TrainConfig
 from jaxdem_ac.runs.run_dir import Metrics
 from jaxdem_ac.trainers.evaluate import Estimate
 from jaxdem_ac.trainers.seeds import FEWEST, SeedEstimate
-from jaxdem_ac.view.report.curves import written
+from jaxdem_ac.view.report.elements import heads, row, section, written
 from jaxdem_ac.view.report.groups import Group
 from jaxdem_ac.view.report.pack import Shown
 
@@ -60,9 +60,7 @@ def summary(config: TrainConfig | None, metrics: Sequence[Metrics], success_name
     said = f'<dl class="cards">\n{cards}\n</dl>' if facts else ""
     if config is not None and not metrics:
         said += "\n<p>This run has made no report yet.</p>"
-    if not said:
-        return ""
-    return f'<section aria-labelledby="summary-title">\n<h2 id="summary-title">Summary</h2>\n{said}\n</section>'
+    return section("summary", "Summary", said) if said else ""
 
 
 def scores(groups: Sequence[Group], num_episodes: int, sample: bool) -> str:
@@ -79,19 +77,17 @@ def scores(groups: Sequence[Group], num_episodes: int, sample: bool) -> str:
     said += ": of a seed over episodes, of a mean over seeds." if many else " over episodes."
     if many and any(1 < len(group.configs) < FEWEST for group in groups):
         said += f" Of fewer than {FEWEST} seeds no interval over seeds is known."
-    return (
-        '<section aria-labelledby="scores-title">\n<h2 id="scores-title">Evaluation</h2>\n'
+    return section(
+        "scores", "Evaluation",
         '<div class="scroll whole" tabindex="0" role="region" aria-labelledby="scores-title">\n<table class="plain">\n'
-        f'<thead><tr><th scope="col">policy</th><th scope="col">{escape(name)}</th><th scope="col">reward</th></tr>'
-        f'</thead>\n{bodies}\n</table></div>\n<p class="fine">{said}</p>\n</section>'
-    )
+        f'<thead>{heads(["policy", name, "reward"])}</thead>\n{bodies}\n</table></div>\n<p class="fine">{said}</p>',
+    )  # fmt: skip
 
 
 def _score_body(group: Group, title: str) -> str:
     head = f'<tr><th scope="rowgroup" colspan="3">{escape(title)}</th></tr>\n' if title else ""
     rows = "\n".join(
-        f'<tr{kind}><th scope="row">{escape(name)}</th><td>{"-" if success is None else success}</td>'
-        f"<td>{reward}</td></tr>"
+        row(name, ["-" if success is None else success, reward], kind)
         for kind, (name, success, reward) in _score_rows(group)
     )
     return f"<tbody>{head}{rows}</tbody>"
@@ -134,19 +130,12 @@ def differences(groups: Sequence[Group]) -> str:
     common = configuration(shared, "What they share" if len(groups) > 1 else "Configuration")
     if not varied:
         return common
-    head = "".join(f'<th scope="col">{escape(name)}</th>' for name in varied)
-    rows = "\n".join(
-        f'<tr><th scope="row">{escape(group)}</th>'
-        + "".join(f"<td>{escape(_text(each.get(name)))}</td>" for name in varied)
-        + "</tr>"
-        for group, each in stored.items()
-    )
-    return (
-        '<section aria-labelledby="differ-title">\n<h2 id="differ-title">What they differ in</h2>\n'
+    rows = "\n".join(row(group, (escape(_text(each.get(name))) for name in varied)) for group, each in stored.items())
+    table = (
         '<div class="scroll" tabindex="0" role="region" aria-labelledby="differ-title"><table class="plain">\n'
-        f'<thead><tr><th scope="col">run</th>{head}</tr></thead>\n<tbody>\n{rows}\n</tbody></table></div>\n</section>\n'
-        + common
+        f"<thead>{heads(['run', *varied])}</thead>\n<tbody>\n{rows}\n</tbody></table></div>"
     )
+    return section("differ", "What they differ in", table) + "\n" + common
 
 
 def _of_group(group: Group) -> dict[str, Json]:
@@ -176,29 +165,23 @@ def configuration(stored: Mapping[str, Json], title: str = "Configuration") -> s
     }
     groups |= {name: value for name, value in stored.items() if isinstance(value, Mapping) and value}
     tables = "\n".join(_group(name, values) for name, values in groups.items())
-    return (
-        f'<section aria-labelledby="config-title">\n<h2 id="config-title">{title}</h2>\n'
-        f'<div class="groups">\n{tables}\n</div>\n</section>'
-    )
+    return section("config", title, f'<div class="groups">\n{tables}\n</div>')
 
 
 def _group(name: str, values: Mapping[str, Json]) -> str:
-    rows = "\n".join(
-        f'<tr><th scope="row">{escape(str(key))}</th><td>{escape(_text(value))}</td></tr>'
-        for key, value in values.items()
-    )
+    rows = "\n".join(row(str(key), [escape(_text(value))]) for key, value in values.items())
     return f"<table>\n<caption>{escape(name)}</caption>\n<tbody>\n{rows}\n</tbody></table>"
 
 
 def kept(episodes: Sequence[Shown], limit: int) -> str:
     """Return what is said about the numbers in the page: how many are there, and how far off they may be."""
     tables = "\n".join(_kept_of(episode) for episode in episodes)
-    return (
-        '<section aria-labelledby="kept-title">\n<h2 id="kept-title">What this page holds</h2>\n'
+    return section(
+        "kept", "What this page holds",
         f"<p>Numbers are stored in steps, so that a page stays below {limit / 1e6:.0f} MB. Where not everything fits, "
         "fewer decisions are kept, and the numbers say of which one they are. A moment between two frames is "
-        f'interpolated.</p>\n<div class="groups">\n{tables}\n</div>\n</section>'
-    )
+        f'interpolated.</p>\n<div class="groups">\n{tables}\n</div>',
+    )  # fmt: skip
 
 
 def _kept_of(episode: Shown) -> str:
@@ -213,7 +196,7 @@ def _kept_of(episode: Shown) -> str:
         # Of a contact the force is what may be off; numbers of particles are exact.
         largest = packed["step"][2] if name == "contact" else max(packed["step"])
         share = f"all {total}" if kept == total else f"{kept} of {total}"
-        rows.append(f'<tr><th scope="row">{name}</th><td>{share}</td><td>{largest / 2:.1g}</td></tr>')
+        rows.append(row(name, [share, f"{largest / 2:.1g}"]))
     figures = [f"{episode['decisions']} decisions"]
     if episode["final_success"] is not None:
         figures.append(f"{episode['success_name']} {episode['final_success']:.3f} at its end")
@@ -221,8 +204,9 @@ def _kept_of(episode: Shown) -> str:
         figures.append(f"mean reward {episode['mean_reward']:+.4g}")
     return (
         f"<table>\n<caption>{escape(name_of(episode))}: {escape(', '.join(figures))}</caption>\n"
-        '<thead><tr><th scope="col">what</th><th scope="col">frames kept</th><th scope="col">largest error</th></tr>'
-        "</thead>\n<tbody>\n" + "\n".join(rows) + "\n</tbody></table>"
+        f"<thead>{heads(['what', 'frames kept', 'largest error'])}</thead>\n<tbody>\n"
+        + "\n".join(rows)
+        + "\n</tbody></table>"
     )
 
 
