@@ -11,6 +11,7 @@ from typing import Any, TypedDict, get_args
 from flax import nnx
 
 from jaxdem_ac import registry
+from jaxdem_ac._checks import check_count
 from jaxdem_ac._types import Json
 from jaxdem_ac.models.per_particle import PerParticle, Sharing
 from jaxdem_ac.plugin.references import is_reference
@@ -153,8 +154,7 @@ class Axes:
                     raise ValueError(f"bench: {name} are of a few; got {value!r}. {suggest(value, choices)}")
         for name in ("num_particles", "num_envs"):
             for value in getattr(self, name) or ():
-                if value < 1:
-                    raise ValueError(f"bench: {name} is a whole number from 1; got {name}={value}. Raise it.")
+                check_count("bench", name, value)
         for found, names in ((registry.environments, self.envs), (registry.models, self.models)):
             for value in names or ():
                 found.find(value)

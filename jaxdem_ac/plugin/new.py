@@ -62,12 +62,7 @@ def write_plugin(name: str, folder: str | Path | None = None) -> Path:
             raise FileExistsError(
                 f"plugin new: a plugin begins in a new folder; got {str(path)!r}, which is there. Choose another."
             )
-        words = {
-            "name": package,
-            "package": package,
-            "distribution": package.replace("_", "-"),
-            "cls": cls,
-        }
+        words = {"name": package, "package": package, "distribution": package.replace("_", "-"), "cls": cls}
         for target, source in _FILES.items():
             place = path / target.format(package=package)
             place.parent.mkdir(parents=True, exist_ok=True)

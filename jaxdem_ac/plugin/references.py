@@ -7,6 +7,7 @@ is trusted: typed as an option of the command line, or given to :func:`trust`. A
 import hashlib
 import importlib
 import importlib.util
+import pkgutil
 import sys
 import traceback
 from collections.abc import Iterator
@@ -24,6 +25,11 @@ ORIGIN = "your code"
 """Origin of a class that a reference names, in place of a distribution."""
 
 _LOCALS = "<locals>"
+_BASES = {
+    environments.kind: "jaxdem_ac.environments.base:Environment",
+    models.kind: "flax.nnx:Module",
+    action_spaces.kind: "jaxdem_ac.action_spaces.base:ActionSpace",
+}
 _OPTIONS = {models.kind: "--model", action_spaces.kind: "--action-space", environments.kind: "--env"}
 
 
@@ -335,6 +341,7 @@ def _class_of(registry: Registry, reference: Reference, module: ModuleType) -> o
 
 def _checked(registry: Registry, where: str, found: object) -> Any:
     """Return a class of the registry's kind, or raise TypeError."""
+    base = pkgutil.resolve_name(_BASES[registry.kind])
     if not issubclass(type(found), type):
         got = f"a {class_name(type(found))}"
     else:
@@ -345,23 +352,8 @@ def _checked(registry: Registry, where: str, found: object) -> Any:
             from jaxdem_ac.plugin.from_jaxdem import hosted
 
             return hosted(class_name(cls), cls)
-        if issubclass(cls, _base_of(registry)):
+        if issubclass(cls, base):
             return cls
-    base = _base_of(registry)
     raise TypeError(
         f"{registry.kind}: {where} is a class on {base.__module__}.{base.__qualname__}; got {got}. Name another."
     )
-
-
-def _base_of(registry: Registry) -> type:
-    if registry is environments:
-        from jaxdem_ac.environments.base import Environment
-
-        return Environment
-    if registry is models:
-        from flax import nnx
-
-        return nnx.Module
-    from jaxdem_ac.action_spaces.base import ActionSpace
-
-    return ActionSpace

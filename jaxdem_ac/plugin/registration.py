@@ -16,7 +16,7 @@ from importlib.machinery import ModuleSpec
 from types import ModuleType
 from typing import TYPE_CHECKING, Protocol
 
-from jaxdem_ac.plugin.jaxdem import HOST, HOW_TO_GET, is_importing
+from jaxdem_ac.plugin.jaxdem import HOST, import_host, is_importing
 from jaxdem_ac.registry import Entry, Registry, action_spaces, environments, models, normalize_key
 from jaxdem_ac.untrusted import attempt, attribute, one_line
 
@@ -68,12 +68,11 @@ def register(*, replace: bool = False) -> None:
 
         check_flag("register", "replace", replace)
     remove_hook()
-    rl, error = attempt(partial(importlib.import_module, HOST))
-    if error is not None:
+    try:
+        rl = import_host("register")
+    except ImportError:
         install_hook()
-        raise ImportError(
-            f"register: JaxDEM has to be importable; got {one_line(error)}. Get it: {HOW_TO_GET}"
-        ) from error
+        raise
     global _running
     PENDING_MODULES.clear()
     _running = True

@@ -94,14 +94,12 @@ def num_updates(config: TrainConfig, environment: Environment) -> int:
     if updates > config.report_every:
         updates = -(-updates // config.report_every) * config.report_every
     optimizer_updates = updates * algorithm_of(config).optimizer_updates(config.hyperparameters)
-    for what, number, advice in (
-        (
-            "agent-steps of a rollout",
-            per_update,
-            f"Lower num_envs or num_steps of {config.section}, or the number of particles",
-        ),
+    fewer = f"Lower num_envs or num_steps of {config.section}, or the number of particles"
+    limited = (
+        ("agent-steps of a rollout", per_update, fewer),
         ("updates of the optimizer", optimizer_updates, "Lower steps"),
-    ):
+    )
+    for what, number, advice in limited:
         if number >= 2**31:
             raise ValueError(f"train: {what} are fewer than 2**31; got {number:,}. {advice}.")
     return updates

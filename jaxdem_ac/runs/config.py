@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal, Self, get_args
 
 from jaxdem_ac._files import as_path, parse_json
 from jaxdem_ac._numbers import COUNT, WHOLE, check_number, shown
-from jaxdem_ac._types import Json
+from jaxdem_ac._types import Json, check_kind
 from jaxdem_ac.registry import algorithms, normalize_key, suggest
 from jaxdem_ac.runs.own_code import ACTION_SPACE, ENV, MODEL, ClassField
 from jaxdem_ac.trainers.ppo.config import GRID_FIELDS, PPOConfig
@@ -103,10 +103,7 @@ class TrainConfig:
             object.__setattr__(self, "out", str(as_path("TrainConfig", "out", self.out)))
         for name in _KEYWORD_FIELDS:
             given = getattr(self, name)
-            if not isinstance(given, Mapping):
-                raise TypeError(
-                    f"TrainConfig: {name} is a mapping of keywords; got {type(given).__name__}. Pass a dict."
-                )
+            check_kind(f"TrainConfig: {name} is a mapping of keywords", given, Mapping, "Pass a dict.")
             for keyword, value in given.items():
                 if isinstance(value, int) and abs(value) >= COUNT:
                     raise ValueError(
@@ -150,12 +147,8 @@ class TrainConfig:
 
     def _check_algorithm(self) -> None:
         """Raise unless the hyperparameters are those of the algorithm; fill in its defaults if there are none."""
-        if not isinstance(self.algorithm, str):
-            raise TypeError(f"TrainConfig: algorithm is a name; got {type(self.algorithm).__name__}. Pass a string.")
-        if not isinstance(self.ppo, PPOConfig):
-            raise TypeError(
-                f"TrainConfig: ppo is a PPOConfig, in a file a mapping; got {type(self.ppo).__name__}. Build one."
-            )
+        check_kind("TrainConfig: algorithm is a name", self.algorithm, str, "Pass a string.")
+        check_kind("TrainConfig: ppo is a PPOConfig, in a file a mapping", self.ppo, PPOConfig, "Build one.")
         if self.section == PPO:
             if self.algorithm_config is not None:
                 raise ValueError(
@@ -165,11 +158,8 @@ class TrainConfig:
         config_class = _config_class(self.algorithm)
         if self.algorithm_config is None:
             object.__setattr__(self, "algorithm_config", config_class())
-        if not isinstance(self.algorithm_config, config_class):
-            raise TypeError(
-                f"TrainConfig: algorithm_config is a {config_class.__name__}, in a file a mapping; got "
-                f"{type(self.algorithm_config).__name__}. Build one, or leave it out."
-            )
+        rule = f"TrainConfig: algorithm_config is a {config_class.__name__}, in a file a mapping"
+        check_kind(rule, self.algorithm_config, config_class, "Build one, or leave it out.")
 
     @property
     def section(self) -> str:
@@ -194,11 +184,8 @@ class TrainConfig:
 
     def _check_grid(self) -> None:
         """Raise ValueError unless the grid has values of hyperparameters that can be varied, each one allowed."""
-        if not isinstance(self.grid, Mapping):
-            raise TypeError(
-                f"TrainConfig: grid is a mapping of lists; got {type(self.grid).__name__}. Pass a dict, "
-                "{'learning_rate': [1e-3, 3e-3]} say."
-            )
+        advice = "Pass a dict, {'learning_rate': [1e-3, 3e-3]} say."
+        check_kind("TrainConfig: grid is a mapping of lists", self.grid, Mapping, advice)
         for name, values in self.grid.items():
             known = _grid_fields(self.algorithm)
             if name not in known:
@@ -235,13 +222,9 @@ class TrainConfig:
         for values in itertools.product(*self.grid.values()):
             chosen = dict(zip(self.grid, values, strict=True))
             hyperparameters: Any = {field_name: replace(self.hyperparameters, **chosen)}
+            point = "".join(f",{of}={value:g}" if short[of] else f",{of}={value!r}" for of, value in chosen.items())
             for seed in range(self.seed, self.seed + self.num_seeds):
-                name = ",".join(
-                    [
-                        f"seed-{seed}",
-                        *(f"{of}={value:g}" if short[of] else f"{of}={value!r}" for of, value in chosen.items()),
-                    ]
-                )
+                name = f"seed-{seed}{point}"
                 out = None if self.out is None else str(Path(self.out) / name)
                 runs[name] = replace(self, **hyperparameters, seed=seed, out=out, num_seeds=1, grid={}, devices=1)
         return runs
@@ -281,10 +264,7 @@ class TrainConfig:
     @classmethod
     def from_dict(cls, values: Mapping[str, object]) -> Self:
         """Return the configuration that :meth:`to_dict` gave; ValueError if a field is unknown or out of its range."""
-        if not isinstance(values, Mapping):
-            raise TypeError(
-                f"TrainConfig.from_dict: values are a mapping of fields; got {type(values).__name__}. Pass a dict."
-            )
+        check_kind("TrainConfig.from_dict: values are a mapping of fields", values, Mapping, "Pass a dict.")
         values = dict(values)
         algorithm = values.get("algorithm", PPO)
         algorithm = algorithm if isinstance(algorithm, str) else PPO

@@ -13,6 +13,7 @@ from jax import Array
 
 from jaxdem_ac._checks import check_count, check_seed
 from jaxdem_ac._files import as_path, parse_json, written
+from jaxdem_ac._types import check_kind
 from jaxdem_ac.dem.particles import Particles
 from jaxdem_ac.dem.world import World
 from jaxdem_ac.environments import make_environment
@@ -172,8 +173,7 @@ def record_episode(
     episode's length if left out; it ends where the episode does. Raises ValueError if `decisions` is below 1, TypeError
     if states of the environment have no particles.
     """
-    if not isinstance(env_kw, dict):
-        raise TypeError(f"record: env_kw is a dict of keywords; got {type(env_kw).__name__}. Pass one.")
+    check_kind("record: env_kw is a dict of keywords", env_kw, dict, "Pass one.")
     seed = check_seed("record", seed)
     environment = make_environment(env, **env_kw)
     length = environment.episode_length if decisions is None else check_count("record", "decisions", decisions)
@@ -195,7 +195,7 @@ def record_episode(
     }
     return Recording(
         env,
-        env_kw,
+        dict(env_kw),
         seed,
         environment.decision_time,
         world=environment.world(first) if hasattr(environment, "world") else None,

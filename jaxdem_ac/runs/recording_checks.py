@@ -11,6 +11,7 @@ import numpy as np
 from jax import Array
 
 from jaxdem_ac._checks import as_real, check_flag, check_seed
+from jaxdem_ac._types import check_kind
 from jaxdem_ac.dem.particles import Particles
 from jaxdem_ac.dem.world import World
 
@@ -25,8 +26,7 @@ _FLOATS, _NUMBERS, _FIGURES = "fV", "fViu", "fViub"
 
 def check_recording(recording: "Recording") -> None:
     """Raise TypeError or ValueError, naming the field, unless types and shapes fit and numbers are finite."""
-    if not isinstance(recording.env, str):
-        raise TypeError(f"{WHERE}: env is a name; got {type(recording.env).__name__}. Give an environment's.")
+    check_kind(f"{WHERE}: env is a name", recording.env, str, "Give an environment's.")
     if not isinstance(recording.env_kw, Mapping) or not all(isinstance(name, str) for name in recording.env_kw):
         raise TypeError(f"{WHERE}: env_kw is a dict of keywords; got env_kw={recording.env_kw!r:.60}. Give one.")
     check_seed(WHERE, recording.seed)
@@ -57,10 +57,9 @@ def check_recording(recording: "Recording") -> None:
         raise ValueError(f"{WHERE}: those who act have a particle; got {num} who act and {bodies}. Give one for each.")
 
 
-def _check_particles(particles: object, frames: int) -> tuple[int, int]:
+def _check_particles(particles: Particles, frames: int) -> tuple[int, int]:
     """Return how many particles there are, and their dimension."""
-    if not isinstance(particles, Particles):
-        raise TypeError(f"{WHERE}: particles are Particles; got {type(particles).__name__}. Give those of the states.")
+    check_kind(f"{WHERE}: particles are Particles", particles, Particles, "Give those of the states.")
     _check_array("particles.position", particles.position, (frames, None, None), _FLOATS)
     _, num, dim = particles.position.shape
     if dim not in (2, 3):
@@ -111,10 +110,9 @@ def _check_positive(name: str, array: Array) -> None:
         raise ValueError(f"{WHERE}: every {name} is above 0; got {name}={least}. Set a positive one.")
 
 
-def read_world(about: object, arrays: Mapping[str, np.ndarray]) -> World:
+def read_world(about: Mapping[str, object], arrays: Mapping[str, np.ndarray]) -> World:
     """Return a world of what stands in a file, checked as any that is made; arrays are named ``world.<field>``."""
-    if not isinstance(about, Mapping):
-        raise TypeError(f"{WHERE}: world holds its settings; got {type(about).__name__}. Record it again.")
+    check_kind(f"{WHERE}: world holds its settings", about, Mapping, "Record it again.")
     known = {item.name for item in fields(World)}
     of_world = {name.removeprefix("world."): array for name, array in arrays.items() if name.startswith("world.")}
     values: dict[str, Any] = {**of_world, **about}

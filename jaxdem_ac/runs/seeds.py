@@ -1,7 +1,7 @@
 """Evaluation of a run folder: of one run, of many seeds, and of each point of a grid."""
 
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
@@ -73,7 +73,10 @@ def evaluate_members(
     untrained: bool = False,
 ) -> dict[str, SeedsEvaluation]:
     """Return what `play` makes of each seed's policy, by the point of the grid; `config` is the folder's."""
-    return evaluate_policies(load_members(run_dir, config, checkpoint, untrained), play)
+    points: dict[str, dict[str, Evaluation]] = {}
+    for name, policy in load_members(run_dir, config, checkpoint, untrained).items():
+        points.setdefault(point_of(name), {})[name] = play(policy)
+    return {point: together(members) for point, members in points.items()}
 
 
 def load_members(
@@ -98,16 +101,6 @@ def load_members(
         else load_policy(run_dir / (name if config.is_many else "."), checkpoint)
         for name, member in config.members().items()
     }
-
-
-def evaluate_policies(
-    policies: Mapping[str, Policy], play: Callable[[Policy], Evaluation]
-) -> dict[str, SeedsEvaluation]:
-    """Return the results of policies by the name of their run, those of a point of a grid together."""
-    points: dict[str, dict[str, Evaluation]] = {}
-    for name, policy in policies.items():
-        points.setdefault(point_of(name), {})[name] = play(policy)
-    return {point: together(members) for point, members in points.items()}
 
 
 def point_of(name: str) -> str:

@@ -59,11 +59,8 @@ class Discs:
         seen = self.camera.project(particles.position[index])
         order = np.argsort(seen[:, 2], kind="stable")
         radius, size, shift, tone = particles.radius[index][order], *self.shades.T
-        colors = (
-            self.colors
-            if self.several
-            else np.where((there & (episode.kinds != FIXED))[:, None], rgb(GREEN), self.colors)
-        )
+        colored = there & (episode.kinds != FIXED) & (not self.several)
+        colors = np.where(colored[:, None], rgb(GREEN), self.colors)
         colors = mixed(colors, 1.0, self.pale)[order][:, None]
         shaded = np.where(tone[:, None] < 0, colors * (1 + tone[:, None]), mixed(colors, 1.0, tone[:, None]))
         centre = seen[order, None, :2] + (radius[:, None] * shift)[..., None] * _LIGHT

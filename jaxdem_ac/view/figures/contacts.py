@@ -1,6 +1,7 @@
 """The forces of the contacts in a frame, one by one, by the engine's own law."""
 
 from dataclasses import dataclass, replace
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -84,13 +85,10 @@ def touching_walls(world: World, particles: Particles) -> tuple[np.ndarray, np.n
 def _wall_forces(world: World, particles: Particles) -> Array:
     """Return the force of each wall alone, the others being out of reach, ``(2 dim, B, dim)``; low before high."""
     found = []
+    nowhere = {"box_low": jnp.full_like(world.box_low, -jnp.inf), "box_high": jnp.full_like(world.box_high, jnp.inf)}
     for axis in range(world.dim):
-        for name, away in (("box_low", -jnp.inf), ("box_high", jnp.inf)):
-            nowhere = {
-                "box_low": jnp.full_like(world.box_low, -jnp.inf),
-                "box_high": jnp.full_like(world.box_high, jnp.inf),
-            }
-            nowhere[name] = jnp.full_like(world.box_low, away).at[axis].set(getattr(world, name)[axis])
-            alone = replace(world, box_low=nowhere["box_low"], box_high=nowhere["box_high"])
+        for name, away in nowhere.items():
+            corners: dict[str, Any] = {**nowhere, name: away.at[axis].set(getattr(world, name)[axis])}
+            alone = replace(world, **corners)
             found.append(stacked(alone.boundary.force(alone, Columns.of(particles))[0]))
     return jnp.stack(found)

@@ -1,11 +1,12 @@
 """Runs as one HTML file that needs nothing else: scores, curves, a player of episodes, configuration."""
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
 
+from jaxdem_ac._checks import check_count
 from jaxdem_ac._files import as_path, write_bytes
 from jaxdem_ac._types import Json
 from jaxdem_ac.environments.base import Environment
@@ -71,8 +72,8 @@ def write_report(
         How many each policy is evaluated in, as by :func:`~jaxdem_ac.runs.seeds.evaluate_run`; 0 for none.
     """
     for name, number in (("episodes", episodes), ("eval_episodes", eval_episodes)):
-        if number is not None and (isinstance(number, bool) or not isinstance(number, int) or number < 0):
-            raise ValueError(f"report: {name} is a whole number from 0; got {name}={number!r}. Raise it.")
+        if number is not None:
+            check_count("report", name, number, least=0)
     if eval_episodes == 1:
         raise ValueError("report: an interval needs 2 episodes; got eval_episodes=1. Raise it, or pass 0.")
     folders = _folders(run_dir)
@@ -83,7 +84,7 @@ def write_report(
     alone = is_single(groups)
     if not recordings and eval_episodes:
         groups = [evaluated(group, eval_episodes, seed, sample) for group in groups]
-    above = _Above(groups, eval_episodes, sample)
+    page_of = _page_around(groups, eval_episodes, sample)
     chosen: Iterator[tuple[dict[str, str], Recording, TrainConfig | None, Policy | None]]
     if recordings:
         count, chosen = len(recordings), _recorded(recordings, groups)
@@ -91,7 +92,7 @@ def write_report(
         each = (3 if alone else 1) if episodes is None else episodes
         count = each * (2 if alone else sum(len(group.configs) for group in groups))
         chosen = episodes_of(groups, range(seed, seed + each), decisions, sample)
-    room = LIMIT - len(above.page([])) - _MARGIN - _MARGIN_EACH * count
+    room = LIMIT - len(page_of([])) - _MARGIN - _MARGIN_EACH * count
     packed: list[Shown] = []
     # One in memory at a time.
     for names, recording, config, policy in chosen:
@@ -102,7 +103,7 @@ def write_report(
         )
         packed.append(_episode(recording, names, room / (count - len(packed)), config, policy, again))
         room -= len(json.dumps(packed[-1]))
-    page = above.page(packed)
+    page = page_of(packed)
     assert len(page) <= LIMIT
     write_bytes(path, page)
     return path
@@ -139,33 +140,26 @@ def _recorded(
         yield {"run": "", "policy": "", "label": name}, Recording.load(file), config, None
 
 
-class _Above:
-    """All of a page but its episodes."""
+def _page_around(groups: Sequence[Group], eval_episodes: int, sample: bool) -> Callable[[Sequence[Shown]], bytes]:
+    """Return what makes a page of episodes; all else in it is read once, here."""
+    alone = is_single(groups)
+    config = next(iter(groups[0].configs.values())) if alone else None
+    metrics = read_metrics(groups[0].folder) if alone else []
+    scores = sections.scores(groups, eval_episodes, sample)
+    compared = bool(groups) and not alone
+    curves = bands_section(_in_order(groups)) if compared else curves_section(metrics)
+    lead = sections.lead_of_many(groups) if compared else sections.lead_of(config)
+    stored = sections.differences(groups) if compared else sections.configuration(config.to_dict()) if config else ""
 
-    def __init__(self, groups: Sequence[Group], eval_episodes: int, sample: bool) -> None:
-        self._groups = groups
-        self._alone = is_single(groups)
-        self._config = next(iter(groups[0].configs.values())) if self._alone else None
-        self._metrics = read_metrics(groups[0].folder) if self._alone else []
-        self._scores = sections.scores(groups, eval_episodes, sample)
-        self._runs = [] if self._alone or not groups else _in_order(groups)
-
-    def page(self, episodes: Sequence[Shown]) -> bytes:
-        """Return the page with some episodes."""
-        environments = {group.environment for group in self._groups} or {each["env"] for each in episodes}
+    def page(episodes: Sequence[Shown]) -> bytes:
+        environments = {group.environment for group in groups} or {each["env"] for each in episodes}
         success_name = str(episodes[0]["success_name"]) if episodes else "success"
-        compared = bool(self._groups) and not self._alone
-        lead = sections.lead_of(self._config) if not compared else sections.lead_of_many(self._groups)
-        stored = "" if self._config is None else sections.configuration(self._config.to_dict())
-        found = [
-            "" if compared else sections.summary(self._config, self._metrics, success_name),
-            self._scores,
-            asset("player.html") if episodes else "",
-            bands_section(self._runs) if compared else curves_section(self._metrics),
-            sections.differences(self._groups) if compared else stored,
-            sections.kept(episodes, LIMIT) if episodes else "",
-        ]
+        summary = "" if compared else sections.summary(config, metrics, success_name)
+        player, kept = (asset("player.html"), sections.kept(episodes, LIMIT)) if episodes else ("", "")
+        found = [summary, scores, player, curves, stored, kept]
         return document(", ".join(sorted(map(short_name, environments))), lead, found, episodes)
+
+    return page
 
 
 def _in_order(groups: Sequence[Group]) -> list[Run]:
