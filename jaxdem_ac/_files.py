@@ -66,6 +66,12 @@ def make_folder(path: Path) -> None:
         raise unwritable(path, error) from error
 
 
+def check_empty(rule: str, folder: Path) -> None:
+    """Raise FileExistsError, which says a rule, if a folder holds something."""
+    if folder.is_dir() and any(folder.iterdir()):
+        raise FileExistsError(f"{rule}; got {str(folder)!r}, which holds files. Name another.")
+
+
 @contextmanager
 def written(path: Path) -> Iterator[Path]:
     """Give a draft to write, which takes the place of `path` once it is done; after an error nothing is left of it.

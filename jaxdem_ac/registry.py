@@ -38,6 +38,16 @@ def suggest(name: str, choices: Iterable[str]) -> str:
     return f"{hint}Choose one of: {', '.join(choices) or '(none)'}."
 
 
+def check_known(
+    rule: str, names: Iterable[object], choices: Iterable[str], error: type[Exception] = ValueError
+) -> None:
+    """Raise an error, which says a rule and what :func:`suggest` does, unless all names are among the choices."""
+    known = list(choices)
+    for name in names:
+        if name not in known:
+            raise error(f"{rule}; got {name!r}. {suggest(str(name), known)}")
+
+
 class MissingKeywordError(TypeError):
     """A class was not given a keyword that it needs."""
 
@@ -293,10 +303,7 @@ def check_keywords(where: str, function: Callable[..., object], keywords: Iterab
     """Raise TypeError, with the nearest name, if `function` does not take one of `keywords`."""
     if any(parameter.kind is parameter.VAR_KEYWORD for parameter in _parameters(function)):
         return
-    known = keywords_of(function)
-    for keyword in keywords:
-        if keyword not in known:
-            raise TypeError(f"{where}: no such keyword; got {keyword!r}. {suggest(keyword, known)}")
+    check_known(f"{where}: no such keyword", keywords, keywords_of(function), TypeError)
 
 
 def keywords_of(function: Callable[..., object]) -> list[str]:

@@ -3,8 +3,8 @@
 import inspect
 import itertools
 import math
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, fields, replace
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, fields, replace
 from functools import partial
 from typing import Any, TypedDict, get_args
 
@@ -15,7 +15,7 @@ from jaxdem_ac._checks import check_count
 from jaxdem_ac._types import Json
 from jaxdem_ac.models.per_particle import PerParticle, Sharing
 from jaxdem_ac.plugin.references import is_reference
-from jaxdem_ac.registry import normalize_key, suggest
+from jaxdem_ac.registry import check_known, normalize_key
 from jaxdem_ac.runs.build import build_environment, build_model
 from jaxdem_ac.runs.config import TrainConfig
 from jaxdem_ac.trainers.ppo.config import PPOConfig
@@ -149,9 +149,7 @@ class Axes:
     def __post_init__(self) -> None:
         """Check every value; KeyError for an unknown environment or model, ValueError for what is no choice."""
         for name, choices in (("stages", STAGES), ("dtypes", DTYPES), ("sharings", SHARINGS)):
-            for value in getattr(self, name) or ():
-                if value not in choices:
-                    raise ValueError(f"bench: {name} are of a few; got {value!r}. {suggest(value, choices)}")
+            check_known(f"bench: {name} are of a few", getattr(self, name) or (), choices)
         for name in ("num_particles", "num_envs"):
             for value in getattr(self, name) or ():
                 check_count("bench", name, value)
@@ -191,24 +189,17 @@ def _variants(models: Sequence[str], sharings: Sequence[str], dtypes: Sequence[s
     ]
 
 
-@dataclass(frozen=True)
-class Block:
-    """A part of a grid that is full: stages by environments by sizes by models."""
-
-    stages: Sequence[str]
-    sizes: Sequence[tuple[int, int]]
-    envs: Sequence[str] = (BASE_ENV,)
-    variants: Sequence[Variant] = field(default_factory=lambda: [{"model": BASE_MODEL}])
-
-    def cases(self) -> list[Case]:
-        """Return its rows."""
-        found = []
-        for env, (num_particles, num_envs), stage in itertools.product(self.envs, self.sizes, self.stages):
-            where = Case(stage=stage, env=registry.environments.find(env).name, num_particles=num_particles,
-                         num_envs=num_envs, model=None)  # fmt: skip
-            alone = stage == "environment"
-            found += [where] if alone else [replace(where, **variant) for variant in self.variants]
-        return found
+def _full(
+    stages: Sequence[str],
+    sizes: Sequence[tuple[int, int]],
+    envs: Sequence[str] = (BASE_ENV,),
+    variants: Sequence[Variant] = (Variant(model=BASE_MODEL),),
+) -> Iterator[Case]:
+    """Give the rows of a full grid: environments by sizes by stages by models."""
+    for env, (num_particles, num_envs), stage in itertools.product(envs, sizes, stages):
+        where = Case(stage=stage, env=registry.environments.find(env).name, num_particles=num_particles,
+                     num_envs=num_envs, model=None)  # fmt: skip
+        yield from [where] if stage == "environment" else [replace(where, **variant) for variant in variants]
 
 
 def grid(axes: Axes, long: bool = False, platform: str = "cpu") -> list[Case]:
@@ -223,10 +214,10 @@ def grid(axes: Axes, long: bool = False, platform: str = "cpu") -> list[Case]:
         models = axes.models or (["PerParticle"] if axes.sharings else [BASE_MODEL])
         sizes = itertools.product(axes.num_particles or [BASE_NUM_PARTICLES], axes.num_envs or [BASE_NUM_ENVS])
         variants = _variants(models, axes.sharings or ["independent"], axes.dtypes or ["float32"])
-        blocks = [Block(stages, list(sizes), axes.envs or [BASE_ENV], variants)]
+        found = _full(stages, list(sizes), axes.envs or [BASE_ENV], variants)
     else:
-        blocks = _long(platform) if long else _short()
-    cases = dict.fromkeys(case for block in blocks for case in block.cases() if case.stage in stages)
+        found = _long(platform) if long else _short()
+    cases = dict.fromkeys(case for case in found if case.stage in stages)
     # Neighbours share what has been compiled for their size.
     place = {size: number for number, size in enumerate(dict.fromkeys(map(size_of, cases)))}
     return sorted(cases, key=lambda case: (place[size_of(case)], list(STAGES).index(case.stage)))
@@ -245,30 +236,26 @@ def _everything() -> tuple[list[str], list[Variant]]:
     return registry.list_environments(), [*base, {**base[0], "dtype": "bfloat16"}, *others]
 
 
-def _short() -> list[Block]:
+def _short() -> Iterator[Case]:
     envs, variants = _everything()
     here = [(BASE_NUM_PARTICLES, BASE_NUM_ENVS)]
-    return [
-        Block(list(STAGES), [*here, (4096, 1)]),
-        Block(["policy", "update"], here, variants=variants),
-        Block(["environment"], here, envs),
-        Block(["environment"], [(1024, 1), (16_384, 1)]),
-    ]
+    yield from _full(list(STAGES), [*here, (4096, 1)])
+    yield from _full(["policy", "update"], here, variants=variants)
+    yield from _full(["environment"], here, envs)
+    yield from _full(["environment"], [(1024, 1), (16_384, 1)])
 
 
-def _long(platform: str) -> list[Block]:
+def _long(platform: str) -> Iterator[Case]:
     envs, variants = _everything()
     numbers = [16, 64, 256, 1024, 4096, 16_384, 65_536] + ([262_144, 1_048_576] if platform != "cpu" else [])
     sizes = [(number, many) for number in numbers for many in (1, 16, 256) if number * many <= max(numbers[-1], 65_536)]
     one = [(number, 1) for number in numbers if number >= 1024]
     some = [(64, 16), (1024, 1), (1024, 16)]
-    return [
-        Block(list(STAGES), sizes),
-        Block(["policy", "update"], some, variants=_variants(registry.list_models(), SHARINGS, DTYPES)),
-        Block(["rollout", "training"], [(64, 16)], variants=variants),
-        Block(["environment"], [(64, 16), *one], envs),
-        Block(["rollout", "training"], [(64, 16)], envs),
-    ]
+    yield from _full(list(STAGES), sizes)
+    yield from _full(["policy", "update"], some, variants=_variants(registry.list_models(), SHARINGS, DTYPES))
+    yield from _full(["rollout", "training"], [(64, 16)], variants=variants)
+    yield from _full(["environment"], [(64, 16), *one], envs)
+    yield from _full(["rollout", "training"], [(64, 16)], envs)
 
 
 def check(cases: Sequence[Case], settings: Mapping[str, Json], models: bool) -> None:

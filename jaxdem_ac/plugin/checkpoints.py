@@ -9,7 +9,7 @@ import jax.numpy as jnp
 from flax import nnx
 
 from jaxdem_ac import _orbax, registry
-from jaxdem_ac._files import as_path
+from jaxdem_ac._files import as_path, check_empty
 from jaxdem_ac._types import PyTree
 from jaxdem_ac.models import make_model, recurrent
 from jaxdem_ac.models.heads import resolve_activation
@@ -47,10 +47,7 @@ def export_to_jaxdem(policy: Policy, directory: str | Path, step: int = 0) -> Pa
                 f"export: a model of JaxDEM's sees observations and answers values as they are; got a policy with its "
                 f"{name}. Train with ppo.normalize_observation=false and ppo.normalize_return=false."
             )
-    if directory.is_dir() and any(directory.iterdir()):
-        raise FileExistsError(
-            f"export: a checkpoint goes to an empty folder; got {str(directory)!r}, which holds files. Name another."
-        )
+    check_empty("export: a checkpoint goes to an empty folder", directory)
     register()
     writers = importlib.import_module("jaxdem.writers")
     writer = writers.CheckpointModelWriter(directory=directory)

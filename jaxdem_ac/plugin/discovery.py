@@ -8,7 +8,7 @@ A distribution announces a class in the group of a registry, ``jaxdem.models`` f
 import re
 import sys
 import warnings
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -87,17 +87,6 @@ def _complete(registry: Registry) -> None:
     register_found()
 
 
-def _announced(group: str) -> "tuple[list[EntryPoint], list[Problem]]":
-    """Return the entry points of `group`, and a problem for each distribution whose list cannot be read."""
-    from importlib import metadata
-
-    try:
-        return list(metadata.entry_points(group=group)), []
-    except Exception:
-        # One unreadable list makes the whole question fail: ask one distribution at a time.
-        return _announced_one_by_one(group, metadata.distributions())
-
-
 def unreadable_lists() -> dict[str, str]:
     """Return the distributions whose entry_points.txt cannot be read, and why: JAX cannot start beside one."""
     from importlib import metadata
@@ -110,12 +99,14 @@ def unreadable_lists() -> dict[str, str]:
     return found
 
 
-def _announced_one_by_one(
-    group: str, distributions: "Iterable[Distribution]"
-) -> "tuple[list[EntryPoint], list[Problem]]":
+def _announced(group: str) -> "tuple[list[EntryPoint], list[Problem]]":
+    """Return the entry points of `group`, and a problem for each distribution whose list cannot be read."""
+    from importlib import metadata
+
     entries: dict[str, list[EntryPoint]] = {}
     problems = []
-    for distribution in distributions:
+    # One at a time: a list that is unreadable makes `metadata.entry_points` fail as a whole.
+    for distribution in metadata.distributions():
         try:
             found = list(distribution.entry_points.select(group=group))
         except Exception as error:

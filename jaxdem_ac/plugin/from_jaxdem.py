@@ -1,8 +1,9 @@
 """JaxDEM's environments as ours: one adapter around any environment that is registered there."""
 
 import inspect
+from bisect import bisect_left
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, NoReturn
 
@@ -151,8 +152,6 @@ class JaxDEMEnvironment(Environment[JaxDEMEnvironmentState]):
     @cached_property
     def _last_step(self) -> int | None:
         """The first of its steps after which the clock alone ends an episode, or None."""
-        from dataclasses import replace
-
         env, system = self._template, self._template.system
         if not self.ends_by_clock:
             return None
@@ -168,11 +167,7 @@ class JaxDEMEnvironment(Environment[JaxDEMEnvironmentState]):
         with jax.ensure_compile_time_eval():
             if not ended(LONGEST):
                 return None
-            low, high = 0, LONGEST
-            while high - low > 1:
-                middle = (low + high) // 2
-                low, high = (low, middle) if ended(middle) else (middle, high)
-            return high
+            return bisect_left(range(LONGEST), True, lo=1, key=ended)
 
     @compiled
     def reset(self, key: Array) -> JaxDEMEnvironmentState:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import jax
 import jax.numpy as jnp
 
-from jaxdem_ac._files import as_path, make_folder
+from jaxdem_ac._files import as_path, check_empty, make_folder
 from jaxdem_ac.plugin.jaxdem import JaxDEMState, JaxDEMSystem, import_host
 from jaxdem_ac.plugin.state import as_state, as_system
 
@@ -43,7 +43,7 @@ def write_vtk(recording: "Recording", directory: str | Path) -> Path:
     FileExistsError if it holds something, ImportError if JaxDEM cannot be imported.
     """
     directory = as_path("render", "directory", directory)
-    check_empty(directory)
+    check_empty("render: frames go to an empty folder", directory)
     import_host("render")
     writers = importlib.import_module("jaxdem.writers")
     frames = [as_jaxdem(recording, number) for number in range(recording.num_decisions + 1)]
@@ -64,11 +64,3 @@ def _write(writers: ModuleType, state: JaxDEMState, system: JaxDEMSystem, direct
     writer = writers.VTKWriter(directory=directory, clean=False)
     writer.save(state, system, trajectory=True)
     writer.close()
-
-
-def check_empty(directory: Path) -> None:
-    """Raise FileExistsError if a folder holds something."""
-    if directory.is_dir() and any(directory.iterdir()):
-        raise FileExistsError(
-            f"render: frames go to an empty folder; got {str(directory)!r}, which holds files. Name another."
-        )

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal, Self, get_args
 from jaxdem_ac._files import as_path, parse_json
 from jaxdem_ac._numbers import COUNT, WHOLE, check_number, shown
 from jaxdem_ac._types import Json, check_kind
-from jaxdem_ac.registry import algorithms, normalize_key, suggest
+from jaxdem_ac.registry import algorithms, check_known, normalize_key, suggest
 from jaxdem_ac.runs.own_code import ACTION_SPACE, ENV, MODEL, ClassField
 from jaxdem_ac.trainers.ppo.config import GRID_FIELDS, PPOConfig
 
@@ -176,9 +176,7 @@ class TrainConfig:
         known = get_args(Log)
         if not isinstance(self.log, list | tuple):
             raise TypeError(f"TrainConfig: log is a list of names; got log={self.log!r}. Pass {list(known)}, say.")
-        for name in self.log:
-            if name not in known:
-                raise ValueError(f"TrainConfig: no such log; got {name!r}. {suggest(str(name), known)}")
+        check_known("TrainConfig: no such log", self.log, known)
         # Equal to what comes back from config.json, whatever it was given as.
         object.__setattr__(self, "log", tuple(dict.fromkeys(self.log)))
 
@@ -187,11 +185,7 @@ class TrainConfig:
         advice = "Pass a dict, {'learning_rate': [1e-3, 3e-3]} say."
         check_kind("TrainConfig: grid is a mapping of lists", self.grid, Mapping, advice)
         for name, values in self.grid.items():
-            known = _grid_fields(self.algorithm)
-            if name not in known:
-                raise ValueError(
-                    f"TrainConfig: a grid varies numbers of {self.section}; got {name!r}. {suggest(str(name), known)}"
-                )
+            check_known(f"TrainConfig: a grid varies numbers of {self.section}", [name], _grid_fields(self.algorithm))
             if not isinstance(values, list | tuple) or not values or len(set(map(str, values))) != len(values):
                 raise ValueError(
                     f"TrainConfig: grid.{name} is a list of different values; got {values!r}. "
@@ -364,9 +358,7 @@ def field_paths(algorithm: str) -> list[str]:
 def _check_known(where: str, values: Mapping[str, object], cls: type, sections: Sequence[str] = ()) -> None:
     """Raise ValueError if a name is neither a field of a dataclass, but for hyperparameters, nor a section."""
     known = [item.name for item in fields(cls) if item.name not in ("ppo", "algorithm_config")] + [*sections]
-    for name in values:
-        if name not in known:
-            raise ValueError(f"{where}: no such field; got {name!r}. {suggest(str(name), known)}")
+    check_known(f"{where}: no such field", values, known)
 
 
 def _whole(cls: type, values: Mapping[str, object]) -> dict[str, Any]:

@@ -87,4 +87,3 @@ def draw(figure: Figure, data: Data) -> None:
         axis.axhline(math.sqrt(math.pi / int(name.split()[0])) / 2, color=color, linewidth=1, linestyle=":")
     axis.axhline(1, color=INK, linewidth=1, linestyle=":")
     axis.set(xlabel="noise, radians", ylabel="order", title="dotted: all parallel, and random directions")
-    axis.legend(frameon=False)

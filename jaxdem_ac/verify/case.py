@@ -74,7 +74,7 @@ class Case:
     play: Callable[[], Outcome]
     """Computation of the outcome."""
     draw: Callable[[Figure, Data], None] | None = None
-    """Figure of the outcome's data, if there is one, drawn into an empty figure."""
+    """Figure of the outcome's data, if there is one, drawn into an empty figure; axes that have labels get a legend."""
     size: tuple[float, float] = (6.0, 3.2)
     """Width and height of the figure, inches."""
     is_long: bool = False

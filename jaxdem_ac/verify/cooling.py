@@ -149,7 +149,6 @@ def draw_clusters(figure: Figure, data: Data) -> None:
     axis.loglog(grid[50:], energies[-1] * times[-1] / grid[50:], color=INK, linewidth=1, linestyle=":", label="1 / t")
     axis.loglog(times[1:], energies[1:], "o", color=BLUE, markersize=4, label=f"{CLUSTERS:,} discs, e = 0.7")
     axis.set(xlabel="time / tau of kinetic theory", ylabel="energy / first energy")
-    axis.legend(frameon=False)
 
 
 def draw(figure: Figure, data: Data) -> None:
@@ -160,4 +159,3 @@ def draw(figure: Figure, data: Data) -> None:
     for color, marker, (name, curve) in zip((BLUE, ORANGE), "ox", data["curves"].items(), strict=True):
         axis.semilogy(curve["time"], curve["temperature"], marker, color=color, markersize=4, label=name)
     axis.set(xlabel="time / tau of kinetic theory", ylabel="energy / first energy")
-    axis.legend(frameon=False)

@@ -75,6 +75,5 @@ def draw(figure: Figure, data: Data) -> None:
     left.loglog(speed, time, "o", color=BLUE, label="crowd of 48")
     left.loglog(speed, time[0] * speed[0] / speed, color=INK, linewidth=1, label="in proportion")
     left.set(xlabel="desired speed", ylabel="time until 80 % are outside")
-    left.legend(frameon=False)
     right.semilogx(speed, time[0] * speed[0] / (time * speed), "o", color=BLUE)
     right.set(xlabel="desired speed", ylabel="outflow / speed, relative", ylim=(0, 1.05))

@@ -90,7 +90,6 @@ def draw_oblique(figure: Figure, data: Data) -> None:
             axis.plot(data["angles"], curve["expected"], color=INK, linewidth=1)
             axis.plot(data["angles"], curve["along"], "o", color=color, markersize=4, label=f"e = {e}")
         axis.set(xlabel="angle of incidence, degrees", title=f"{body}, friction {FRICTION}; lines: closed form")
-        axis.legend(frameon=False)
     figure.axes[0].set_ylabel("tangential speed after / before")
 
 
@@ -159,4 +158,3 @@ def draw_rolling(figure: Figure, data: Data) -> None:
         axis.plot(times, closed, color=INK, linewidth=1)
         axis.plot(times[::4], np.asarray(curve["speed"])[::4], "o", color=color, markersize=3, label=BODY[dim])
     axis.set(xlabel="time", ylabel="speed / first speed", title="lines: closed form")
-    axis.legend(frameon=False)

@@ -123,7 +123,6 @@ def draw(figure: Figure, data: Data) -> None:
         left.plot(data["e"], curve["restitution"], marker, color=color, label=name)
         right.plot(data["e"], curve["duration"], marker, color=color)
     left.set(xlabel="restitution e of the material", ylabel="speed after / before")
-    left.legend(frameon=False)
     right.plot(grid, [expected(e, 1.0).duration * math.sqrt(1e5) / math.pi for e in grid], color=INK, linewidth=1)
     right.set(xlabel="restitution e of the material", ylabel="duration / elastic duration")
 
@@ -220,9 +219,7 @@ def draw_hertz(figure: Figure, data: Data) -> None:
             np.asarray(curve["overlap"])[touching], np.asarray(curve["force"])[touching], ".", color=color, label=name
         )
     left.set(xlabel="overlap, micrometres", ylabel="force, kN", title="test 1; lines: closed form")
-    left.legend(frameon=False)
     right.plot([0, 1], [0, 1], color=INK, linewidth=1)
     for color, marker, (name, made) in zip((BLUE, ORANGE), "ox", data["restitution"].items(), strict=True):
         right.plot(list(made), list(made.values()), marker, color=color, label=name)
     right.set(xlabel="restitution e of the material", ylabel="speed after / before", title="test 3")
-    right.legend(frameon=False)

@@ -10,7 +10,7 @@ import jax
 
 from jaxdem_ac._files import make_folder
 from jaxdem_ac._types import Json
-from jaxdem_ac.registry import suggest
+from jaxdem_ac.registry import check_known
 from jaxdem_ac.verify.case import Case, Check, Data, plain
 from jaxdem_ac.verify.cases import CASES
 from jaxdem_ac.view.figures.style import new_figure, require_matplotlib, save_figure
@@ -54,9 +54,7 @@ class Result:
 
 def select(names: Sequence[str] = (), long: bool = False, cases: Mapping[str, Case] = CASES) -> list[Case]:
     """Return cases by name, or without names the short ones, with `long` all; KeyError for another name."""
-    for name in names:
-        if name not in cases:
-            raise KeyError(f"verify: no such case; got {name!r}. {suggest(name, cases)}")
+    check_known("verify: no such case", names, cases, KeyError)
     wanted = list(dict.fromkeys(names)) or [name for name, case in cases.items() if long or not case.is_long]
     return [cases[name] for name in wanted]
 
@@ -103,5 +101,8 @@ def _play(case: Case, figures: Path | None) -> Result:
         path = figures / f"verify_{case.name}.png"
         figure = new_figure(*case.size)
         case.draw(figure, outcome.data)
+        for axis in figure.axes:
+            if axis.get_legend() is None and axis.get_legend_handles_labels()[0]:
+                axis.legend(frameon=False)
         save_figure(figure, path)
     return Result(case, outcome.checks, seconds, outcome.data, figure=path)

@@ -109,6 +109,12 @@ def curve_of(run: Run, figure: str, x: str = "steps") -> Curve | None:
     return Curve(common, mean, low, high)
 
 
+def band_of(run: Run, interval: str) -> str:
+    """Return what the band of a run is of, an interval where there are three seeds at least; nothing for one."""
+    number = len(run.seeds)
+    return {1: "", 2: "mean of 2 seeds, lower to higher"}.get(number, f"mean of {number} seeds, {interval}")
+
+
 def _points(reports: Reports, figure: str, x: str) -> tuple[np.ndarray, np.ndarray]:
     """Return where there is such a figure, and what it is; ``(K,)`` each."""
     found = [(line[x], line[figure]) for line in reports if line.get(figure) is not None]

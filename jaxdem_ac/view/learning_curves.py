@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from jaxdem_ac._types import Json
-from jaxdem_ac.view.curve_data import SHARES, TITLES, Reports
+from jaxdem_ac.view.curve_data import SHARES, TITLES, Reports, band_of
 from jaxdem_ac.view.curve_data import Run as Run
 from jaxdem_ac.view.curve_data import curve_of as curve_of
 from jaxdem_ac.view.curve_data import read_runs as read_runs
@@ -53,10 +53,9 @@ def plot_runs(runs: Sequence[Run], path: Path, *, x: str = "steps", title: str |
     if named:
         from matplotlib.lines import Line2D
 
-        handles = [
-            Line2D([], [], linewidth=1.6, label=run.name + _band(len(run.seeds)), **_style(number))
-            for number, run in enumerate(runs)
-        ]
+        bands = [band_of(run, "Student's 95 % interval") for run in runs]
+        labels = [run.name + (f" ({band})" if band else "") for run, band in zip(runs, bands, strict=True)]
+        handles = [Line2D([], [], linewidth=1.6, label=label, **_style(at)) for at, label in enumerate(labels)]
         figure.legend(handles=handles, loc="outside lower center", ncols=min(3, len(runs)), frameon=False, fontsize=8)
     if title is not None:
         figure.suptitle(title, fontsize=10)
@@ -82,9 +81,3 @@ def last_figures(run: Run) -> dict[str, Json]:
 def _style(number: int) -> dict[str, Any]:
     """Return colour and dashes of a run: each alone tells it from its neighbours."""
     return {"color": color_of(number), "linestyle": LINES[number % len(LINES)]}
-
-
-def _band(num: int) -> str:
-    """Return what is said of the band of so many seeds."""
-    said = {1: "", 2: "mean of 2 seeds, lower to higher"}.get(num, f"mean of {num} seeds, Student's 95 % interval")
-    return f" ({said})" if said else ""

@@ -12,7 +12,7 @@ import numpy as np
 from jax import Array
 
 from jaxdem_ac._checks import as_real, check_count, check_flag, check_key, check_seed
-from jaxdem_ac._files import as_path, make_folder
+from jaxdem_ac._files import as_path, check_empty, make_folder
 from jaxdem_ac.dem.particles import Particles
 from jaxdem_ac.dem.world import World
 from jaxdem_ac.environments.base import Environment, check_is_environment
@@ -287,8 +287,8 @@ def render_vtk(
     if JaxDEM cannot be imported.
     """
     from jaxdem_ac.plugin.jaxdem import import_host
-    from jaxdem_ac.plugin.vtk import check_empty, write_vtk
+    from jaxdem_ac.plugin.vtk import write_vtk
 
-    check_empty(as_path("render", "directory", directory))
+    check_empty("render: frames go to an empty folder", as_path("render", "directory", directory))
     import_host("render")
     return write_vtk(record_run(run_dir, checkpoint, baseline, **options), directory)

@@ -8,7 +8,7 @@ from html import escape
 import numpy as np
 
 from jaxdem_ac.runs.run_dir import Metrics
-from jaxdem_ac.view.curve_data import SHARES, TITLES, Curve, Run, curve_of
+from jaxdem_ac.view.curve_data import SHARES, TITLES, Curve, Run, band_of, curve_of
 from jaxdem_ac.view.report.elements import heads, row, section, written
 
 WIDTH, HEIGHT = 340, 200
@@ -83,8 +83,7 @@ def bands_section(runs: Sequence[Run]) -> str:
 
 def _seeds(run: Run) -> str:
     """Return what is said of a run's band."""
-    number = len(run.seeds)
-    said = {1: "", 2: "mean of 2 seeds, lower to higher"}.get(number, f"mean of {number} seeds, 95 % interval")
+    said = band_of(run, "95 % interval")
     return f' <span class="fine">{said}</span>' if said else ""
 
 

@@ -160,25 +160,17 @@ def pack_episode(recording: Recording, room: float, species: list[int] | None = 
     arrays["position"] = position
     left -= position.size
     left_out = []
-    contacts = contacts_in(recording)
-    if contacts.size:
-        # Numbers of particles need all their bits.
-        packed = pack(contacts, 16, room=0.3 * left)
-        if packed is None:
-            left_out.append("contact")
-        else:
-            arrays["contact"] = packed
-            left -= packed.size
-    decided = _decided(recording)
-    for name, share in (("action", 0.4), ("value", 0.3), ("reward", 0.3), ("observation", 1.0)):
-        if name not in decided:
+    for (name, numbers), share in zip(_beside_positions(recording).items(), (0.3, 0.4, 0.3, 0.3, 1.0), strict=True):
+        if not _says(numbers):
             continue
-        packed = fit(decided[name], share * left, fewest=1)
+        # Numbers of particles, in contacts, need all their bits.
+        is_contact = name == "contact"
+        packed = pack(numbers, 16, room=share * left) if is_contact else fit(numbers, share * left, fewest=1)
         if packed is None:
             left_out.append(name)
-            continue
-        arrays[name] = packed
-        left -= packed.size
+        else:
+            arrays[name] = packed
+            left -= packed.size
     return {**about, "left_out": left_out, "arrays": {name: packed.to_json() for name, packed in arrays.items()}}
 
 
@@ -194,19 +186,19 @@ def _scenery(recording: Recording) -> dict[str, Packed]:
         kept["target_radius"] = np.asarray(recording.target_radius)[None, :, None]
     if (kept["targets"] == kept["targets"][:1]).all():
         kept["targets"] = kept["targets"][:1]
-    packed = {name: pack(numbers, 16) for name, numbers in kept.items() if numbers.size and _says(numbers)}
+    packed = {name: pack(numbers, 16) for name, numbers in kept.items() if _says(numbers)}
     return {name: each for name, each in packed.items() if each is not None}
 
 
-def _decided(recording: Recording) -> dict[str, np.ndarray]:
-    """Return what each decision saw, did, expected and gained, ``(T, N, C)``; nothing that says nothing."""
-    numbers = {
-        "observation": np.asarray(recording.observation),
+def _beside_positions(recording: Recording) -> dict[str, np.ndarray]:
+    """Return contacts, and what each decision did, expected, gained and saw, in the order in which they are served."""
+    return {
+        "contact": contacts_in(recording),
         "action": np.asarray(recording.action),
         "value": np.asarray(recording.value)[..., None],
         "reward": np.asarray(recording.reward)[..., None],
+        "observation": np.asarray(recording.observation),
     }
-    return {name: each for name, each in numbers.items() if each.size and _says(each)}
 
 
 def contacts_in(recording: Recording) -> np.ndarray:
