@@ -7,11 +7,11 @@ A distribution announces a class in the group of a registry, ``jaxdem.models`` f
 
 import re
 import sys
-import warnings
 from collections.abc import Callable, Mapping
 from functools import partial
 from typing import TYPE_CHECKING
 
+from jaxdem_ac._messages import warn
 from jaxdem_ac.plugin.jaxdem import HOST, is_importing
 from jaxdem_ac.plugin.registration import PENDING_MODULES, register_found
 from jaxdem_ac.registry import REGISTRIES, Problem, Registry, environments, normalize_key
@@ -52,11 +52,9 @@ def discover(registry: Registry) -> None:
     registry.problems.extend(fresh)
     # Last, because a warning may be made an error: by now every working plugin is in.
     for problem in fresh:
-        warnings.warn(
+        warn(
             f"plugin {problem.name!r} ({problem.group}) of {problem.origin}: skipped; got {problem.error}. "
-            "`jaxdem-ac doctor` lists it.",
-            RuntimeWarning,
-            stacklevel=2,
+            "`jaxdem-ac doctor` lists it."
         )
 
 

@@ -9,13 +9,13 @@ import contextlib
 import importlib
 import sys
 import threading
-import warnings
 from collections.abc import Callable, Sequence
 from functools import partial
 from importlib.machinery import ModuleSpec
 from types import ModuleType
 from typing import TYPE_CHECKING, Protocol
 
+from jaxdem_ac._messages import warn
 from jaxdem_ac.plugin.jaxdem import HOST, import_host, is_importing
 from jaxdem_ac.registry import Entry, Registry, action_spaces, environments, models, normalize_key
 from jaxdem_ac.untrusted import attempt, attribute, one_line
@@ -83,11 +83,7 @@ def register(*, replace: bool = False) -> None:
     if PENDING_MODULES:
         sys.meta_path.insert(0, _Hook())
     if problems:
-        warnings.warn(
-            f"register: JaxDEM did not take everything; got {'; '.join(problems)}. Update JaxDEM and jaxdem-ac.",
-            RuntimeWarning,
-            stacklevel=2,
-        )
+        warn(f"register: JaxDEM did not take everything; got {'; '.join(problems)}. Update JaxDEM and jaxdem-ac.")
 
 
 def register_found() -> None:
@@ -101,11 +97,9 @@ def _register_guarded() -> None:
     try:
         register()
     except Exception as error:
-        warnings.warn(
+        warn(
             f"register: JaxDEM goes on without our classes; got {one_line(error)}. "
-            "Call jaxdem_ac.register() to try again.",
-            RuntimeWarning,
-            stacklevel=2,
+            "Call jaxdem_ac.register() to try again."
         )
 
 

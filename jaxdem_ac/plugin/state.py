@@ -21,35 +21,22 @@ from jaxdem_ac.plugin.jaxdem import JaxDEMState, JaxDEMSystem, import_host
 
 # JaxDEM's own advice: beyond some thousand particles its cell lists are faster than all pairs.
 CELLS_FROM = 1_000
+# Fields of our particles, and what JaxDEM's State calls them.
+_NAMES = {
+    "position": "pos", "velocity": "vel", "force": "force", "radius": "rad", "mass": "mass",
+    "angular_velocity": "ang_vel", "torque": "torque", "fixed": "fixed",
+}  # fmt: skip
 
 
 def as_state(particles: Particles) -> JaxDEMState:
     """Return JaxDEM's State of N particles; their orientation, which has no effect here, starts as JaxDEM's."""
-    return _jaxdem().State.create(
-        pos=particles.position,
-        vel=particles.velocity,
-        force=particles.force,
-        ang_vel=particles.angular_velocity,
-        torque=particles.torque,
-        rad=particles.radius,
-        mass=particles.mass,
-        inertia=jnp.broadcast_to(particles.inertia[:, None], particles.torque.shape),
-        fixed=particles.fixed,
-    )
+    inertia = jnp.broadcast_to(particles.inertia[:, None], particles.torque.shape)
+    return _jaxdem().State.create(**{name: getattr(particles, ours) for ours, name in _NAMES.items()}, inertia=inertia)
 
 
 def as_particles(state: JaxDEMState) -> Particles:
     """Return the spheres of a State of JaxDEM, each by itself: members of a clump are told apart no more."""
-    return Particles(
-        position=state.pos,
-        velocity=state.vel,
-        force=state.force,
-        radius=state.rad,
-        mass=state.mass,
-        angular_velocity=state.ang_vel,
-        torque=state.torque,
-        fixed=state.fixed,
-    )
+    return Particles(**{ours: getattr(state, name) for ours, name in _NAMES.items()})
 
 
 def as_system(world: World, particles: Particles) -> JaxDEMSystem:

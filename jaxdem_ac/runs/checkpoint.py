@@ -5,7 +5,6 @@ import math
 import os
 import shutil
 import time
-import warnings
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import fields, replace
@@ -20,6 +19,7 @@ from jax.sharding import SingleDeviceSharding
 
 from jaxdem_ac import _orbax
 from jaxdem_ac._files import as_path
+from jaxdem_ac._messages import warn
 from jaxdem_ac._types import PyTree
 from jaxdem_ac.plugin.checkpoints import holds_jaxdem_checkpoint, load_from_jaxdem
 from jaxdem_ac.runs import distributed
@@ -269,11 +269,9 @@ def load_learner(
         was_double, is_double = ("float64" in kinds for kinds in (types, {str(shape.dtype) for shape in shapes}))
         if types and was_double != is_double:
             names = "float32", "float64"
-            warnings.warn(
+            warn(
                 f"resume: a run goes on in the precision that it began with, {names[was_double]}; got "
-                f"{names[is_double]}. Set JAX_ENABLE_X64={int(was_double)} to keep it.",
-                RuntimeWarning,
-                stacklevel=2,
+                f"{names[is_double]}. Set JAX_ENABLE_X64={int(was_double)} to keep it."
             )
         restored = [
             jax.random.wrap_key_data(stored[str(number)])

@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Self, get_args
 
 from jaxdem_ac._files import as_path, parse_json
+from jaxdem_ac._messages import check_kind
 from jaxdem_ac._numbers import COUNT, WHOLE, check_number, shown
-from jaxdem_ac._types import Json, check_kind
+from jaxdem_ac._types import Json
 from jaxdem_ac.registry import algorithms, check_known, normalize_key, suggest
 from jaxdem_ac.runs.own_code import ACTION_SPACE, ENV, MODEL, ClassField
 from jaxdem_ac.trainers.ppo.config import GRID_FIELDS, PPOConfig

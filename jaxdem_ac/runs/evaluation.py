@@ -1,6 +1,5 @@
 """Evaluations while runs are trained: whole episodes, on random keys that no training draws from."""
 
-import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -9,6 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
+from jaxdem_ac._messages import warn
 from jaxdem_ac.environments.base import Environment, has_success
 from jaxdem_ac.models.recurrent import Carry
 from jaxdem_ac.runs.config import TrainConfig
@@ -97,11 +97,10 @@ class Evaluator:
         sound = ended and bool(np.isfinite(success).all() and np.isfinite(reward).all())
         if not sound:
             reason = "a number that is NaN or infinite" if ended else "an episode that does not end"
-            warnings.warn(
+            warn(
                 f"train: evaluations are whole episodes of finite numbers; got {reason}. The report has no figures of "
                 "it, and training goes on. Give the environment a time limit, or look at its rewards.",
-                RuntimeWarning,
-                stacklevel=4,
+                level=3,
             )
         found: Metrics = {f"{prefix}_reward": float(reward.mean()) if sound else None}
         if self._has_success:

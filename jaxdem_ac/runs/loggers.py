@@ -4,13 +4,13 @@ import importlib
 import json
 import os
 import time
-import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from jaxdem_ac._files import write_text
+from jaxdem_ac._messages import warn
 from jaxdem_ac.runs.config import TrainConfig
 from jaxdem_ac.runs.run_dir import Metrics
 
@@ -47,11 +47,10 @@ class Logs:
         except Exception as error:
             self._sinks.pop(name, None)
             reason = f"{type(error).__name__}: {' '.join(str(error).split())}"
-            warnings.warn(
+            warn(
                 f"train: the log {name!r} failed and is left, training goes on; got {reason.rstrip('.: ')}. "
                 "metrics.jsonl has every report.",
-                RuntimeWarning,
-                stacklevel=3,
+                level=2,
             )
 
 

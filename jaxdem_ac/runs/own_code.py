@@ -3,12 +3,12 @@
 import hashlib
 import os
 import sys
-import warnings
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from jaxdem_ac._messages import warn
 from jaxdem_ac.plugin.references import Reference, is_reference, keep, kept_class
 from jaxdem_ac.registry import Registry, action_spaces, environments, models
 
@@ -110,11 +110,10 @@ def with_places(values: Mapping[str, Any], code: object, folder: Path) -> dict[s
         if "sha256" in place and Path(where).is_file() and _digest(where) != place["sha256"]:
             changed.add(where)
     if changed:
-        warnings.warn(
+        warn(
             f"load: a run is looked at with the code that it was trained with; {', '.join(sorted(changed))} has "
             f"changed since, and {folder} may come to other figures. Bring the file back, or train again.",
             UserWarning,
-            stacklevel=2,
         )
     return found
 
@@ -138,12 +137,11 @@ def announce(config: "TrainConfig") -> None:
            or not is_reference(getattr(config, field))}  # fmt: skip
     for field, reference in own.items():
         if not reference.lasts and is_reference(getattr(config, field)):
-            warnings.warn(
+            warn(
                 f"train: {field} {reference} cannot be imported from elsewhere; {config.out!r} is read only where the "
                 f"class is at hand. Define it in a file; or call jaxdem_ac.trust({reference.qualname.split('.')[-1]}) "
                 "before load_policy.",
                 UserWarning,
-                stacklevel=2,
             )
     if own and all(each.lasts for each in own.values()):
         print(f"in the shell: jaxdem-ac eval {config.out} --trust", file=sys.stderr)

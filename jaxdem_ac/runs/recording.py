@@ -13,7 +13,7 @@ from jax import Array
 
 from jaxdem_ac._checks import check_count, check_seed
 from jaxdem_ac._files import as_path, parse_json, written
-from jaxdem_ac._types import check_kind
+from jaxdem_ac._messages import check_kind
 from jaxdem_ac.dem.particles import Particles
 from jaxdem_ac.dem.world import World
 from jaxdem_ac.environments import make_environment

@@ -11,7 +11,7 @@ import numpy as np
 from jax import Array
 
 from jaxdem_ac._checks import as_real, check_flag, check_seed
-from jaxdem_ac._types import check_kind
+from jaxdem_ac._messages import check_kind
 from jaxdem_ac.dem.particles import Particles
 from jaxdem_ac.dem.world import World
 

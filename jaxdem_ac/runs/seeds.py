@@ -1,6 +1,5 @@
 """Evaluation of a run folder: of one run, of many seeds, and of each point of a grid."""
 
-import warnings
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -9,6 +8,7 @@ import jax
 
 from jaxdem_ac._checks import check_seed
 from jaxdem_ac._files import as_path
+from jaxdem_ac._messages import warn
 from jaxdem_ac.runs.build import build_environment, initial_policy
 from jaxdem_ac.runs.checkpoint import load_policy
 from jaxdem_ac.runs.config import TrainConfig
@@ -89,11 +89,9 @@ def load_members(
     names = [name if config.is_many else "." for name in config.members()]
     diverged = [name for name in names if not untrained and (read_metrics(run_dir / name) or [{}])[-1].get("diverged")]
     if diverged:
-        warnings.warn(
+        warn(
             f"load: {len(diverged)} of {len(names)} runs in {str(run_dir)!r} diverged; theirs is the last policy whose "
-            f"numbers were finite: {'; '.join(diverged)}.",
-            RuntimeWarning,
-            stacklevel=2,
+            f"numbers were finite: {'; '.join(diverged)}."
         )
     return {
         name: initial_policy(member)

@@ -26,6 +26,8 @@ from jaxdem_ac.trainers.policy import Policy
 TASKS = (SwarmNavigator, MultiNavigator)
 MODELS = (SymmetricActorCritic, SharedActorCritic, ActorCritic)
 ACTION_SPACES = (MaxNorm, Box, Free)
+# Fields of a task that the page knows under the same names.
+_NUMBERS = ("observe_sizes", "lidar_range", "physics_steps", "dt", "stiffness")
 
 
 class CannotPlayError(ValueError):
@@ -58,21 +60,15 @@ def beginning(recording: Recording, environment: Environment | None) -> dict[str
     shared, particles = isinstance(environment, SwarmNavigator), recording.particles
     first = (particles.position, particles.velocity, particles.force, recording.targets)
     sizes = (particles.radius, particles.mass)
-    return {
-        "task": {
-            "shared": shared,
-            "velocity": 0 if shared else 4,
-            "observed": environment.observation_size,
-            "observe_sizes": environment.observe_sizes,
-            "sectors": environment.n_lidar_rays,
-            "lidar_range": environment.lidar_range,
-            "physics_steps": environment.physics_steps,
-            "dt": environment.dt,
-            "stiffness": environment.stiffness,
-            "drag": environment.friction,
-        },
-        "start": [_encoded([each[0]]) for each in (*first, *sizes)],
+    task = {
+        "shared": shared,
+        "velocity": 0 if shared else 4,
+        "observed": environment.observation_size,
+        "sectors": environment.n_lidar_rays,
+        "drag": environment.friction,
+        **{name: getattr(environment, name) for name in _NUMBERS},
     }
+    return {"task": task, "start": [_encoded([each[0]]) for each in (*first, *sizes)]}
 
 
 def network_of(policy: object) -> dict[str, Json]:
