@@ -5,6 +5,7 @@ from collections.abc import Callable, Sequence
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from flax import nnx
 from jax import Array
 
@@ -131,7 +132,8 @@ class LearnedStd(nnx.Module):
     """A standard deviation that does not depend on the observation: ``std = exp(log_std)``; 1 at first."""
 
     def __init__(self, action_space_size: int, initial_std: float | None = None) -> None:
-        self.log_std = nnx.Param(jnp.full((1, action_space_size), math.log(initial_std or 1.0), float))
+        log_std = np.full((1, action_space_size), math.log(initial_std or 1.0), jnp.result_type(float))
+        self.log_std = nnx.Param(jnp.asarray(log_std))
 
     def __call__(self, features: Array) -> Array:
         """Return the standard deviation, ``(D,)``, of features ``(..., F)``."""

@@ -124,7 +124,9 @@ class SymmetricActorCritic(ActorCriticBase):
         first, *widths = self.architecture
         taps, channels = self.num_sectors, len(parity(layout))
         self.first = _kernel(key, (taps, channels, first), self.in_scale, self.observation_space_size)
-        self.biases = nnx.List([nnx.Param(jnp.zeros(width)) for width in self.architecture])
+        self.biases = nnx.List(
+            [nnx.Param(jnp.asarray(np.zeros(width, jnp.result_type(float)))) for width in self.architecture]
+        )
         self.own: nnx.List[nnx.Param[Array]] = nnx.List([])
         self.pool: nnx.List[nnx.Param[Array]] = nnx.List([])
         before = first
@@ -217,21 +219,24 @@ class SymmetricActorCritic(ActorCriticBase):
             turns = [_rotation(2 * math.pi / self.num_sectors), *([_rotation(math.pi / 2)] if quarter else [])]
             if self.action_kind == "pseudoscalar":
                 turns, mirror = [np.eye(1)], -np.eye(1)
-            fits = [self._commutes(turn) for turn in turns]
-            if any(fits) and (self.group == "cyclic" or self._commutes(mirror)):
-                return
+            *fits, mirrors = self._commutes([*turns, mirror])
+        if any(fits) and (self.group == "cyclic" or mirrors):
+            return
         raise ValueError(
             f"{where}: an action space has the symmetries of the model; got {type(self._action_space).__name__} for "
             f"{self.num_sectors} sectors, {self.group}. Use MaxNorm or Free; a Box is a square about 0, and then the "
             "number of sectors is a multiple of 4."
         )
 
-    def _commutes(self, turn: np.ndarray) -> bool:
-        """Return whether the action space maps turned vectors to turned actions."""
-        points = np.random.default_rng(0).normal(size=(32, len(turn))) * np.geomspace(0.1, 3, 32)[:, None]
-        space = as_vector_bijector(self._action_space)
-        found, expected = (np.asarray(space.forward(jnp.asarray(each, float))) for each in (points @ turn.T, points))
-        return bool(np.allclose(found, expected @ turn.T, rtol=1e-4, atol=1e-4 * np.abs(expected).max()))
+    def _commutes(self, turns: Sequence[np.ndarray]) -> list[bool]:
+        """Return for each turn whether the action space maps turned vectors to turned actions."""
+        points = np.random.default_rng(0).normal(size=(32, len(turns[0]))) * np.geomspace(0.1, 3, 32)[:, None]
+        # One program for all, where each operation by itself would be one.
+        forward = jax.jit(as_vector_bijector(self._action_space).forward)
+        turned = np.stack([points, *(points @ turn.T for turn in turns)]).astype(jnp.result_type(float))
+        expected, *found = np.asarray(forward(turned))
+        close = {"rtol": 1e-4, "atol": 1e-4 * np.abs(expected).max()}
+        return [np.allclose(each, expected @ turn.T, **close) for each, turn in zip(found, turns, strict=True)]
 
     @property
     def metadata(self) -> dict[str, Json]:
@@ -251,7 +256,9 @@ def _kernel(key: nnx.Rngs, shape: tuple[int, ...], scale: float, fan_in: int) ->
     # The first of a power of two, the same numbers: most kernels come from one compiled program.
     number = math.prod(shape)
     drawn = jax.random.normal(key.params(), (max(2048, 1 << (number - 1).bit_length()),), float)
-    return nnx.Param(drawn[:number].reshape(shape) * (scale / math.sqrt(fan_in)))
+    # And none for its shape and its scale, where it has numbers.
+    drawn = drawn if isinstance(drawn, jax.core.Tracer) else np.asarray(drawn)
+    return nnx.Param(jnp.asarray(drawn[:number].reshape(shape) * (scale / math.sqrt(fan_in))))
 
 
 def _rotation(angle: float) -> np.ndarray:
