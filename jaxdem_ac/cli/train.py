@@ -184,7 +184,7 @@ def train(
             # Before JAX is imported. Of several processes the first may be in the folder already.
             claim.check(Path(config.out or ""), overwrite, [".", *(config.members() if config.is_many else [])])
         with _stoppable(config.out, first), _progress(config.algorithm, **show) as report:
-            result = ac.train(config, report, overwrite=overwrite)
+            result = ac.train(config, report, overwrite=overwrite, untrained=None if show["silent"] else report)
     if first:
         _say_end(result, as_json, already)
 

@@ -257,8 +257,8 @@ def _kernel(key: nnx.Rngs, shape: tuple[int, ...], scale: float, fan_in: int) ->
     number = math.prod(shape)
     drawn = jax.random.normal(key.params(), (max(2048, 1 << (number - 1).bit_length()),), float)
     # And none for its shape and its scale, where it has numbers.
-    drawn = drawn if isinstance(drawn, jax.core.Tracer) else np.asarray(drawn)
-    return nnx.Param(jnp.asarray(drawn[:number].reshape(shape) * (scale / math.sqrt(fan_in))))
+    numbers = drawn if isinstance(drawn, jax.core.Tracer) else np.asarray(drawn)
+    return nnx.Param(jnp.asarray(numbers[:number].reshape(shape) * (scale / math.sqrt(fan_in))))
 
 
 def _rotation(angle: float) -> np.ndarray:

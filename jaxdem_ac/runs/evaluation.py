@@ -7,13 +7,14 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import Array
+from jax.stages import Lowered
 
 from jaxdem_ac._messages import warn
 from jaxdem_ac.environments.base import Environment, has_success
 from jaxdem_ac.models.recurrent import Carry
 from jaxdem_ac.runs.config import TrainConfig
 from jaxdem_ac.runs.run_dir import Metrics
-from jaxdem_ac.trainers.evaluate import estimate, play_episodes
+from jaxdem_ac.trainers.evaluate import estimate, lowered_episodes, play_episodes
 from jaxdem_ac.trainers.policy import Policy
 
 _STREAM = 2**31 - 1
@@ -79,11 +80,9 @@ class Evaluator:
 
         A run in which a number is not finite, or an episode has no end, gets None for each, and one warning.
         """
-        policies = [jax.device_get(policy) for policy in policies]
-        policy = jax.tree.map(lambda *leaves: jnp.stack(leaves), *policies) if self._many else policies[0]
         figures: list[Metrics] = [{} for _ in policies]
         for prefix, sample in MODES.items():
-            switched = _Switched(policy, jnp.full(self._keys.shape, sample))
+            switched = self._switched(policies, sample)
             self._environment, played = play_episodes(
                 self._environment, switched, self._keys, self._num_episodes, True, side_by_side=self._many
             )
@@ -91,6 +90,19 @@ class Evaluator:
             for own, success, reward, ended in zip(figures, *each, strict=True):
                 own |= self._figures(prefix, success, reward, bool(ended.all()))
         return figures
+
+    def lowered(self, policies: Sequence[Policy]) -> tuple[Lowered, Lowered]:
+        """Return the programs of an evaluation, lowered: what is compiled is there when policies are played."""
+        switched = self._switched(policies, False)
+        return lowered_episodes(
+            self._environment, switched, self._keys, self._num_episodes, True, side_by_side=self._many
+        )
+
+    def _switched(self, policies: Sequence[Policy], sample: bool) -> _Switched:
+        """Return the policies of all runs as one, which samples or not."""
+        policies = [jax.device_get(policy) for policy in policies]
+        policy = jax.tree.map(lambda *leaves: jnp.stack(leaves), *policies) if self._many else policies[0]
+        return _Switched(policy, jnp.full(self._keys.shape, sample))
 
     def _figures(self, prefix: str, success: np.ndarray, reward: np.ndarray, ended: bool) -> Metrics:
         """Return the figures of one way to play; success and mean reward of episodes are ``(E,)``."""

@@ -87,7 +87,9 @@ class LiveLine:
         """Show a report from now on."""
         # An evaluation stays in sight until the next.
         evaluated = {name: value for name, value in (self._metrics or {}).items() if name.startswith("eval_")}
-        self._metrics, self._since = {**evaluated, **metrics}, time.monotonic()
+        self._metrics = {**evaluated, **metrics}
+        if _is_trained(metrics):
+            self._since = time.monotonic()
 
     def __rich_console__(self, console: "Console", options: "ConsoleOptions") -> Iterator["Text"]:
         """Draw it."""
@@ -99,12 +101,13 @@ class LiveLine:
     def drawn(self, width: int, signs: str = "━╌") -> str:
         """Return it, at most `width` columns; the bar is made of two signs, for what is done and what is left."""
         seconds = time.monotonic() - self._since
-        if self._metrics is None:
-            text = fitted([_Part(0, f"compiling ...  {_clock(seconds)}", "compiling")], width)
-            done = 0.0
-        else:
-            text = fitted(_parts(self._metrics, self._algorithm, seconds), width)
+        parts, done = [], 0.0
+        if self._metrics is not None:
+            parts = _parts(self._metrics, self._algorithm, seconds)
             done = self._metrics["steps"] / self._metrics["total_steps"]
+        if self._metrics is None or not _is_trained(self._metrics):
+            parts.append(_Part(0, f"compiling ...  {_clock(seconds)}", "compiling"))
+        text = fitted(parts, width)
         return _bar(done, width - len(text) - 2, signs) + text
 
 
@@ -134,12 +137,21 @@ def _bar(done: float, width: int, signs: str) -> str:
     return "" if width < 5 else signs[0] * full + signs[1] * (width - full) + "  "
 
 
+def _is_trained(metrics: Metrics) -> bool:
+    """Return whether it is the report of an update, and not the evaluation of the policy that a run begins with."""
+    return "agent_steps_per_second" in metrics
+
+
 def _parts(metrics: Metrics, algorithm: str, seconds: float) -> list[_Part]:
     """Return the figures of an algorithm's report that was made some seconds ago."""
-    steps, total, rate = metrics["steps"], metrics["total_steps"], metrics["agent_steps_per_second"]
+    steps, total = metrics["steps"], metrics["total_steps"]
+    made = _Part(0, f"{steps:>{len(f'{total:,}')},} of {total:,} steps", f"{_short(steps)}/{_short(total)}")
+    if not _is_trained(metrics):
+        return [made, _Part(3, "untrained", "untrained"), *_evaluated(metrics)]
+    rate = metrics["agent_steps_per_second"]
     left = _clock(max(0.0, (total - steps) * metrics.get("runs", 1) / max(rate, 0.1) - seconds))
     parts = [
-        _Part(0, f"{steps:>{len(f'{total:,}')},} of {total:,} steps", f"{_short(steps)}/{_short(total)}"),
+        made,
         _Part(4, f"{rate:>7,.0f} agent-steps/s", f"{_short(rate)}/s"),
         _Part(3, f"{left} left", f"{left} left"),
         _figure(1, "reward", metrics.get("reward"), "+.4f", "+.3f"),

@@ -2,6 +2,8 @@
 
 import math
 import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field, fields, replace
 from functools import partial
 from pathlib import Path
@@ -10,6 +12,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+from flax import nnx
 from jax import Array
 
 from jaxdem_ac._types import PyTree
@@ -18,13 +21,14 @@ from jaxdem_ac.environments.capacity import pad_state, retry_on_overflow, worst_
 from jaxdem_ac.environments.testing.conformance import check_shapes
 from jaxdem_ac.models.structure import split_model
 from jaxdem_ac.runs import checkpoint, distributed, loggers
-from jaxdem_ac.runs.build import algorithm_of, build_environment, build_model, num_updates
+from jaxdem_ac.runs.build import algorithm_of, build_environment, build_model, num_updates, steps_per_update
 from jaxdem_ac.runs.checkpoint import Fields
 from jaxdem_ac.runs.config import TrainConfig, run_path
 from jaxdem_ac.runs.distributed import choose_devices, spread, spread_runs
 from jaxdem_ac.runs.evaluation import Evaluator
 from jaxdem_ac.runs.init_from import load_source, with_parameters
 from jaxdem_ac.runs.run_dir import Metrics, append_line, lines_until, rewrite_lines
+from jaxdem_ac.runs.untrained import evaluated_meanwhile
 from jaxdem_ac.trainers.base import ENDED, Problem, check_update, update_many
 from jaxdem_ac.trainers.policy import Policy
 
@@ -123,6 +127,29 @@ class RunBatch:
         if not self.config.is_many:
             return once(init)(self._model_states[0], keys[0])
         return once(jax.vmap(init))(_stacked(self._model_states), jnp.stack(keys))
+
+    @contextmanager
+    def showing_untrained(self, show: Callable[[Metrics], None] | None) -> Iterator[Callable[[], None]]:
+        """Have the policies that runs begin with evaluated while they begin; gives a function that waits for it.
+
+        Nothing is done without evaluations, in several processes, or where policies come from another run.
+        """
+        if show is None or self._evaluator is None or jax.process_count() > 1 or self.config.init_from is not None:
+            yield lambda: None
+            return
+        policies = [
+            self.algorithm.initial_policy(
+                own.hyperparameters, nnx.merge(self.problem.graphdef, state), self.environment
+            )
+            for own, state in zip(self.members.values(), self._model_states, strict=True)
+        ]
+        total = self.problem.num_updates * steps_per_update(self.config, self.environment)
+
+        def tell(figures: list[Metrics]) -> None:
+            show({"steps": 0, "total_steps": total, **(together(figures) if self.config.is_many else figures[0])})
+
+        with evaluated_meanwhile(self._evaluator, policies, tell) as wait:
+            yield wait
 
     def begin(self) -> None:
         """Make the first state, with no overflow in its lists of neighbours: every growth goes back to such a one."""

@@ -1,7 +1,7 @@
 """Training from configuration to policy, in memory or in a folder; one run, or many side by side."""
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
 from functools import partial
@@ -29,7 +29,11 @@ SECONDS_BETWEEN_CHECKPOINTS = 60.0
 
 
 def train(
-    config: TrainConfig, report: Report | Literal["live"] | None = "live", *, overwrite: bool = False
+    config: TrainConfig,
+    report: Report | Literal["live"] | None = "live",
+    *,
+    overwrite: bool = False,
+    untrained: Report | None = None,
 ) -> TrainResult:
     """Train a policy.
 
@@ -42,6 +46,10 @@ def train(
         nothing.
     overwrite : bool
         Whether a run that is in the folder already may be deleted.
+    untrained : callable, optional
+        Called once with the evaluation of the policy that the run begins with, as soon as it is known: from another
+        thread, while the first update is compiled. It is in no report. Without `eval_every` or with `init_from` there
+        is none.
 
     Raises
     ------
@@ -71,14 +79,15 @@ def train(
         claim.check(run_dir, overwrite, [".", *(config.members() if config.is_many else [])])
     # Whatever is wrong with the configuration shows here, before a folder is touched.
     runs = RunBatch(config)
-    runs.begin()
     with ExitStack() as stack:
+        wait = stack.enter_context(runs.showing_untrained(untrained))
+        runs.begin()
         if run_dir is not None:
             texts = {name or ".": config_text(member) for name, member in runs.members.items()}
             claimed = claim.claimed(run_dir, overwrite, {**texts, ".": config_text(config)})
             distributed.in_first(partial(stack.enter_context, claimed))
             distributed.in_first(partial(announce, config))
-        return _run(runs, report)
+        return _run(runs, report, wait)
 
 
 def _check_report(report: object) -> None:
@@ -164,8 +173,13 @@ def _keep_steps(run_dir: Path, names: Sequence[str], steps: int) -> None:
         write_text(folder / CONFIG, config_text(replace(read_config(folder), steps=steps)))
 
 
-def _run(runs: RunBatch, report: Report | Literal["live"] | None) -> TrainResult:
-    """Make the updates that are left; whatever stops them, what has been learnt is kept."""
+def _run(
+    runs: RunBatch, report: Report | Literal["live"] | None, wait: Callable[[], None] = lambda: None
+) -> TrainResult:
+    """Make the updates that are left; whatever stops them, what has been learnt is kept.
+
+    The first evaluation is made once `wait` has returned.
+    """
     first, many = jax.process_index() == 0, runs.config.is_many
     with ExitStack() as stack:
         stack.enter_context(distributed.explaining(runs.run_dir))
@@ -178,7 +192,7 @@ def _run(runs: RunBatch, report: Report | Literal["live"] | None) -> TrainResult
         log = stack.enter_context(opened)
         shown = stack.enter_context(showing(report if first else None, runs.config.algorithm))
         try:
-            _loop(runs, shown, signals, log)
+            _loop(runs, shown, signals, log, wait)
         except (KeyboardInterrupt, SystemExit):
             # Several processes save together, in the loop, or not at all.
             if jax.process_count() == 1:
@@ -187,7 +201,9 @@ def _run(runs: RunBatch, report: Report | Literal["live"] | None) -> TrainResult
     return runs.result()
 
 
-def _loop(runs: RunBatch, report: Report | None, signals: distributed.Signals, log: loggers.Logs) -> None:
+def _loop(
+    runs: RunBatch, report: Report | None, signals: distributed.Signals, log: loggers.Logs, wait: Callable[[], None]
+) -> None:
     """Update, evaluate, report and save until the runs' end: of their steps, or at the success that is enough."""
     config, total = runs.config, runs.problem.num_updates
     chunk, per_update = runs.chunk, steps_per_update(config, runs.environment)
@@ -197,6 +213,7 @@ def _loop(runs: RunBatch, report: Report | None, signals: distributed.Signals, l
         before, began = done, time.monotonic()
         done += chunk - done % chunk
         state, histories = runs.update(done - before)
+        wait()
         figures = [summarise(history) for history in histories]
         now = time.monotonic()
         if config.eval_every and (done // chunk % config.eval_every == 0 or done == total):

@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import Array
+from jax.stages import Lowered
 
 from jaxdem_ac._checks import check_count, check_flag, check_key
 from jaxdem_ac._types import PyTree
@@ -19,6 +20,8 @@ from jaxdem_ac.trainers.policy import PolicyFn, Privileged, actor, as_policy, in
 from jaxdem_ac.trainers.rollout import OnState, decide
 
 _Playing = tuple[PyTree, PyTree, Array, Array, Array, Array, int]
+
+_MAX_DECISIONS = 100_000
 
 
 @dataclass(frozen=True)
@@ -77,7 +80,7 @@ def evaluate(
     num_episodes: int = 64,
     *,
     sample: bool = False,
-    max_decisions: int = 100_000,
+    max_decisions: int = _MAX_DECISIONS,
 ) -> Evaluation:
     """Play whole episodes, all at once.
 
@@ -136,7 +139,7 @@ def play_episodes(
     key: Array,
     num_episodes: int,
     sample: bool,
-    max_decisions: int = 100_000,
+    max_decisions: int = _MAX_DECISIONS,
     side_by_side: bool = False,
 ) -> tuple[Environment, tuple[Array, Array, Array]]:
     """Play whole episodes, again with longer lists of neighbours for as long as they have been too short.
@@ -157,6 +160,15 @@ def play_episodes(
 
     environment, (success, reward, ended, _) = retry_on_overflow(environment, play, overflow)
     return environment, (success, reward, ended)
+
+
+def lowered_episodes(
+    environment: Environment, policy: PolicyFn, key: Array, num_episodes: int, sample: bool, side_by_side: bool = False
+) -> tuple[Lowered, Lowered]:
+    """Return the two programs of :func:`play_episodes`, which finds them there once they have been compiled."""
+    state = _reset_many.eval_shape(environment, key, num_episodes, side_by_side)  # type: ignore[no-untyped-call]
+    reset = _reset_many.lower(environment, key, num_episodes, side_by_side)
+    return reset, _play_many.lower(environment, policy, state, key, sample, _MAX_DECISIONS, side_by_side)
 
 
 @partial(jax.jit, static_argnames=("environment", "num_episodes", "side_by_side"))
