@@ -4,6 +4,8 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 
+from jax.stages import Lowered
+
 from jaxdem_ac.runs.evaluation import Evaluator
 from jaxdem_ac.runs.run_dir import Metrics
 from jaxdem_ac.trainers.policy import Policy
@@ -17,16 +19,15 @@ def evaluated_meanwhile(
 
     Gives a function that waits for it, and raises what was raised there. After that nothing is shown.
 
-    Programs are traced here: two threads that trace take turns, and each would wait for the other. To compile and to
-    run them the lock of Python is not needed.
+    The programs are there before the thread begins, both compiled at once: two threads that trace take turns, and each
+    would wait for the other. To compile and to run them the lock of Python is not needed.
     """
     lowered = evaluator.lowered(policies)
+    with ThreadPoolExecutor(len(lowered)) as compilers:
+        list(compilers.map(Lowered.compile, lowered))
     wanted = True
 
     def run() -> None:
-        with ThreadPoolExecutor(len(lowered)) as compilers:
-            for compilation in [compilers.submit(each.compile) for each in lowered]:
-                compilation.result()
         figures = evaluator(policies)
         if wanted:
             show(figures)
