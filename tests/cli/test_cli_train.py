@@ -47,7 +47,7 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> list[ac.TrainConfig]:
     """Keep what a training is asked for, in place of the training."""
     configs: list[ac.TrainConfig] = []
 
-    def train(config: ac.TrainConfig, report: Any, overwrite: bool) -> ac.TrainResult:
+    def train(config: ac.TrainConfig, report: Any, overwrite: bool, untrained: Any) -> ac.TrainResult:
         configs.append(config)
         report(REPORT)
         return ac.TrainResult(config, Path(config.out or ""), None, None, [REPORT])  # type: ignore[arg-type]
