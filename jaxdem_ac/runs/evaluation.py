@@ -1,6 +1,6 @@
 """Evaluations while runs are trained: whole episodes, on random keys that no training draws from."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import jax
@@ -75,13 +75,13 @@ class Evaluator:
         keys = [evaluation_key(seed) for seed in seeds]
         self._keys = jnp.stack(keys) if self._many else keys[0]
 
-    def __call__(self, policies: Sequence[Policy]) -> list[Metrics]:
-        """Return the figures of each run's policy, played by its mode and with sampled actions.
+    def __call__(self, policies: Sequence[Policy], modes: Mapping[str, bool] = MODES) -> list[Metrics]:
+        """Return the figures of each run's policy, played by its mode and with sampled actions, or as `modes` say.
 
         A run in which a number is not finite, or an episode has no end, gets None for each, and one warning.
         """
         figures: list[Metrics] = [{} for _ in policies]
-        for prefix, sample in MODES.items():
+        for prefix, sample in modes.items():
             switched = self._switched(policies, sample)
             self._environment, played = play_episodes(
                 self._environment, switched, self._keys, self._num_episodes, True, side_by_side=self._many

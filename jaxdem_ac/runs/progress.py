@@ -147,7 +147,7 @@ def _parts(metrics: Metrics, algorithm: str, seconds: float) -> list[_Part]:
     steps, total = metrics["steps"], metrics["total_steps"]
     made = _Part(0, f"{steps:>{len(f'{total:,}')},} of {total:,} steps", f"{_short(steps)}/{_short(total)}")
     if not _is_trained(metrics):
-        return [made, _Part(3, "untrained", "untrained"), *_evaluated(metrics)]
+        return [made, _Part(3, "untrained", "untrained"), *_evaluated(metrics)[:1]]
     rate = metrics["agent_steps_per_second"]
     left = _clock(max(0.0, (total - steps) * metrics.get("runs", 1) / max(rate, 0.1) - seconds))
     parts = [

@@ -47,9 +47,9 @@ def train(
     overwrite : bool
         Whether a run that is in the folder already may be deleted.
     untrained : callable, optional
-        Called once with the evaluation of the policy that the run begins with, as soon as it is known: from another
-        thread, while the first update is compiled. It is in no report. Without `eval_every` or with `init_from` there
-        is none.
+        Called once with the evaluation, by its mode, of the policy that the run begins with, as soon as it is known:
+        from another thread, while the first update is compiled. It is in no report. Without `eval_every` or with
+        `init_from` there is none.
 
     Raises
     ------

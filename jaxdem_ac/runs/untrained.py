@@ -15,7 +15,7 @@ from jaxdem_ac.trainers.policy import Policy
 def evaluated_meanwhile(
     evaluator: Evaluator, policies: Sequence[Policy], show: Callable[[list[Metrics]], None]
 ) -> Iterator[Callable[[], None]]:
-    """Have policies evaluated in a thread of its own, and their figures shown from there.
+    """Have policies evaluated by their mode in a thread of its own, and their figures shown from there.
 
     Gives a function that waits for it, and raises what was raised there. After that nothing is shown.
 
@@ -28,7 +28,7 @@ def evaluated_meanwhile(
     wanted = True
 
     def run() -> None:
-        figures = evaluator(policies)
+        figures = evaluator(policies, {"eval": False})
         if wanted:
             show(figures)
 
