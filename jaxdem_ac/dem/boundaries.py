@@ -52,6 +52,10 @@ class Boundary(abc.ABC):
         """Return force and torque on each particle, dim and 1 or 3 components; asked for where `exerts_force`."""
         raise NotImplementedError(f"{type(self).__name__}: a boundary that exerts forces says which. Define force.")
 
+    def force_and_springs(self, world: World, particles: Columns) -> tuple[Vectors, Vectors, list[Vectors]]:
+        """Return what :meth:`force` does, and the springs at each wall after the step: none, unless it keeps some."""
+        return *self.force(world, particles), []
+
     def outside(self, world: World, position: Array, radius: Array) -> Array:
         """Return which particles have left the box for good, ``(N,)`` of bool: by more than a radius.
 
@@ -135,7 +139,15 @@ class Soft(Boundary):
 
     def force(self, world: World, particles: Columns) -> tuple[Vectors, Vectors]:
         """Return force and torque of all walls; the torque has no components without friction."""
+        force, torque, _ = self.force_and_springs(world, particles)
+        return force, torque
+
+    def force_and_springs(self, world: World, particles: Columns) -> tuple[Vectors, Vectors, list[Vectors]]:
+        """Return force and torque of all walls, and the springs at each, if the law of contact has some."""
         radius = particles.radius
+        before = iter(particles.springs.walls if particles.springs else [])
+        after: list[Vectors] = []
+        nothing = jnp.zeros_like(radius)
         spin: list[Component] = [radius * component for component in particles.angular_velocity]
         force: list[Component] = [0.0] * world.dim
         torque: list[Component] = [0.0] * len(spin) if world.rough else []
@@ -150,13 +162,14 @@ class Soft(Boundary):
                     spin=spin,
                     reduced_mass=particles.mass,
                     reduced_radius=radius,
+                    spring=[*next(before, [])],
                 )
-                push, along, turning = world.law.forces(world, contact)
+                push, along, turning, spring = world.law.forces_and_spring(world, contact)
+                after.append([nothing + component for component in spring])
                 force[axis] = plus(force[axis], times(sign, push))
                 force = [plus(old, new) for old, new in zip(force, along or [0.0] * world.dim, strict=True)]
                 torque = [plus(old, times(radius, new)) for old, new in zip(torque, turning, strict=bool(turning))]
-        nothing = jnp.zeros_like(radius)
-        return [nothing + component for component in force], [nothing + component for component in torque]
+        return [nothing + each for each in force], [nothing + each for each in torque], after
 
 
 BOUNDARIES: dict[str, Boundary] = {each.name: each for each in (Reflect(), Periodic(), Soft())}

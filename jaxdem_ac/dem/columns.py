@@ -3,14 +3,20 @@
 An array with a last axis of 2 or 3 would leave vector units idle, and costs a factor of 3 to 10 on a CPU.
 """
 
+from __future__ import annotations
+
 from dataclasses import dataclass
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import jax
 import jax.numpy as jnp
 from jax import Array
 
 from jaxdem_ac.dem.particles import Particles
+from jaxdem_ac.dem.springs import Springs
+
+if TYPE_CHECKING:
+    from jaxdem_ac.dem.neighbor_list import Neighbors
 
 Component = Array | float
 """One component of a vector for every particle or contact. A Python float is known while tracing: products with 0, 1
@@ -43,17 +49,21 @@ class Columns:
     """Torque of the last step, force * length."""
     fixed: Array
     """Mask of particles that nothing moves, ``(N,)`` of bool."""
+    springs: Springs | None = None
+    """Tangential springs of contacts, under a law that remembers."""
 
     @classmethod
     def of(cls, particles: Particles) -> Self:
         """Return particles as columns."""
         columns: dict[str, Any] = {name: columns_of(getattr(particles, name)) for name in _VECTORS}
-        return cls(**{**vars(particles), **columns})
+        springs = particles.springs and particles.springs.nameless()
+        return cls(**{**vars(particles), **columns, "springs": springs})
 
-    def to_particles(self) -> Particles:
-        """Return the particles whose columns these are."""
+    def to_particles(self, neighbors: Neighbors | None = None) -> Particles:
+        """Return the particles whose columns these are; springs are those of the pairs in a list, or of all."""
         vectors = {name: stacked(getattr(self, name)) for name in _VECTORS}
-        return Particles(**{**vars(self), **vectors})
+        springs = self.springs and self.springs.named(neighbors, len(self.radius))
+        return Particles(**{**vars(self), **vectors, "springs": springs})
 
 
 def columns_of(vectors: Array) -> list[Array]:

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import abc
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import jax
 import jax.numpy as jnp
 from jax import Array
 
-from jaxdem_ac.dem.columns import Component, Components, across, cross, cross_vectors, dot, minus, times
+from jaxdem_ac.dem.columns import Component, Components, across, cross, cross_vectors, dot, minus, plus, times
 
 if TYPE_CHECKING:
     from jaxdem_ac.dem.world import World
@@ -33,6 +33,9 @@ class Contact:
     """Reduced mass of both sides, mass; a wall's is infinite."""
     reduced_radius: Array
     """Reduced radius of both sides, ``R_i R_j / (R_i + R_j)``, length; a wall's is infinite."""
+    spring: Components = field(default_factory=list)
+    """Elongation of the tangential spring before the step, one component in 2D, along the normal turned by a quarter,
+    and three in 3D, length; empty for a law that has none."""
 
 
 class ContactLaw(abc.ABC):
@@ -46,6 +49,9 @@ class ContactLaw(abc.ABC):
 
     jaxdem_force: ClassVar[str | None] = None
     """JaxDEM's force model that is this law where contacts are elastic and smooth."""
+
+    remembers: ClassVar[bool] = False
+    """Whether contacts with friction have a tangential spring, which is kept from step to step."""
 
     @abc.abstractmethod
     def normal_force(self, world: World, contact: Contact) -> Array:
@@ -87,15 +93,29 @@ class ContactLaw(abc.ABC):
 
         The force across has dim components, the torque 1 in 2D and 3 in 3D; both have none in a world without friction.
         """
+        push, along, turning, _ = self.forces_and_spring(world, contact)
+        return push, along, turning
+
+    def forces_and_spring(self, world: World, contact: Contact) -> tuple[Array, Components, Components, Components]:
+        """Return what :meth:`forces` does, and the elongation of the spring after the step, empty without one."""
         push = self.normal_force(world, contact)
         if not world.rough:
-            return push, [], []
+            return push, [], [], []
         velocity = zip(contact.velocity, cross(contact.spin, contact.normal), strict=True)
         slip = across([minus(v, s) for v, s in velocity], contact.normal)
-        drag: Component = -self.tangential_coefficient(world, contact, push, slip)
-        along_slip = [times(drag, component) for component in slip]
+        along, spring = self.friction_force(world, contact, push, slip)
         # The arm is -radius * normal.
-        return push, along_slip, [-component for component in cross_vectors(contact.normal, along_slip)]
+        return push, along, [-component for component in cross_vectors(contact.normal, along)], spring
+
+    def friction_force(
+        self, world: World, contact: Contact, normal_force: Array, slip: Components
+    ) -> tuple[Components, Components]:
+        """Return the force across the normal, dim components, and the spring after the step; as the drag has it.
+
+        Parameters are those of :meth:`tangential_coefficient`.
+        """
+        drag: Component = -self.tangential_coefficient(world, contact, normal_force, slip)
+        return [times(drag, component) for component in slip], []
 
 
 @dataclass(frozen=True)
@@ -115,9 +135,14 @@ class ViscousCoulomb(ContactLaw):
         push = world.stiffness * contact.overlap
         if not world.damped:
             return push
-        dashpot = 2 * _damping_ratio(world.restitution) * jnp.sqrt(world.stiffness * contact.reduced_mass)
+        _, dashpot = self.stiffness_and_dashpot(world, contact)
         speed = dot(contact.velocity, contact.normal)
         return push - jnp.where(contact.overlap > 0, dashpot * speed, 0.0)
+
+    def stiffness_and_dashpot(self, world: World, contact: Contact) -> tuple[Array, Array]:
+        """Return ``k`` and ``c``."""
+        dashpot = 2 * _damping_ratio(world.restitution) * jnp.sqrt(world.stiffness * contact.reduced_mass)
+        return world.stiffness, dashpot
 
     def energy(self, world: World, overlap: Array, reduced_radius: Array) -> Array:
         """Return ``k overlap**2 / 2``."""
@@ -152,13 +177,21 @@ class Hertz(ContactLaw):
     def normal_force(self, world: World, contact: Contact) -> Array:
         """Return the push."""
         touches, modulus = contact.overlap > 0, self._modulus(world.stiffness)
-        root = jnp.sqrt(jnp.where(touches, contact.reduced_radius * contact.overlap, 1.0))
+        root = self._root(contact)
         push = jnp.where(touches, 4 / 3 * modulus * root * contact.overlap, 0.0)
         if not world.damped:
             return push
-        dashpot = 2 * (5 / 6) ** 0.5 * _damping_ratio(world.restitution)
-        dashpot = dashpot * jnp.sqrt(2 * modulus * root * contact.reduced_mass)
+        _, dashpot = self.stiffness_and_dashpot(world, contact)
         return push - jnp.where(touches, dashpot * dot(contact.velocity, contact.normal), 0.0)
+
+    def _root(self, contact: Contact) -> Array:
+        return jnp.sqrt(jnp.where(contact.overlap > 0, contact.reduced_radius * contact.overlap, 1.0))
+
+    def stiffness_and_dashpot(self, world: World, contact: Contact) -> tuple[Array, Array]:
+        """Return S and the factor of the speed; any numbers where nothing touches."""
+        stiffness = 2 * self._modulus(world.stiffness) * self._root(contact)
+        dashpot = 2 * (5 / 6) ** 0.5 * _damping_ratio(world.restitution)
+        return stiffness, dashpot * jnp.sqrt(stiffness * contact.reduced_mass)
 
     def energy(self, world: World, overlap: Array, reduced_radius: Array) -> Array:
         """Return ``8/15 E* sqrt(R*) overlap**2.5``."""
@@ -173,6 +206,119 @@ class Hertz(ContactLaw):
         return reduced_mass * (math.pi / duration) ** 2
 
 
+class TangentialSpring(ContactLaw):
+    r"""Base of laws with a spring along the contact that Coulomb's limit holds (Cundall and Strack 1979).
+
+    The force across is ``-(k_t xi + c_t v_t)``, or where that passes ``mu F_n`` as much of it: then the spring is cut
+    to the elongation that gives the limit (Luding, Granular Matter 10, 235, 2008). The elongation xi grows by
+    ``v_t dt`` in each step, turns with the normal and is lost where the overlap ends. ``k_t`` is `tangential_ratio` of
+    the normal stiffness, and ``c_t`` its root of the normal dashpot, as in JaxDEM's ``cundallstrack``, which keeps no
+    xi; the world's `tangential_damping` is not used. What sticks holds still.
+    """
+
+    remembers: ClassVar[bool] = True
+
+    @property
+    @abc.abstractmethod
+    def tangential_ratio(self) -> float:
+        """``k_t / k_n``."""
+
+    @abc.abstractmethod
+    def stiffness_and_dashpot(self, world: World, contact: Contact) -> tuple[Array, Array]:
+        """Return ``k_n``, force / length, and the dashpot of the normal, mass / time."""
+
+    def friction_force(
+        self, world: World, contact: Contact, normal_force: Array, slip: Components
+    ) -> tuple[Components, Components]:
+        """Return the force across the normal, and the spring after the step."""
+        if not contact.spring:
+            raise ValueError(
+                f"{self.name}: contacts under this law have springs; got one without. Pass them, and keep what "
+                "forces_and_spring returns; a boundary of your own defines force_and_springs."
+            )
+        normal_stiffness, dashpot = self.stiffness_and_dashpot(world, contact)
+        stiffness, damping = self.tangential_ratio * normal_stiffness, self.tangential_ratio**0.5 * dashpot
+        flat = len(contact.normal) == 2
+        # In 2D all is along the normal turned by a quarter.
+        tangent = cross([1.0], contact.normal) if flat else []
+        speed = [dot(slip, tangent)] if flat else slip
+        before = contact.spring if flat else _turned(contact.spring, contact.normal)
+        spring = [plus(xi, times(world.dt, v)) for xi, v in zip(before, speed, strict=True)]
+        drag = [times(damping, v) if world.damped else 0.0 for v in speed]
+        pull = [plus(stiffness * xi, each) for xi, each in zip(spring, drag, strict=True)]
+        square = jnp.asarray(dot(pull, pull))
+        limit = world.friction * jnp.maximum(normal_force, 0.0)
+        slides, touches = square > limit**2, contact.overlap > 0
+        # What is below the limit stays as it is, to the last digit.
+        share = jnp.where(slides, limit * jax.lax.rsqrt(jnp.where(slides, square, 1.0)), 1.0)
+        force: Components = [jnp.where(touches, -share * each, 0.0) for each in pull]
+        softness = 1 / stiffness
+        after: Components = [
+            jnp.where(touches, jnp.where(slides, softness * minus(share * own, of_speed), xi), 0.0)
+            for own, of_speed, xi in zip(pull, drag, spring, strict=True)
+        ]
+        return [times(force[0], each) for each in tangent] if flat else force, after
+
+
+@dataclass(frozen=True)
+class CundallStrack(ViscousCoulomb, TangentialSpring):
+    """The linear spring and dashpot of :class:`ViscousCoulomb`, and a spring along the contact.
+
+    With ``k_t = 2/7 k_n`` a sphere's contact point swings along the contact in the time of an impact (1/3 for a disc).
+    """
+
+    stiffness_ratio: float = 2 / 7
+    """``k_t / k_n``, in (0, 1]."""
+    name: ClassVar[str] = "cundall_strack"
+
+    def __post_init__(self) -> None:
+        """Check the ratio."""
+        if not 0 < self.stiffness_ratio <= 1:
+            raise ValueError(
+                f"CundallStrack: stiffness_ratio is in (0, 1]; got stiffness_ratio={self.stiffness_ratio}. Set it "
+                "inside."
+            )
+
+    @property
+    def tangential_ratio(self) -> float:
+        """`stiffness_ratio`."""
+        return self.stiffness_ratio
+
+    def contact_stiffness(self, stiffness: float, reduced_mass: float, reduced_radius: float, speed: float) -> float:
+        """Return k, or ``7/2 k_t`` where that swings faster: a sphere's contact point has 2/7 of its mass."""
+        return max(1.0, 3.5 * self.stiffness_ratio) * stiffness
+
+
+@dataclass(frozen=True)
+class HertzMindlin(Hertz, TangentialSpring):
+    """:class:`Hertz`'s push, and a spring along the contact, ``k_t = 8 G* sqrt(R* overlap)`` (Mindlin 1949).
+
+    That is ``2 (1 - nu) / (2 - nu)`` of the stiffness ``2 E* sqrt(R* overlap)`` of the push. The spring is that of a
+    contact that nowhere slips before all of it does, and what it loses while the overlap shrinks is not accounted for.
+    """
+
+    name: ClassVar[str] = "hertz_mindlin"
+
+    @property
+    def tangential_ratio(self) -> float:
+        """``2 (1 - nu) / (2 - nu)``."""
+        return 2 * (1 - self.poisson_ratio) / (2 - self.poisson_ratio)
+
+    def contact_stiffness(self, stiffness: float, reduced_mass: float, reduced_radius: float, speed: float) -> float:
+        """Return that of Hertz's push, times ``7/2 k_t / k_n`` where a sphere's contact point swings faster."""
+        normal = super().contact_stiffness(stiffness, reduced_mass, reduced_radius, speed)
+        return max(1.0, 3.5 * self.tangential_ratio) * normal
+
+
+def _turned(spring: Components, normal: Components) -> Components:
+    """Return a spring turned into the plane across a normal, as long as before."""
+    flat = across(spring, normal)
+    before, after = (jnp.asarray(dot(each, each)) for each in (spring, flat))
+    there = after > 0
+    scale = jnp.where(there, jnp.sqrt(jnp.where(there, before, 1.0) / jnp.where(there, after, 1.0)), 0.0)
+    return [times(scale, each) for each in flat]
+
+
 def _damping_ratio(restitution: Array) -> Array:
     """Return ``zeta = -ln e / sqrt(pi**2 + ln(e)**2)``, 1 for a restitution of 0: critical damping."""
     bounces = restitution > 0
@@ -180,5 +326,5 @@ def _damping_ratio(restitution: Array) -> Array:
     return jnp.where(bounces, -log_e / jnp.sqrt(jnp.pi**2 + log_e**2), 1.0)
 
 
-LAWS: dict[str, ContactLaw] = {each.name: each for each in (ViscousCoulomb(), Hertz())}
+LAWS: dict[str, ContactLaw] = {each.name: each for each in (ViscousCoulomb(), Hertz(), CundallStrack(), HertzMindlin())}
 """Laws by the names that `World.create` knows; a law of one's own is passed as an instance."""

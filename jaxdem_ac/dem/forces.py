@@ -1,15 +1,17 @@
 """Forces between particles that overlap: gathered to pairs, given by the law of contact, and scattered back."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 import jax
 import jax.numpy as jnp
 from jax import Array
 
-from jaxdem_ac.dem.columns import Columns, dot
+from jaxdem_ac.dem.columns import Columns, Component, dot
 from jaxdem_ac.dem.contact_law import Contact
 from jaxdem_ac.dem.neighbor_list import Neighbors
 from jaxdem_ac.dem.scatter import gather, scatter
+from jaxdem_ac.dem.springs import Springs, pairs_of
 from jaxdem_ac.dem.world import World
 
 Side = Callable[[Array], Array]
@@ -28,29 +30,51 @@ def contact_force(
     The undamped, frictionless force is JaxDEM's ``spring`` model with equal moduli. Centres that coincide exert no
     force on each other, there and here: the normal is undefined.
     """
+    force, torque, _ = contact_force_and_springs(world, particles, neighbors)
+    return force, torque
+
+
+def contact_force_and_springs(
+    world: World, particles: Columns, neighbors: Neighbors | None = None
+) -> tuple[list[Array], list[Array], Springs | None]:
+    """Return what :func:`contact_force` does, and the springs after the step, if the law of contact has some.
+
+    Springs are of the pairs in the list, without one of all pairs, each once.
+    """
+    springs = particles.springs if world.remembers else None
+    if world.remembers and springs is None:
+        raise ValueError(
+            f"step: contacts under law {world.law.name!r} have springs; got particles without. Begin with "
+            "dem.with_springs(world, particles)."
+        )
+    pairs = pairs_of(neighbors, len(particles.radius)) if neighbors or springs else None
 
     def own(values: Array) -> Array:
-        return values[:, None] if neighbors is None else gather(values, neighbors.left)
+        return values[:, None] if pairs is None else gather(values, pairs[0])
 
     def other(values: Array) -> Array:
-        return values[None, :] if neighbors is None else gather(values, neighbors.right)
+        return values[None, :] if pairs is None else gather(values, pairs[1])
 
-    forces, turning = pair_forces(world, particles, own, other)
-    if neighbors is None:
+    forces, turning, after = pair_forces(world, particles, own, other, springs.pairs if springs else ())
+    if pairs is None:
         totals = [jnp.sum(values, axis=1) for values in (*forces, *turning)]
     else:
         # In a list each contact stands once, for both sides, which turn the same way, each about an arm of its own.
         nothing = [jnp.zeros(particles.radius.shape, values.dtype) for values in (*forces, *turning)]
-        half = scatter("add", nothing, neighbors.left, [*forces, *turning])
-        totals = scatter("add", half, neighbors.right, [*(-values for values in forces), *turning])
-    return totals[: world.dim], [particles.radius * total for total in totals[world.dim :]]
+        half = scatter("add", nothing, pairs[0], [*forces, *turning])
+        totals = scatter("add", half, pairs[1], [*(-values for values in forces), *turning])
+    torque = [particles.radius * total for total in totals[world.dim :]]
+    return totals[: world.dim], torque, replace(springs, pairs=after) if springs else None
 
 
-def pair_forces(world: World, particles: Columns, own: Side, other: Side) -> tuple[list[Array], list[Array]]:
-    """Return the components of the force on one side of every pair, and of its torque divided by its radius.
+def pair_forces(
+    world: World, particles: Columns, own: Side, other: Side, springs: Sequence[Component] = ()
+) -> tuple[list[Array], list[Array], list[Array]]:
+    """Return the force on one side of every pair, its torque divided by its radius, and its spring after the step.
 
     `own` and `other` map a quantity of each particle, ``(N,)``, to that of each pair's one side and other side, in any
-    shape. A pair of a particle with itself exerts nothing.
+    shape; `springs` are the components of each pair's spring, under a law that has them. A pair of a particle with
+    itself exerts nothing.
     """
 
     def difference(columns: list[Array]) -> list[Array]:
@@ -72,14 +96,15 @@ def pair_forces(world: World, particles: Columns, own: Side, other: Side) -> tup
         spin=[own(component) + other(component) for component in spins],
         reduced_mass=_reduced_mass(particles, own, other),
         reduced_radius=own_radius * other_radius / reach,
+        spring=[*springs],
     )
-    push, along, turning = world.law.forces(world, contact)
+    push, along, turning, after = world.law.forces_and_spring(world, contact)
     # In this order of products the force is JaxDEM's to the last digit.
     push = push * inverse
     forces = [push * component for component in separation]
     if world.rough:
         forces = [normal + tangential for normal, tangential in zip(forces, along, strict=True)]
-    return forces, [jnp.asarray(component) for component in turning]
+    return forces, [jnp.asarray(component) for component in turning], [jnp.asarray(each) for each in after]
 
 
 def _reduced_mass(particles: Columns, own: Side, other: Side) -> Array:

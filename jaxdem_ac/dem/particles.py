@@ -10,6 +10,7 @@ from jax import Array
 from jax.typing import ArrayLike
 
 from jaxdem_ac._checks import is_concrete, limits
+from jaxdem_ac.dem.springs import Springs
 
 
 @jax.tree_util.register_dataclass
@@ -33,6 +34,8 @@ class Particles:
     """Total torque of the last step, ``(N, 1)`` or ``(N, 3)``, force * length."""
     fixed: Array
     """Mask of obstacles, which nothing moves, ``(N,)`` of bool."""
+    springs: Springs | None = None
+    """Tangential springs of their contacts, under a law that remembers; a world adds them."""
 
     @classmethod
     def create(

@@ -12,7 +12,7 @@ from jax.typing import ArrayLike
 
 from jaxdem_ac._checks import is_concrete
 from jaxdem_ac.dem.columns import Columns, columns_of
-from jaxdem_ac.dem.forces import contact_force
+from jaxdem_ac.dem.forces import contact_force_and_springs
 from jaxdem_ac.dem.neighbor_list import (
     Neighbors,
     NeighborSpec,
@@ -24,6 +24,7 @@ from jaxdem_ac.dem.neighbor_list import (
     with_capacity,
 )
 from jaxdem_ac.dem.particles import Particles, as_float
+from jaxdem_ac.dem.springs import with_springs
 from jaxdem_ac.dem.world import World
 from jaxdem_ac.registry import engines
 
@@ -69,19 +70,22 @@ def step(
         spin = _kicked(particles.angular_velocity, particles.torque, half_dt_over_inertia)
         moved = replace(moved, angular_velocity=[jnp.where(free, w, 0.0) for w in spin])
     if spec is not None and neighbors is not None:
-        neighbors = refresh(spec, neighbors, moved.position, world.box_low, world.box_high)
-    force, torque = contact_force(world, moved, neighbors)
+        before, neighbors = neighbors, refresh(spec, neighbors, moved.position, world.box_low, world.box_high)
+        if moved.springs is not None:
+            moved = replace(moved, springs=moved.springs.of_list(before, neighbors, len(moved.radius)))
+    force, torque, springs = contact_force_and_springs(world, moved, neighbors)
     if not contact_slopes:
-        force, torque = jax.lax.stop_gradient((force, torque))
+        force, torque, springs = jax.lax.stop_gradient((force, torque, springs))
     force = [
         contact + (external + dragged) + particles.mass * world.gravity[axis]
         for axis, (contact, external, dragged) in enumerate(zip(force, external_force, drag, strict=True))
     ]
     if world.boundary.exerts_force:
-        wall, wall_torque = world.boundary.force(world, moved)
+        wall, wall_torque, wall_springs = world.boundary.force_and_springs(world, moved)
+        springs = springs and replace(springs, walls=wall_springs)
         force = [own + of_wall for own, of_wall in zip(force, wall, strict=True)]
         torque = [own + of_wall for own, of_wall in zip(torque, wall_torque, strict=True)]
-    moved = replace(moved, velocity=_kicked(moved.velocity, force, half_dt_over_mass), force=force)
+    moved = replace(moved, velocity=_kicked(moved.velocity, force, half_dt_over_mass), force=force, springs=springs)
     if turns:
         torque = torque or [jnp.zeros_like(particles.radius) for _ in moved.torque]
         if external_torque is not None:
@@ -144,6 +148,10 @@ def advance(
         Which makes the steps; static.
     """
     one_step = engine_step(engine)
+    if spec is not None and neighbors is not None and world.remembers:
+        # What the springs are of has to be in the list.
+        neighbors = refresh(spec, neighbors, particles.position, world.box_low, world.box_high)
+    particles = with_springs(world, particles, neighbors)
     columns = Columns.of(particles)
     constant = None if callable(external_force) else columns_of(external_force)
     torque = None if external_torque is None else columns_of(external_torque)
@@ -161,13 +169,14 @@ def advance(
             columns, neighbors = jax.lax.fori_loop(0, num_steps, body, (columns, neighbors))
     if neighbors is not None:
         neighbors = replace(neighbors, reference=as_vectors(neighbors.reference))
-    return columns.to_particles(), neighbors
+    return columns.to_particles(neighbors), neighbors
 
 
 _advance_jitted = jax.jit(advance, static_argnames=("num_steps", "spec"))
 
-# From this many particles on a list is faster than all pairs, on two CPU cores.
+# From this many particles on a list is faster than all pairs, on two CPU cores; and where contacts have springs.
 LIST_FROM = 128
+LIST_FROM_WITH_SPRINGS = 24
 
 
 def simulate(
@@ -300,7 +309,8 @@ def _report_out_of_domain(
 
 def contact_spec(world: World, particles: Particles) -> NeighborSpec | None:
     """Return what a list of contacts needs, or None where all pairs are faster or nothing has a value yet."""
-    if not is_concrete(*jax.tree.leaves((world, particles))) or particles.num_particles < LIST_FROM:
+    enough = LIST_FROM_WITH_SPRINGS if world.remembers else LIST_FROM
+    if not is_concrete(*jax.tree.leaves((world, particles))) or particles.num_particles < enough:
         return None
     # Not jax.numpy, which would trace even these inside a `jax.jit`.
     largest = float(np.max(np.asarray(particles.radius)))

@@ -90,10 +90,11 @@ class World:
             Below Coulomb's limit the force along a contact is this times the speed of slip: friction is regularised
             by viscosity and has no memory of the contact, so that what should stick creeps, at a speed of the force
             on it divided by this. Stable while ``dt * tangential_damping`` is below a third of the mass.
-        law : {"viscous_coulomb", "hertz"} or ContactLaw
+        law : {"viscous_coulomb", "hertz", "cundall_strack", "hertz_mindlin"} or ContactLaw
             Of contact: a linear spring, or :class:`~jaxdem_ac.dem.contact_law.Hertz`'s, which is the stiffer the faster
             a contact begins: checks of the time step take twice the largest speed at the beginning, and so pass any
-            step where all rest.
+            step where all rest. Under the last two friction has a spring that remembers,
+            :class:`~jaxdem_ac.dem.contact_law.TangentialSpring`, and what sticks holds still.
         """
         low, high = as_float("box_low", box_low), as_float("box_high", box_high)
         if low.shape != high.shape or low.ndim != 1 or low.shape[0] not in (2, 3):
@@ -136,6 +137,11 @@ class World:
         return numbers, {
             name: value if isinstance(value, bool) else _described(value) for name, value in static.items()
         }
+
+    @property
+    def remembers(self) -> bool:
+        """Whether contacts have tangential springs: those of a law that remembers, with friction."""
+        return self.rough and self.law.remembers
 
     @property
     def dim(self) -> int:
@@ -195,7 +201,7 @@ class World:
             inverse_mass=inverse_mass,
             restitution=float(self.restitution),
             drag_rate=float(self.drag) / float(moving.min(initial=math.inf)),
-            slip_rate=per_mass * inverse_mass * float(self.tangential_damping) if self.rough else 0.0,
+            slip_rate=per_mass * inverse_mass * float(self.tangential_damping) * (self.rough and not self.remembers),
         )
 
     def displacement(self, start: Array, end: Array) -> Array:

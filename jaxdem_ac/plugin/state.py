@@ -75,7 +75,7 @@ def as_system(world: World, particles: Particles) -> JaxDEMSystem:
         system.domain = replace(system.domain, restitution_coefficient=world.restitution)
     # Its own force models are elastic and smooth.
     if world.damped or world.rough or world.boundary.exerts_force or world.law.jaxdem_force is None:
-        system.force_model = _contact_model()(world=world)
+        system.force_model = contact_model()(world=world)
     elif world.law.jaxdem_force != "spring":
         system.force_model = importlib.import_module("jaxdem.forces").ForceModel.create(world.law.jaxdem_force)
     if particles.num_particles >= CELLS_FROM and _cells_keep_order():
@@ -108,6 +108,12 @@ def step(
     spec, neighbors
         Not looked at.
     """
+    if world.remembers:
+        raise ValueError(
+            f"engine jaxdem: springs of contacts under law {world.law.name!r} live in a System that goes on from "
+            "step to step, and here each step makes one. Take the embedded engine, or step "
+            "jaxdem_ac.plugin.springs.system_with_springs(world, particles) in JaxDEM."
+        )
     if world.boundary.periodic:
         # JaxDEM leaves them where they are, in whichever image of the box.
         particles = replace(particles, position=world.boundary.apply(world, particles)[0])
@@ -163,7 +169,7 @@ def _jaxdem() -> ModuleType:
 
 
 @cache
-def _contact_model() -> Callable[..., PyTree]:
+def contact_model() -> Callable[..., PyTree]:
     """Return our law of contact as a force model of JaxDEM's, whose base class is there only with it."""
     base: Any = importlib.import_module("jaxdem.forces").ForceModel
 
@@ -179,7 +185,7 @@ def _contact_model() -> Callable[..., PyTree]:
             """Return the force and the torque on i due to j, as the world's law of contact has them."""
             world = system.force_model.world
             columns = replace(Columns.of(as_particles(state)), position=columns_of(pos))
-            forces, turning = pair_forces(world, columns, lambda values: values[i], lambda values: values[j])
+            forces, turning, _ = pair_forces(world, columns, lambda values: values[i], lambda values: values[j])
             force = stacked(forces)
             if not world.rough:
                 return force, jnp.zeros((*force.shape[:-1], state.torque.shape[-1]), force.dtype)

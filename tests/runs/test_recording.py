@@ -62,7 +62,7 @@ def test_a_file_gives_back_what_was_saved(recording: Recording, tmp_path: Path) 
 
 def test_a_law_comes_back_with_its_own_numbers(recording: Recording, tmp_path: Path) -> None:
     assert recording.world is not None
-    for law in (dem.Hertz(0.2), dem.Hertz()):
+    for law in (dem.Hertz(0.2), dem.Hertz(), dem.CundallStrack(0.5)):
         path = replace(recording, world=replace(recording.world, law=law)).save(tmp_path / "episode.npz")
         world = Recording.load(path).world
         assert world is not None
@@ -80,7 +80,7 @@ class Soft(dem.Hertz):
 def test_a_law_of_ones_own_loses_no_recording(recording: Recording, tmp_path: Path) -> None:
     assert recording.world is not None
     path = replace(recording, world=replace(recording.world, law=Soft())).save(tmp_path / "episode.npz")
-    with pytest.raises(ValueError, match="law is 'viscous_coulomb' or 'hertz', or a ContactLaw; got law='my_soft'"):
+    with pytest.raises(ValueError, match=r"law is 'viscous_coulomb', .* or a ContactLaw; got law='my_soft'"):
         Recording.load(path)
 
 

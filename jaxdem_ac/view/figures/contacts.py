@@ -29,6 +29,11 @@ def contacts_of(world: World, particles: Particles) -> Contacts:
 
     Reflecting walls turn a particle back at once and exert no force that could be shown; soft ones push.
     """
+    if world.remembers:
+        raise ValueError(
+            f"render: contact forces under law {world.law.name!r} come from springs that a recording does not keep. "
+            "Leave out forces."
+        )
     particles = jax.tree.map(jnp.asarray, particles)
     left, right, force, across = touching_pairs(world, particles)
     position, radius = np.asarray(particles.position), np.asarray(particles.radius)
@@ -70,7 +75,7 @@ def touching_pairs(world: World, particles: Particles) -> tuple[np.ndarray, np.n
 def _pair_forces(world: World, particles: Particles, left: Array, right: Array) -> tuple[Array, Array]:
     """Return the force on the left side of each pair, and the vector to the right one, ``(K, dim)`` each."""
     columns = Columns.of(particles)
-    forces, _ = pair_forces(world, columns, lambda values: values[left], lambda values: values[right])
+    forces, _, _ = pair_forces(world, columns, lambda values: values[left], lambda values: values[right])
     return stacked(forces), world.displacement(particles.position[left], particles.position[right])
 
 
