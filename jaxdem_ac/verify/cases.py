@@ -4,7 +4,18 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
-from jaxdem_ac.verify import active, alignment, cooling, crowd, friction, impact, jamming, policies, time_steps
+from jaxdem_ac.verify import (
+    active,
+    alignment,
+    cooling,
+    crowd,
+    friction,
+    impact,
+    jamming,
+    policies,
+    sticking,
+    time_steps,
+)
 from jaxdem_ac.verify.case import Case, Data, Figure, Outcome
 
 
@@ -23,6 +34,7 @@ _ALL = (
     _case("impact", impact.play, impact.draw),
     _case("hertz", impact.play_hertz, impact.draw_hertz),
     _case("oblique", friction.play_oblique, friction.draw_oblique, size=(7.0, 3.2)),
+    _case("sticking", sticking.play, sticking.draw, size=(7.0, 3.2)),
     _case("rolling", friction.play_rolling, friction.draw_rolling),
     _case("time_step", time_steps.play, time_steps.draw, size=(6.0, 3.8)),
     _case("cooling", cooling.play, cooling.draw),
@@ -31,6 +43,7 @@ _ALL = (
     _active("active_brownian", 400, (300.0, 600.0)),
     _active("active_brownian_large", 1_600, (300.0, 900.0), is_long=True),
     _case("clustering", cooling.play_clusters, cooling.draw_clusters, is_long=True),
+    _case("heap", sticking.play_heap, sticking.draw_heap, size=(8.0, 3.4), is_long=True),
     _case("crowd", crowd.play, crowd.draw, is_long=True, float64=False),
     _case("policies", policies.play, policies.draw, is_long=True, float64=False),
 )

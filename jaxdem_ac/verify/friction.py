@@ -33,12 +33,14 @@ def push_impulse(restitution: float) -> float:
     return 1 + math.exp(-zeta / root * phase)
 
 
-def oblique(dim: int, restitution: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def oblique(
+    dim: int, restitution: float, law: str | dem.ContactLaw = "viscous_coulomb"
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Return tangential and normal restitution and the spin times the radius after an impact, ``(angles,)`` each."""
     stiffness, radius, steps = 1e5, 0.5, 4_000
     dt = math.pi / math.sqrt(stiffness) / steps
     world = box(dim, 0.0, 9.0, "soft", stiffness=stiffness, dt=dt, restitution=restitution, friction=FRICTION,
-        tangential_damping=1e4,
+        tangential_damping=1e4, law=law,
     )  # fmt: skip
     angles = jnp.radians(jnp.asarray(ANGLES))
     velocity = jnp.zeros((len(ANGLES), dim)).at[:, 0].set(jnp.sin(angles)).at[:, -1].set(-jnp.cos(angles))
