@@ -39,7 +39,7 @@ class Springs:
     """The particle of each pair, ``(P,)`` of int; the pairs of one follow each other. Left out during a step, when
     pairs are those of the list of neighbours, or all."""
     right: Array | None = None
-    """Its partner, ``(P,)`` of int. Padding is the pair (i, i)."""
+    """The partner of each, ``(P,)`` of int. Padding is the pair (i, i)."""
 
     def of_list(self, before: Neighbors, after: Neighbors, num_particles: int) -> Springs:
         """Return the springs of the pairs in a list that has been refreshed; those of new pairs are not elongated."""

@@ -36,6 +36,8 @@ _TEXTS = ("env", "env_kw", "seed", "decision_time")
 _ARRAYS = ("targets", "observation", "action", "reward", "value", "success")
 # Only where a task has one, and not in files that were written before there was one.
 _TARGET_RADIUS = "target_radius"
+# Springs of contacts are not kept.
+_OF_PARTICLES = tuple(item.name for item in fields(Particles) if item.name != "springs")
 
 
 @dataclass(frozen=True)
@@ -98,9 +100,7 @@ class Recording:
         path = as_path("Recording.save", "path", path)
         about = {"format": FORMAT, **{name: getattr(self, name) for name in _TEXTS}}
         arrays: dict[str, Any] = {name: np.asarray(getattr(self, name)) for name in _ARRAYS}
-        arrays |= {
-            f"particles.{item.name}": np.asarray(getattr(self.particles, item.name)) for item in fields(Particles)
-        }
+        arrays |= {f"particles.{name}": np.asarray(getattr(self.particles, name)) for name in _OF_PARTICLES}
         if self.target_radius is not None:
             arrays[_TARGET_RADIUS] = np.asarray(self.target_radius)
         if self.world is not None:
@@ -140,7 +140,7 @@ class Recording:
 def _recording_of(about: dict[str, Any], arrays: dict[str, Any]) -> Recording:
     """Return the recording that a file's text and arrays make, or raise whatever is wrong with them."""
     found: dict[str, Any] = {name: about[name] for name in _TEXTS}
-    particles = Particles(**{item.name: arrays[f"particles.{item.name}"] for item in fields(Particles)})
+    particles = Particles(**{name: arrays[f"particles.{name}"] for name in _OF_PARTICLES})
     kept = {name: arrays[name] for name in _ARRAYS}
     kept |= {name: arrays[name] for name in (_TARGET_RADIUS,) if name in arrays}
     world = read_world(about["world"], arrays) if "world" in about else None
