@@ -35,7 +35,7 @@ from jaxdem_ac.untrusted import printable, summary
 # Exit codes after SIGINT and SIGTERM.
 _STOPPED = (130, 143)
 # Objects between two looks of the garbage collector, for 700 of Python: imports and traces make millions that stay, and
-# looking through them again and again took a quarter of the time to a training's first update.
+# looking through them again and again took a tenth to a fifth of the time to a training's first update.
 _OBJECTS_BETWEEN_LOOKS = 200_000
 # What a user's mistake raises; anything else shows its traceback.
 _MISTAKES = (ValueError, TypeError, KeyError, OSError, ImportError, FloatingPointError, OverflowError)
