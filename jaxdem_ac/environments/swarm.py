@@ -178,9 +178,14 @@ class SwarmEnvironment(Environment[SwarmStateT]):
         """Return the state and the timestep after one decision, an action ``(N, D)`` held for `physics_steps` steps."""
         self.check_state(state)
         self.check_action(action)
-        drive, around = self.apply(state, action), self._surroundings
+        drive, around, world = self.apply(state, action), self._surroundings, self.world(state)
+        if world.remembers != (state.particles.springs is not None):
+            raise ValueError(
+                f"{type(self).__name__}.step: particles have springs under a law that remembers, and only there; got "
+                f"law={world.law.name!r}. Let reset take dem.with_springs(world, particles, vicinity.contacts)."
+            )
         particles, contacts = advance(
-            self.world(state),
+            world,
             state.particles,
             drive.force,
             self.physics_steps,

@@ -1,7 +1,8 @@
 """Tangential springs against closed forms: what sticks holds still, springs back, and slips at Coulomb's limit."""
 
 import math
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -11,6 +12,7 @@ import pytest
 from jaxdem_ac import dem
 from jaxdem_ac.dem.contact_law import LAWS
 from jaxdem_ac.dem.springs import _places
+from jaxdem_ac.environments.tasks.swarm_navigator import SwarmNavigator
 
 REMEMBERING = [name for name, law in LAWS.items() if law.remembers]
 INERTIA = {2: 1 / 2, 3: 2 / 5}
@@ -185,3 +187,27 @@ def test_what_does_not_go_together_is_said() -> None:
         dem.CundallStrack(0.0)
     smooth = dem.World.create([0.0] * 2, [9.0] * 2, law="cundall_strack")
     assert dem.with_springs(smooth, dem.with_springs(world, start)).springs is None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sticky(SwarmNavigator):
+    """A task whose contacts remember."""
+
+    def world(self, state: Any) -> dem.World:
+        world = super().world(state)
+        return replace(world, law=dem.CundallStrack(), rough=True, friction=jnp.asarray(0.5, world.dt.dtype))
+
+    def reset(self, key: jax.Array) -> Any:
+        state = super().reset(key)
+        return replace(state, particles=dem.with_springs(self.world(state), state.particles, state.vicinity.contacts))
+
+
+@pytest.mark.parametrize("num", [5, 50])
+def test_a_task_may_have_contacts_that_remember(num: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    task = Sticky(num_particles=num, physics_steps=5)
+    state = task.reset(jax.random.key(0))
+    after, _ = task.step(state, jnp.ones((num, 2)))
+    assert jax.tree.structure(after) == jax.tree.structure(state)
+    monkeypatch.setattr(Sticky, "reset", SwarmNavigator.reset)
+    with pytest.raises(ValueError, match=r"Let reset take dem\.with_springs"):
+        task.step(task.reset(jax.random.key(0)), jnp.ones((num, 2)))

@@ -81,6 +81,12 @@ def test_what_keeps_to_it_passes() -> None:
     check_environment(bent(lambda s, t: (s, replace(t, terminated=s.count >= 3, info={"late": s.count > 1}))))
 
 
+def test_lists_that_are_not_built_yet_break_nothing() -> None:
+    task = ac.make_environment("swarm_navigator", num_particles=50, max_steps=4, physics_steps=2)
+    assert task.reset(jax.random.key(0)).vicinity.contacts is not None
+    dict(environment_checks(task))["finite"]()
+
+
 @dataclass(kw_only=True)
 class Thawed(Walk.__mro__[1]):  # type: ignore[misc]
     num_particles: int = 3

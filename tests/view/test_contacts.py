@@ -3,6 +3,7 @@
 import jax
 import jax.numpy as jnp
 import numpy as np
+import pytest
 
 from jaxdem_ac import dem
 from jaxdem_ac.dem.columns import Columns, stacked
@@ -51,3 +52,9 @@ def test_contact_forces_add_up_to_the_force_on_each_particle() -> None:
     expected = of_walls + jax.jit(lambda: stacked(contact_force(world, columns)[0]))()
     np.testing.assert_allclose(total, expected, rtol=1e-3, atol=0.1)
     assert np.abs(np.asarray(expected)).max() > 100
+
+
+def test_forces_that_springs_decide_are_not_drawn_from_frames_without() -> None:
+    world = dem.World.create([0.0] * 2, [9.0] * 2, friction=0.5, law="cundall_strack")
+    with pytest.raises(ValueError, match="come from springs that a recording does not keep"):
+        contacts_of(world, dem.Particles.create([[3.0, 3.0], [4.5, 3.0]]))

@@ -13,6 +13,7 @@ from jax import Array
 from jaxdem_ac._checks import check_seed
 from jaxdem_ac._conformance import Check, as_cases, run_all
 from jaxdem_ac._types import PyTree
+from jaxdem_ac.dem.neighbor_list import Neighbors
 from jaxdem_ac.environments.base import Environment, Timestep
 from jaxdem_ac.environments.batching import reset_batch, step_batch
 from jaxdem_ac.environments.checks import check_number, check_whole
@@ -224,7 +225,11 @@ class _Episode:
         return states, timesteps
 
     def finite(self) -> None:
-        for path, leaf in jax.tree.leaves_with_path((self.start, self.until_end[1])):
+        # A list of neighbours that is not built yet was built infinitely far away.
+        leaves = jax.tree.leaves_with_path((self.start, self.until_end[1]), is_leaf=lambda x: isinstance(x, Neighbors))
+        for path, leaf in leaves:
+            if isinstance(leaf, Neighbors):
+                continue
             if jnp.issubdtype(leaf.dtype, jnp.inexact) and not np.isfinite(leaf).all():
                 raise ValueError(
                     f"{self.here}.step: every number is finite; got NaN or infinity in "
