@@ -1,7 +1,6 @@
 """Evaluations while runs are trained: whole episodes, on random keys that no training draws from."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 
 import jax
 import jax.numpy as jnp
@@ -11,38 +10,13 @@ from jax.stages import Lowered
 
 from jaxdem_ac._messages import warn
 from jaxdem_ac.environments.base import Environment, has_success
-from jaxdem_ac.models.recurrent import Carry
 from jaxdem_ac.runs.config import TrainConfig
 from jaxdem_ac.runs.run_dir import Metrics
-from jaxdem_ac.trainers.evaluate import estimate, lowered_episodes, play_episodes
+from jaxdem_ac.trainers.evaluate import Switched, estimate, lowered_episodes, play_episodes
 from jaxdem_ac.trainers.policy import Policy
 
 _STREAM = 2**31 - 1
 """Number folded into a run's key for evaluations; none of the few parts into which training splits it is this one."""
-
-
-@jax.tree_util.register_dataclass
-@dataclass(frozen=True)
-class _Switched:
-    """A policy that acts by its mode or samples as a flag says, so that one compiled program serves both."""
-
-    policy: Policy
-    sampled: Array
-
-    def initial_carry(self, leading_shape: tuple[int, ...], /) -> Carry:
-        return self.policy.initial_carry(leading_shape)
-
-    def step(self, observation: Array, carry: Carry, key: Array | None, /) -> tuple[Array, Carry]:
-        action, after = self.policy.step(observation, carry, key)
-        # XLA finds that the network's answer is the same, and computes it once.
-        mode, _ = self.policy.step(observation, carry, None)
-        return jnp.where(self.sampled, action, mode), after
-
-    def restart(self, carry: Carry, done: Array, /) -> Carry:
-        return self.policy.restart(carry, done)
-
-    def __call__(self, observation: Array, key: Array | None, /) -> Array:
-        return self.step(observation, self.initial_carry(observation.shape[:-1]), key)[0]
 
 
 MODES = {"eval": False, "eval_sampled": True}
@@ -98,11 +72,11 @@ class Evaluator:
             self._environment, switched, self._keys, self._num_episodes, True, side_by_side=self._many
         )
 
-    def _switched(self, policies: Sequence[Policy], sample: bool) -> _Switched:
+    def _switched(self, policies: Sequence[Policy], sample: bool) -> Switched:
         """Return the policies of all runs as one, which samples or not."""
         policies = [jax.device_get(policy) for policy in policies]
         policy = jax.tree.map(lambda *leaves: jnp.stack(leaves), *policies) if self._many else policies[0]
-        return _Switched(policy, jnp.full(self._keys.shape, sample))
+        return Switched(policy, jnp.full(self._keys.shape, sample))
 
     def _figures(self, prefix: str, success: np.ndarray, reward: np.ndarray, ended: bool) -> Metrics:
         """Return the figures of one way to play; success and mean reward of episodes are ``(E,)``."""

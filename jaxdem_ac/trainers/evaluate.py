@@ -16,8 +16,9 @@ from jaxdem_ac._types import PyTree
 from jaxdem_ac.environments.base import Environment, check_is_environment, has_success
 from jaxdem_ac.environments.batching import reset_batch
 from jaxdem_ac.environments.capacity import retry_on_overflow
+from jaxdem_ac.models.recurrent import Carry
 from jaxdem_ac.models.structure import Model
-from jaxdem_ac.trainers.policy import PolicyFn, Privileged, actor, as_policy, initial_carry
+from jaxdem_ac.trainers.policy import Policy, PolicyFn, Privileged, actor, as_policy, initial_carry
 from jaxdem_ac.trainers.rollout import OnState, decide
 
 _Playing = tuple[PyTree, PyTree, Array, Array, Array, Array, int]
@@ -74,6 +75,36 @@ def estimate(samples: np.ndarray, low: float = -math.inf, high: float = math.inf
     return Estimate(mean, max(low, mean - spread), min(high, mean + spread))
 
 
+@jax.tree_util.register_dataclass
+@dataclass(frozen=True)
+class Switched:
+    """A policy that acts by its mode or samples as a flag says, so that one program serves both, to the last digit."""
+
+    policy: Policy
+    """The policy that acts."""
+    sampled: Array
+    """Flag of sampling, ``()`` of bool."""
+
+    def initial_carry(self, leading_shape: tuple[int, ...], /) -> Carry:
+        """Return the policy's."""
+        return self.policy.initial_carry(leading_shape)
+
+    def step(self, observation: Array, carry: Carry, key: Array | None, /) -> tuple[Array, Carry]:
+        """Return the sampled action or the mode, and the carry after it."""
+        action, after = self.policy.step(observation, carry, key)
+        # XLA finds that the network's answer is the same, and computes it once.
+        mode, _ = self.policy.step(observation, carry, None)
+        return jnp.where(self.sampled, action, mode), after
+
+    def restart(self, carry: Carry, done: Array, /) -> Carry:
+        """Return the policy's, where episodes have ended."""
+        return self.policy.restart(carry, done)
+
+    def __call__(self, observation: Array, key: Array | None, /) -> Array:
+        """Return the action of one that remembers nothing."""
+        return self.step(observation, self.initial_carry(observation.shape[:-1]), key)[0]
+
+
 def evaluate(
     environment: Environment,
     policy: Model | PolicyFn | Privileged,
@@ -117,6 +148,9 @@ def evaluate(
     check_is_environment("evaluate", environment)
     check_key("evaluate", key)
     acting = as_policy("evaluate", policy, environment)
+    if isinstance(acting, Policy):
+        # As a training evaluates it: another program may add up in another order, and that shows in the last digit.
+        acting, sample = Switched(acting, jnp.asarray(sample)), True
 
     _, (success, reward, ended) = play_episodes(environment, acting, key, num_episodes, sample, max_decisions)
     finite = np.isfinite(np.asarray(reward)) & np.isfinite(np.asarray(success))

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from scipy import stats
 
 from jaxdem_ac.trainers.evaluate import Estimate, Evaluation
 from jaxdem_ac.trainers.seeds import bootstrap_interval, interquartile_mean, over_seeds, together
@@ -23,7 +24,6 @@ def test_an_interquartile_mean_by_hand(scores: list[float], expected: float) -> 
 
 
 def test_an_interquartile_mean_is_the_trimmed_mean_of_scipy() -> None:
-    stats = pytest.importorskip("scipy.stats")
     random = np.random.default_rng(0)
     for shape in ((3,), (10,), (13,), (5, 4), (7, 3)):
         scores = random.normal(size=shape)
