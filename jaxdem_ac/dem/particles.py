@@ -35,7 +35,8 @@ class Particles:
     fixed: Array
     """Mask of obstacles, which nothing moves, ``(N,)`` of bool."""
     springs: Springs | None = None
-    """Tangential springs of their contacts, under a law that remembers; a world adds them."""
+    """Tangential springs of their contacts, under a law that remembers; a world adds them. None where particles have
+    been added or taken away: springs name them by their numbers."""
 
     @classmethod
     def create(

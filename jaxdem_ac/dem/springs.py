@@ -85,6 +85,20 @@ def with_springs(world: World, particles: Particles, neighbors: Neighbors | None
     return replace(particles, springs=Springs(pairs, walls, left, right))
 
 
+def check_springs(where: str, particles: Particles) -> None:
+    """Raise ValueError if springs are of more particles than there are; for particles that are not traced."""
+    springs, num = particles.springs, particles.num_particles
+    if springs is None or springs.left is None:
+        return
+    named = int(np.max(np.asarray(springs.left), initial=-1)) + 1
+    walls = {len(each) for wall in springs.walls for each in wall}
+    if named > num or walls - {num}:
+        raise ValueError(
+            f"{where}: springs are of the particles that have them; got those of {max(named, *walls)} for {num}. Set "
+            "springs=None where particles are added or taken away."
+        )
+
+
 def pairs_of(neighbors: Neighbors | None, num_particles: int) -> tuple[Array, Array]:
     """Return both sides of the pairs in a list; without one, of all pairs of N particles, each once."""
     if neighbors is not None:

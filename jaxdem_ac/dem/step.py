@@ -24,7 +24,7 @@ from jaxdem_ac.dem.neighbor_list import (
     with_capacity,
 )
 from jaxdem_ac.dem.particles import Particles, as_float
-from jaxdem_ac.dem.springs import with_springs
+from jaxdem_ac.dem.springs import check_springs, with_springs
 from jaxdem_ac.dem.world import World
 from jaxdem_ac.registry import engines
 
@@ -246,6 +246,7 @@ def simulate(
     traced = not is_concrete(*jax.tree.leaves((world, particles, force, torque)))
     if not traced:
         world.check("simulate", particles)
+        check_springs("simulate", particles)
     spec = None if traced else contact_spec(world, particles)
     while True:
         neighbors = None if spec is None else allocate(spec, particles.position)
@@ -291,8 +292,12 @@ def _report_out_of_domain(
     def body(carry: tuple[Array, Particles, Neighbors | None]) -> tuple[Array, Particles, Neighbors | None]:
         return carry[0] + 1, *advance(world, carry[1], force, 1, torque, spec, carry[2])
 
-    play = jax.jit(lambda: jax.lax.while_loop(going, body, (jnp.zeros((), int), particles, neighbors)))
-    count, last, neighbors = play()
+    def play() -> tuple[Array, Particles, Neighbors | None]:
+        # No step, but springs and a list where the law of contact asks for them.
+        begun = advance(world, particles, force, 0, torque, spec, neighbors)
+        return jax.lax.while_loop(going, body, (jnp.zeros((), int), *begun))
+
+    count, last, neighbors = jax.jit(play)()
     astray = _out_of_domain(world, last)
     overflows = spec is not None and neighbors is not None and bool(neighbors.overflow_ratio(spec))
     if overflows and not bool(jnp.any(astray)):

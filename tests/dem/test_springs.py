@@ -185,6 +185,14 @@ def test_what_does_not_go_together_is_said() -> None:
         dem.engine_step("embedded")(world, dem.Columns.of(start), [jnp.zeros(4)] * 2)
     with pytest.raises(ValueError, match=r"stiffness_ratio is in \(0, 1\]"):
         dem.CundallStrack(0.0)
+    after = dem.simulate(world, start, 2)
+    with pytest.raises(ValueError, match=r"got those of 4 for 3\. Set springs=None"):
+        dem.simulate(world, replace(settled(3, "cundall_strack")[1], springs=after.springs), 2)
+    # Who leaves the box is named, from the first call on and with the springs of one before, with a list and without.
+    for box, begins in ((world, start), (world, after), settled(40, "cundall_strack")):
+        away = begins.velocity.at[1].set(jnp.asarray([0.0, 1e6]))
+        with pytest.raises(FloatingPointError, match="got particle 1 after step 1"):
+            dem.simulate(box, replace(begins, velocity=away), 2)
     smooth = dem.World.create([0.0] * 2, [9.0] * 2, law="cundall_strack")
     assert dem.with_springs(smooth, dem.with_springs(world, start)).springs is None
 
