@@ -53,8 +53,11 @@ class Boundary(abc.ABC):
         raise NotImplementedError(f"{type(self).__name__}: a boundary that exerts forces says which. Define force.")
 
     def force_and_springs(self, world: World, particles: Columns) -> tuple[Vectors, Vectors, list[Vectors]]:
-        """Return what :meth:`force` does, and the springs at each wall after the step: none, unless it keeps some."""
-        return *self.force(world, particles), []
+        """Return what :meth:`force` does, and the springs at walls after the step, ``2 dim`` of them: as they are.
+
+        A boundary whose walls drag by a law that remembers takes as many of ``particles.springs.walls`` as it has.
+        """
+        return *self.force(world, particles), particles.springs.walls if particles.springs else []
 
     def outside(self, world: World, position: Array, radius: Array) -> Array:
         """Return which particles have left the box for good, ``(N,)`` of bool: by more than a radius.

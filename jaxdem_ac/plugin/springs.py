@@ -15,7 +15,7 @@ from jaxdem_ac._types import PyTree
 from jaxdem_ac.dem.columns import Columns, columns_of, stacked
 from jaxdem_ac.dem.forces import pair_forces
 from jaxdem_ac.dem.particles import Particles
-from jaxdem_ac.dem.springs import Springs, found, with_springs
+from jaxdem_ac.dem.springs import Springs, check_springs, found
 from jaxdem_ac.dem.world import World
 from jaxdem_ac.plugin.jaxdem import JaxDEMState, JaxDEMSystem
 from jaxdem_ac.plugin.state import as_particles, as_state, as_system, contact_model
@@ -59,17 +59,15 @@ def system_with_springs(world: World, particles: Particles, skin: float = 0.4) -
             "system_with_springs: JaxDEM's NeighborList carries springs; got a JaxDEM whose list does not. Update it."
         )
     system.force_model = _remembering_model()(world=world)
-    components = 1 if world.dim == 2 else 3
     shape = (particles.num_particles, collider.max_neighbors)
-    system.collider = replace(collider, history=[jnp.zeros(shape, particles.position.dtype)] * components)
+    system.collider = replace(collider, history=system.force_model.init_history(shape))
     _, system, _, _ = system.collider.create_neighbor_list(state, system, 2 * largest, collider.max_neighbors)
-    springs = with_springs(world, particles).springs
-    assert springs is not None
-    assert springs.left is not None
-    assert springs.right is not None
-    sides = _sides(system.collider.neighbor_list)
-    pairs = found(particles.num_particles, springs.pairs, jnp.asarray(True), springs.left, springs.right, *sides)
-    system.collider = replace(system.collider, history=[each.reshape(shape) for each in pairs])
+    check_springs("system_with_springs", particles)
+    old = particles.springs
+    if old is not None and old.left is not None and old.right is not None:
+        sides = _sides(system.collider.neighbor_list)
+        pairs = found(particles.num_particles, old.pairs, jnp.asarray(True), old.left, old.right, *sides)
+        system.collider = replace(system.collider, history=[each.reshape(shape) for each in pairs])
     return system
 
 

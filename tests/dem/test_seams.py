@@ -36,6 +36,13 @@ class Circle(dem.Boundary):
 
     def force(self, world: dem.World, particles: dem.Columns) -> tuple[list[Array], list[Array]]:
         """Return the push along the radius, and the friction of what rolls along the wall."""
+        return self.force_and_springs(world, particles)[:2]
+
+    def force_and_springs(
+        self, world: dem.World, particles: dem.Columns
+    ) -> tuple[list[Array], list[Array], list[list[Array]]]:
+        """Return both, and the spring of the one wall, which takes the place of the first of a box."""
+        own, *others = particles.springs.walls if particles.springs else [[]]
         offset, distance = self._offset(world, particles.position)
         contact = dem.Contact(
             normal=[-component / distance for component in offset],
@@ -44,12 +51,13 @@ class Circle(dem.Boundary):
             spin=[particles.radius * component for component in particles.angular_velocity],
             reduced_mass=particles.mass,
             reduced_radius=particles.radius,
+            spring=[*own],
         )
-        push, along, turning = world.law.forces(world, contact)
+        push, along, turning, spring = world.law.forces_and_spring(world, contact)
         force: list[Any] = [push * normal for normal in contact.normal]
         if along:
             force = [normal + tangential for normal, tangential in zip(force, along, strict=True)]
-        return force, [particles.radius * component for component in turning]
+        return force, [particles.radius * component for component in turning], [spring, *others] if spring else []
 
     def outside(self, world: dem.World, position: Array, radius: Array) -> Array:
         """Return who is beyond the wall."""
@@ -76,6 +84,24 @@ def test_a_round_wall(friction: float) -> None:
     else:
         assert energy == pytest.approx(8.5, rel=1e-3)
         assert momentum == pytest.approx(-12.0, rel=1e-6)
+
+
+def test_a_round_wall_may_remember() -> None:
+    """A disc that is pulled along it, and held by a torque, rocks about where it is; with viscous friction it creeps."""
+    with jax.enable_x64(True):
+        pull = 10 * np.sin(np.radians(20.0))
+        world = dem.World.create(
+            [0.0, 0.0], [20.0, 20.0], Circle(8.0), stiffness=1e5, dt=1e-4, restitution=0.3, friction=0.5,
+            gravity=np.array([pull, -10 * np.cos(np.radians(20.0))]), law="cundall_strack",
+        )  # fmt: skip
+        start = dem.Particles.create([[10.0, 2.5]], radius=0.5)
+        rests = dem.simulate(world, start, 60_000, external_torque=[[0.5 * pull]])
+        later = dem.simulate(world, rests, 20_000, external_torque=[[0.5 * pull]])
+        np.testing.assert_allclose(later.position, rests.position, rtol=0, atol=5e-5)
+        viscous = dem.simulate(replace(world, law=LAWS["viscous_coulomb"]), rests, 20_000, None, [[0.5 * pull]])
+        assert float(viscous.position[0, 0] - rests.position[0, 0]) > 0.02
+        assert float(abs(later.springs.walls[0][0][0])) > 1e-5
+        assert not any(float(wall[0][0]) for wall in later.springs.walls[1:])
 
 
 def test_a_particle_outside_its_boundary_is_reported() -> None:
