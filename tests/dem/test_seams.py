@@ -87,7 +87,7 @@ def test_a_round_wall(friction: float) -> None:
 
 
 def test_a_round_wall_may_remember() -> None:
-    """A disc that is pulled along it, and held by a torque, rocks about where it is; with viscous friction it creeps."""
+    """A disc pulled along it, and held by a torque, rocks about where it is; with viscous friction it creeps."""
     with jax.enable_x64(True):
         pull = 10 * np.sin(np.radians(20.0))
         world = dem.World.create(
