@@ -11,6 +11,7 @@ import jax
 import jax.numpy as jnp
 from jax import Array
 
+from jaxdem_ac._checks import as_real
 from jaxdem_ac.dem.columns import Component, Components, across, cross, cross_vectors, dot, minus, plus, times
 
 if TYPE_CHECKING:
@@ -166,10 +167,7 @@ class Hertz(ContactLaw):
 
     def __post_init__(self) -> None:
         """Check the ratio."""
-        if not -1 < self.poisson_ratio <= 0.5:
-            raise ValueError(
-                f"Hertz: poisson_ratio is in (-1, 0.5]; got poisson_ratio={self.poisson_ratio}. Set it inside."
-            )
+        _check_ratio(self, "poisson_ratio", -1, 0.5)
 
     def _modulus(self, stiffness: Any) -> Any:
         return stiffness / (2 * (1 - self.poisson_ratio**2))
@@ -273,11 +271,7 @@ class CundallStrack(ViscousCoulomb, TangentialSpring):
 
     def __post_init__(self) -> None:
         """Check the ratio."""
-        if not 0 < self.stiffness_ratio <= 1:
-            raise ValueError(
-                f"CundallStrack: stiffness_ratio is in (0, 1]; got stiffness_ratio={self.stiffness_ratio}. Set it "
-                "inside."
-            )
+        _check_ratio(self, "stiffness_ratio", 0, 1)
 
     @property
     def tangential_ratio(self) -> float:
@@ -308,6 +302,16 @@ class HertzMindlin(Hertz, TangentialSpring):
         """Return that of Hertz's push, times ``7/2 k_t / k_n`` where a sphere's contact point swings faster."""
         normal = super().contact_stiffness(stiffness, reduced_mass, reduced_radius, speed)
         return max(1.0, 3.5 * self.tangential_ratio) * normal
+
+
+def _check_ratio(law: ContactLaw, name: str, low: float, high: float) -> None:
+    """Raise TypeError unless a field of a law is a number, ValueError unless it is above `low` and at most `high`."""
+    where, value = type(law).__name__, getattr(law, name)
+    number = as_real(value)
+    if number is None:
+        raise TypeError(f"{where}: {name} is a number; got {name}={value!r:.60}. Pass a float.")
+    if not low < number <= high:
+        raise ValueError(f"{where}: {name} is in ({low}, {high}]; got {name}={value}. Set it inside.")
 
 
 def _turned(spring: Components, normal: Components) -> Components:

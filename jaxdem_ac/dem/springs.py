@@ -67,6 +67,11 @@ def with_springs(world: World, particles: Particles, neighbors: Neighbors | None
     :func:`~jaxdem_ac.dem.step.simulate` does it by itself. A task under a law that remembers begins its episodes so,
     since a state has to keep its structure. Without such a law, or without friction, springs are left out.
     """
+    if not hasattr(world, "remembers") or not hasattr(particles, "springs"):
+        raise TypeError(
+            f"with_springs: a world, then particles; got {type(world).__name__} and {type(particles).__name__}. Build "
+            "them with World.create and Particles.create."
+        )
     if not world.remembers:
         return replace(particles, springs=None)
     num, dim, dtype = particles.num_particles, particles.dim, particles.position.dtype

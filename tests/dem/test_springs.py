@@ -185,6 +185,12 @@ def test_what_does_not_go_together_is_said() -> None:
         dem.engine_step("embedded")(world, dem.Columns.of(start), [jnp.zeros(4)] * 2)
     with pytest.raises(ValueError, match=r"stiffness_ratio is in \(0, 1\]"):
         dem.CundallStrack(0.0)
+    for wrong in ("a", None, True):
+        for law in (dem.CundallStrack, dem.HertzMindlin):
+            with pytest.raises(TypeError, match=rf"{law.__name__}: \w+ is a number; got .* Pass a float"):
+                law(wrong)
+    with pytest.raises(TypeError, match="with_springs: a world, then particles; got int"):
+        dem.with_springs(1, start)
     after = dem.simulate(world, start, 2)
     with pytest.raises(ValueError, match=r"got those of 4 for 3\. Set springs=None"):
         dem.simulate(world, replace(settled(3, "cundall_strack")[1], springs=after.springs), 2)
