@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import abc
+from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, ClassVar
 
 import jax.numpy as jnp
 from jax import Array
 
-from jaxdem_ac.dem.columns import Columns, Component, plus, times
+from jaxdem_ac.dem.columns import Columns, Component, Components, plus, times
 from jaxdem_ac.dem.contact_law import Contact
 
 if TYPE_CHECKING:
@@ -147,32 +148,58 @@ class Soft(Boundary):
 
     def force_and_springs(self, world: World, particles: Columns) -> tuple[Vectors, Vectors, list[Vectors]]:
         """Return force and torque of all walls, and the springs at each, if the law of contact has some."""
-        radius = particles.radius
-        before = iter(particles.springs.walls if particles.springs else [])
-        after: list[Vectors] = []
-        nothing = jnp.zeros_like(radius)
-        spin: list[Component] = [radius * component for component in particles.angular_velocity]
+        springs = particles.springs.walls if particles.springs else []
+        nothing = jnp.zeros_like(particles.radius)
         force: list[Component] = [0.0] * world.dim
-        torque: list[Component] = [0.0] * len(spin) if world.rough else []
+        torque: list[Component] = [0.0] * len(particles.angular_velocity) if world.rough else []
+        after: list[Vectors] = []
         for axis in range(world.dim):
-            for sign, corner in ((1.0, world.box_low), (-1.0, world.box_high)):
-                normal: list[Component] = [0.0] * world.dim
-                normal[axis] = sign
-                contact = Contact(
-                    normal=normal,
-                    overlap=jnp.maximum(0.0, radius - sign * (particles.position[axis] - corner[axis])),
-                    velocity=list(particles.velocity),
-                    spin=spin,
-                    reduced_mass=particles.mass,
-                    reduced_radius=radius,
-                    spring=[*next(before, [])],
-                )
-                push, along, turning, spring = world.law.forces_and_spring(world, contact)
+            low, high = world.box_low[axis], world.box_high[axis]
+            walls: list[tuple[Array, Component]] = [(low, 1.0), (high, -1.0)]
+            if not world.remembers:
+                # A box is wide enough that nothing touches both: the law is evaluated once, for the nearer one.
+                is_low = 2 * particles.position[axis] <= low + high
+                walls = [(jnp.where(is_low, low, high), jnp.where(is_low, 1.0, -1.0))]
+            for face, side in walls:
+                before = springs[len(after)] if springs else []
+                push, turning, spring = _wall_contact(world, particles, axis, face, side, before)
+                force = [plus(old, new) for old, new in zip(force, push, strict=True)]
+                torque = [plus(old, new) for old, new in zip(torque, turning, strict=True)]
                 after.append([nothing + component for component in spring])
-                force[axis] = plus(force[axis], times(sign, push))
-                force = [plus(old, new) for old, new in zip(force, along or [0.0] * world.dim, strict=True)]
-                torque = [plus(old, times(radius, new)) for old, new in zip(torque, turning, strict=bool(turning))]
         return [nothing + each for each in force], [nothing + each for each in torque], after
+
+
+def _wall_contact(
+    world: World, particles: Columns, axis: int, face: Array, side: Component, spring: Sequence[Component]
+) -> tuple[Components, Components, Components]:
+    """Return force and torque of a wall across an axis, at `face`, and its spring after the step.
+
+    `side` is 1 for a wall below a particle. One above it, -1, is mirrored: the law sees the normal that points along
+    the axis, whose products are known while tracing, and what it says is mirrored back.
+    """
+
+    def mirror(vector: Sequence[Component]) -> Components:
+        return [times(side, each) if number == axis else each for number, each in enumerate(vector)]
+
+    def mirror_cross(vector: Sequence[Component]) -> Components:
+        # A cross product keeps its component along the axis; in 2D it has none.
+        kept = axis if world.dim == 3 else None
+        return [each if number == kept else times(side, each) for number, each in enumerate(vector)]
+
+    mirror_spring = mirror if world.dim == 3 else mirror_cross
+    contact = Contact(
+        normal=[float(number == axis) for number in range(world.dim)],
+        overlap=jnp.maximum(0.0, particles.radius - times(side, particles.position[axis] - face)),
+        velocity=mirror(particles.velocity),
+        spin=mirror_cross([particles.radius * component for component in particles.angular_velocity]),
+        reduced_mass=particles.mass,
+        reduced_radius=particles.radius,
+        spring=mirror_spring(spring),
+    )
+    push, along, turning, spring = world.law.forces_and_spring(world, contact)
+    force = along or [0.0] * world.dim
+    force[axis] = plus(push, force[axis])
+    return mirror(force), [times(particles.radius, each) for each in mirror_cross(turning)], mirror_spring(spring)
 
 
 BOUNDARIES: dict[str, Boundary] = {each.name: each for each in (Reflect(), Periodic(), Soft())}

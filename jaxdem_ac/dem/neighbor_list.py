@@ -28,6 +28,8 @@ from jaxdem_ac.dem.scatter import broadcast_batch
 
 # How much longer than the expected number of pairs a list is; a run whose list is too short makes it longer.
 _SLACK = 1.2
+# Particles that are pressed together are nearer than those that touch, by as much as this.
+_OVERLAP = 0.9
 _MOST_PAIRS = 2**31 - 1
 
 Points = Array | list[Array]
@@ -99,13 +101,16 @@ def make_spec(
     num_sources: int | None = None,
     room: float = 1.0,
     periodic: bool = False,
+    crowding: float = 1.0,
+    spacing: float | None = None,
 ) -> NeighborSpec:
     """Return a specification for N points spread evenly over a region of sides `extent`, ``(dim,)``, length.
 
     Of a batch of periodic boxes that is the smallest. `num_sources` are M points that the particles have for
-    neighbours, each other if left out, and `room` is that of the list, relative to what is usually enough. Raises
-    OverflowError if that is more than 2**31 - 1 pairs, ValueError if a periodic box is so narrow that a pair could be
-    near through two of its images.
+    neighbours, each other if left out, and `room` is that of the list, relative to what is usually enough: `crowding`
+    times as much as of points spread evenly, and no more than there can be among discs that touch at a distance
+    `spacing` and lie in one layer, if they do. Raises OverflowError if that is more than 2**31 - 1 pairs, ValueError if
+    a periodic box is so narrow that a pair could be near through two of its images.
     """
     extent = np.asarray(extent, float)
     if periodic and float(np.min(extent)) < 2 * cutoff:
@@ -126,19 +131,36 @@ def make_spec(
     looked_at = pairs * float(np.prod(np.minimum(1.0, 3 / cells)))
     everything = num_particles * (num_particles - 1) // 2 if alone else num_particles * num_sources
 
-    def enough(expected: float) -> int:
-        return _countable(max(1, min(everything, math.ceil(room * (_SLACK * expected + 4 * math.sqrt(expected) + 16)))))
+    most = looked_at_most = math.inf
+    if spacing is not None:
+        least = _OVERLAP * spacing
+        most = num_particles * _most_neighbors(reach / least) / 2
+        window = float(np.prod(np.minimum(extent, 3 * width)[:2]))
+        looked_at_most = num_particles * window * 2 / math.sqrt(3) / least**2 / 2
+
+    def enough(expected: float, most: float) -> int:
+        number = min(crowding * (_SLACK * expected + 4 * math.sqrt(expected) + 16), most)
+        return _countable(max(1, min(everything, math.ceil(room * number))))
 
     return NeighborSpec(
         cutoff=float(cutoff),
         skin=float(skin),
-        capacity=enough(near),
-        candidates=enough(looked_at),
+        capacity=enough(near, most),
+        candidates=enough(looked_at, looked_at_most),
         grid=tuple(int(number) for number in cells),
         width=tuple(float(side) for side in width),
         self_pairs=alone,
         periodic=periodic,
     )
+
+
+def _most_neighbors(reach: float) -> float:
+    """Return how many neighbours discs of diameter 1 in a plane have within `reach`, from centre to centre, at most.
+
+    Lines between centres nearer than sqrt(2) do not cross, and the vertices of a planar graph have six edges in the
+    mean at most. Farther out the area counts: no packing fills more than pi / sqrt(12).
+    """
+    return 6.0 if reach < math.sqrt(2) else math.pi / math.sqrt(12) * (2 * reach + 1) ** 2 - 1
 
 
 def _share_out(most: np.ndarray, num_sources: int) -> np.ndarray:

@@ -107,6 +107,7 @@ class TargetTask(SwarmEnvironment[TargetState]):
             # In 3D nobody is above another, or hardly.
             height=None if self.dim == 2 else 2 * large,
             room=self.neighbor_room,
+            spacing=2 * sizes.smallest(self.radius),
         )
 
     @abc.abstractmethod

@@ -21,6 +21,7 @@ from jaxdem_ac import _orbax
 from jaxdem_ac._files import as_path
 from jaxdem_ac._messages import warn
 from jaxdem_ac._types import PyTree
+from jaxdem_ac.environments.capacity import are_pairs, fit_lists
 from jaxdem_ac.plugin.checkpoints import holds_jaxdem_checkpoint, load_from_jaxdem
 from jaxdem_ac.runs import distributed
 from jaxdem_ac.runs.build import initial_policy
@@ -259,11 +260,16 @@ def load_learner(
     """
     with _newest(run_dir, chosen) as (manager, newest):
         environment_kw, digests = _about(manager, newest)
-        leaves, structure = jax.tree.flatten(template(environment_kw))
+        expected = template(environment_kw)
+        leaves, structure = jax.tree.flatten(expected)
         # Where a checkpoint came from need not be there any more: without a place orbax looks for its devices.
         placed = partial(jax.ShapeDtypeStruct, sharding=SingleDeviceSharding(jax.local_devices()[0]))
         shapes = [jax.eval_shape(without_key, leaf) for leaf in leaves]
         like = {str(number): placed(shape.shape, shape.dtype) for number, shape in enumerate(shapes)}
+        # Lists of neighbours are read as long as they were, whatever the length that is now thought enough.
+        lists = [str(number) for number, holds_pairs in enumerate(are_pairs(expected)) if holds_pairs]
+        written = _shapes_of(run_dir, newest) if lists else {}
+        like |= {number: placed(written[number], like[number].dtype) for number in lists}
         stored = _restored(manager, newest, "learner", like, digests)
         types = {digest.partition(":")[0] for digest in digests.get("learner", {}).values()}
         was_double, is_double = ("float64" in kinds for kinds in (types, {str(shape.dtype) for shape in shapes}))
@@ -279,7 +285,17 @@ def load_learner(
             else jnp.asarray(stored[str(number)])
             for number, leaf in enumerate(leaves)
         ]
-        return newest, jax.tree.unflatten(structure, restored), environment_kw
+        return newest, fit_lists(jax.tree.unflatten(structure, restored), expected), environment_kw
+
+
+def _shapes_of(run_dir: Path, number: int) -> dict[str, tuple[int, ...]]:
+    """Return the shapes of the arrays of a checkpoint that a run needs to go on, by name."""
+    ocp = _orbax.quiet()
+    with ocp.StandardCheckpointer() as reader:
+        metadata = reader.metadata((run_dir / CHECKPOINTS / str(number) / "learner").resolve())
+    # Before 0.12 the metadata were those of the arrays themselves, and those are a tree by themselves in some.
+    arrays = getattr(metadata, "item_metadata", metadata)
+    return {name: tuple(array.shape) for name, array in getattr(arrays, "tree", arrays).items()}
 
 
 def _about(manager: "CheckpointManager", number: int) -> tuple[Fields, dict[str, dict[str, str]]]:

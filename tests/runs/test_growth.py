@@ -1,18 +1,23 @@
 """Lists of neighbours that start too short: what is trained, evaluated and played equals what long ones give."""
 
+import math
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from support.compared import assert_equal, untimed
 
 import jaxdem_ac as ac
-from jaxdem_ac.environments.capacity import worst_overflow
+from jaxdem_ac.dem.neighbor_list import NeighborSpec, allocate, make_spec, refresh
+from jaxdem_ac.environments.capacity import fit_lists, worst_overflow
+from jaxdem_ac.environments.sensing import neighbor_lists
 from jaxdem_ac.environments.swarm import SwarmEnvironment
 from jaxdem_ac.trainers.evaluate import evaluate
 
@@ -125,3 +130,41 @@ def test_a_training_that_is_stopped_while_its_lists_grow(tmp_path: Path, monkeyp
     resumed = ac.resume(tmp_path / "run")
     assert untimed(resumed.metrics) == untimed(whole.metrics)
     assert_equal(resumed.policy.model_state, whole.policy.model_state)
+
+
+def test_a_run_goes_on_from_lists_of_another_length(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As those of a run that was written when other lengths were thought enough: cut, made longer, or built again."""
+    whole = ac.train(config("evacuation", 1.0, 1))
+
+    def stop(line: dict[str, Any]) -> None:
+        raise KeyboardInterrupt
+
+    for factor in (3.0, 0.9):
+        run = tmp_path / str(factor)
+
+        def longer(*given: Any, factor: float = factor, **keywords: Any) -> NeighborSpec:
+            spec = make_spec(*given, **keywords)
+            return replace(spec, capacity=math.ceil(factor * spec.capacity))
+
+        monkeypatch.setattr(neighbor_lists, "make_spec", longer)
+        with pytest.raises(KeyboardInterrupt):
+            ac.train(config("evacuation", 1.0, 1, out=str(run)), report=stop)
+        monkeypatch.undo()
+        resumed = ac.resume(run)
+        assert untimed(resumed.metrics) == untimed(whole.metrics)
+        assert_equal(resumed.policy.model_state, whole.policy.model_state)
+
+
+def test_lists_are_cut_where_all_pairs_fit_and_else_built_again() -> None:
+    spec = NeighborSpec(1.0, 0.2, 6, 9, (1, 1), (4.0, 4.0))
+    position = jnp.stack([jnp.zeros(4), jnp.linspace(0.0, 3.0, 4)], axis=-1)
+    corners = jnp.full(2, -1.0), jnp.full(2, 4.0)
+    batch = partial(jax.tree.map, lambda leaf: leaf[None])
+    built = batch(refresh(spec, allocate(spec, position), position, *corners))
+    for capacity, is_kept in ((3, True), (2, False)):
+        like = batch(allocate(replace(spec, capacity=capacity), position))
+        fitted = fit_lists({"list": built, "other": jnp.ones(6)}, {"list": like, "other": jnp.ones(6)})
+        assert fitted["other"].shape == (6,)
+        assert fitted["list"].left.shape == (1, capacity)
+        assert bool(jnp.all(jnp.isfinite(fitted["list"].reference))) == is_kept
+        np.testing.assert_array_equal(fitted["list"].right, built.right[:, :capacity])

@@ -1,6 +1,7 @@
 """The lists of neighbours of an environment: who may touch, who may be sensed, what else may be."""
 
 from dataclasses import dataclass
+from functools import partial
 from typing import Self
 
 import jax
@@ -51,23 +52,28 @@ class NeighborListSpecs:
         height: float | None = None,
         periodic: bool = False,
         room: float = 1.0,
+        crowding: float = 1.0,
+        spacing: float | None = None,
     ) -> Self:
         """Return what N particles need, spread over a box of sides `extent`, ``(2,)``, length.
 
         Ranges are from centre to centre; `skin` is that of the list of contacts, twice that for sensing. `num_bodies`
         touch, N if left out, in 3D within `height`, and `num_targets` are anywhere in the box: no list of them for 0.
-        `periodic` says whether the box is; `room` is that of the lists, relative to what is usually enough.
+        `periodic` says whether the box is; `room` is that of the lists, relative to what is usually enough, `crowding`
+        how much denser than spread evenly bodies gather, `spacing` the distance of the centres of the smallest that
+        touch, where they lie in one layer.
         """
         num_bodies = num_particles if num_bodies is None else num_bodies
         if num_bodies < LIST_FROM:
             return cls(None, None, None)
         body = extent if height is None else (*extent, height)
         sight = (num_particles, extent, sensing_range, 2 * skin)
+        make = partial(make_spec, periodic=periodic, room=room, crowding=crowding)
         return cls(
             # Whoever meets stays together for a while: twice the contacts of a gas.
-            contacts=make_spec(num_bodies, body, contact_range, skin, room=2 * room, periodic=periodic),
-            swarm=make_spec(*sight, room=room, periodic=periodic),
-            targets=make_spec(*sight, room=room, periodic=periodic, num_sources=num_targets) if num_targets else None,
+            contacts=make(num_bodies, body, contact_range, skin, crowding=2 * crowding, spacing=spacing),
+            swarm=make(*sight),
+            targets=make(*sight, num_sources=num_targets) if num_targets else None,
         )
 
     def allocate(self, position: Array, bodies: Array | None = None) -> NeighborLists:

@@ -252,6 +252,7 @@ class ActiveBrownian(swarm.SwarmEnvironment[ActiveBrownianState]):
             skin=0.5 * sizes.smallest(self.radius),
             periodic=True,
             room=self.neighbor_room,
+            spacing=2 * sizes.smallest(self.radius),
         )
 
     @compiled

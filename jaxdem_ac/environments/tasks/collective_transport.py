@@ -283,8 +283,10 @@ class CollectiveTransport(swarm.SwarmEnvironment[CollectiveTransportState]):
             contact_range=large + max(large, self.load_radius),
             skin=0.5 * sizes.smallest(self.radius),
             num_bodies=self.num_particles + 1,
+            room=self.neighbor_room,
             # They gather around the load.
-            room=2 * self.neighbor_room,
+            crowding=2.0,
+            spacing=2 * min(sizes.smallest(self.radius), self.load_radius),
         )
 
     def world(self, state: CollectiveTransportState) -> dem.World:

@@ -259,8 +259,10 @@ class Evacuation(swarm.SwarmEnvironment[EvacuationState]):
             skin=0.5 * sizes.smallest(self.radius),
             num_bodies=self.num_particles + self.num_wall,
             num_targets=self.num_wall,
+            room=self.neighbor_room,
             # They start in the room, and gather before the gap.
-            room=2 * self.neighbor_room * (1 + self.forecourt / self.room_size),
+            crowding=2 * (1 + self.forecourt / self.room_size),
+            spacing=2 * min(sizes.smallest(self.radius), self.wall_radius),
         )
 
     def _opening(self, particles: dem.Particles, gap: Array) -> Array:
