@@ -1,6 +1,7 @@
 """The short-horizon actor-critic: its slopes, what it learns where the optimum is known, and what it refuses."""
 
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from jax import Array
+from support.compared import assert_equal
 from support.recurrent_models import StepByStep
 
 import jaxdem_ac as ac
@@ -197,6 +199,7 @@ class Rounding(Toy):
     ("environment", "numbers", "message"),
     [
         (RandomEnvironment(), {}, r"shac: RandomEnvironment: what is seen or gained depends on the action.*'ppo'"),
+        (Gliding(), {"softening": 2.0}, r"shac: contacts are softened in a task.*softening=2 for Gliding. Leave"),
         (Rounding(by_host=True), {}, r"shac: Rounding: a decision has a derivative in its action; got none: Pure call"),
     ],
 )
@@ -204,6 +207,31 @@ def test_what_has_no_slopes_is_refused(environment: Any, numbers: dict[str, Any]
     problem, model_state = problem_of(environment, **numbers)
     with pytest.raises(ValueError, match=message):
         init(problem, model_state, jax.random.key(0))
+
+
+def test_softened_windows_are_those_of_a_softer_task() -> None:
+    """Of two discs that are about to meet: reward, slope and state after them; and not those of the task itself."""
+    given = {"num_particles": 2, "physics_steps": 10, "min_box_size": 8.0, "max_box_size": 8.0}
+    task = ac.make_environment("multi_navigator", **given)
+    soft = ac.make_environment("multi_navigator", **given, stiffness=task.stiffness / 50)
+    meeting = task.make_state(
+        position=[[2.0, 4.0], [4.1, 4.2]],
+        velocity=[[4.0, 0.0], [-4.0, 0.0]],
+        targets=[[4.0, 4.0], [2.0, 4.0]],
+        box_low=[-8.0, -8.0],
+        box_high=[16.0, 16.0],
+    )
+
+    def played(environment: Any, softening: float) -> Any:
+        problem, model_state = problem_of(environment, num_envs=1, num_steps=4, softening=softening)
+        state = init(problem, model_state, jax.random.key(0))
+        state = replace(state, env_state=jax.tree.map(lambda leaf: leaf[None], meeting))
+        play = jax.jit(jax.grad(partial(window.play, problem, state), has_aux=True))
+        return play(jnp.zeros((4, 1, 2, 2)), jax.random.split(jax.random.key(1), 4))
+
+    softened, expected, hard = played(task, 50.0), played(soft, 1.0), played(task, 1.0)
+    assert_equal(softened, expected)
+    assert float(jnp.max(jnp.abs(softened[1][0].particles.velocity - hard[1][0].particles.velocity))) > 0.1
 
 
 def test_recurrent_models_are_refused() -> None:
@@ -226,6 +254,7 @@ def test_contacts_of_another_engine_cannot_be_stopped() -> None:
         ({"gamma": 1.5}, ValueError, r"SHACConfig: gamma is in \[0, 1\]; got gamma=1.5"),
         ({"num_steps": 0}, ValueError, r"SHACConfig: num_steps is a whole number"),
         ({"max_state_slope": 0.0}, ValueError, r"SHACConfig: max_state_slope is above 0, or null"),
+        ({"softening": 0.5}, ValueError, r"SHACConfig: softening is at least 1; got softening=0.5"),
         ({"target_rate": 0.0}, ValueError, r"SHACConfig: target_rate is in \(0, 1\]"),
         ({"contacts": "stpo"}, ValueError, r"SHACConfig: contacts is one of a few.*Did you mean 'stop'"),
         ({"remat": 1}, TypeError, r"SHACConfig: remat is true or false; got remat=1"),

@@ -1,5 +1,7 @@
 """Checks that slopes can be taken: through an environment, and in the actions of a model."""
 
+import warnings
+from dataclasses import fields, is_dataclass, replace
 from functools import partial
 from typing import Any
 
@@ -10,6 +12,7 @@ from jax.custom_derivatives import SymbolicZero
 
 from jaxdem_ac._types import PyTree
 from jaxdem_ac.action_spaces.distributions import SquashedGaussian
+from jaxdem_ac.dem.time_step import TimeStepWarning
 from jaxdem_ac.environments.base import Environment
 from jaxdem_ac.models import recurrent
 from jaxdem_ac.models.structure import Distribution
@@ -28,11 +31,32 @@ def gaussian(distribution: Distribution) -> SquashedGaussian:
     return distribution
 
 
+def differentiable(problem: SHACProblem) -> Environment:
+    """Return the environment of which windows are: with softer contacts, or such without slopes, if that is asked for.
+
+    Raises ValueError if its task has no stiffness to soften, or refuses a softer one.
+    """
+    environment, config = problem.environment, problem.config
+    if config.softening != 1:
+        if not is_dataclass(environment) or "stiffness" not in {item.name for item in fields(environment)}:
+            raise ValueError(
+                f"shac: contacts are softened in a task that has a stiffness; got softening={config.softening:g} for "
+                f"{type(environment).__name__}. Leave shac.softening out."
+            )
+        with warnings.catch_warnings():
+            # Nobody has asked for that stiffness, and its contacts are better resolved than the task's.
+            warnings.simplefilter("ignore", TimeStepWarning)
+            environment = replace(environment, stiffness=environment.stiffness / config.softening)
+    if config.contacts == "keep" or not hasattr(environment, "engine"):
+        return environment
+    return replace(environment, engine=GIVEN_CONTACTS)  # type: ignore[type-var]
+
+
 def check_differentiable(problem: SHACProblem, model_state: PyTree) -> None:
     """Raise ValueError unless a run can take slopes through its environment, with its model.
 
-    The model is feed-forward, contacts that slopes stop at are those of the embedded engine, and a decision has a
-    derivative in its action. Nothing is computed: one decision is traced.
+    The model is feed-forward, contacts that slopes stop at are those of the embedded engine, contacts to soften have a
+    stiffness, and a decision has a derivative in its action. Nothing is computed: one decision is traced.
     """
     environment, config = problem.environment, problem.config
     _, carry = recurrent.split_carry(
@@ -48,7 +72,7 @@ def check_differentiable(problem: SHACProblem, model_state: PyTree) -> None:
             f"shac: slopes stop at the contacts of the embedded engine; got contacts='stop' on engine={engine!r}. Set "
             "shac.contacts=keep, or leave the engine out."
         )
-    check_slopes(environment)
+    check_slopes(differentiable(problem))
 
 
 def check_slopes(environment: Environment) -> None:

@@ -44,6 +44,10 @@ class SHACConfig:
     contacts: Contacts = "keep"
     """Whether slopes go through the forces of contacts (``"keep"``), or take them for given numbers (``"stop"``), which
     is cheaper. Only the embedded engine has contacts to stop at."""
+    softening: float = 1.0
+    """Factor by which contacts are softer in windows than in the task: `stiffness` is divided by it, so that a contact
+    lasts more time steps and slopes through it are small. Evaluations are of the task as it is. At least 1, and 1 for a
+    task without a `stiffness`."""
     remat: bool = False
     """Whether a decision is computed again when slopes go back through it, in place of being kept in memory."""
     smooth_reward: bool = True
@@ -66,6 +70,7 @@ class SHACConfig:
             check_number(where, name, getattr(self, name), float, lambda x: x > 0, "above 0")
         for name in ("gamma", "gae_lambda", "decay"):
             check_number(where, name, getattr(self, name), float, lambda x: 0 <= x <= 1, "in [0, 1]")
+        check_number(where, "softening", self.softening, float, lambda x: x >= 1, "at least 1")
         check_number(where, "target_rate", self.target_rate, float, lambda x: 0 < x <= 1, "in (0, 1]")
         check_number(where, "value_coef", self.value_coef, float, lambda x: x >= 0, "at least 0")
         if self.max_state_slope is not None:

@@ -1,6 +1,5 @@
 """A window of decisions, its return, and what of the return's slope goes back in time."""
 
-from dataclasses import replace
 from functools import partial
 from typing import NamedTuple, Protocol, runtime_checkable
 
@@ -9,11 +8,10 @@ import jax.numpy as jnp
 from jax import Array
 
 from jaxdem_ac._types import PyTree
-from jaxdem_ac.environments.base import Environment
 from jaxdem_ac.environments.batching import reset_where
 from jaxdem_ac.models.policy import sample_raw, to_action
 from jaxdem_ac.trainers.rollout import decide
-from jaxdem_ac.trainers.shac.checks import GIVEN_CONTACTS, gaussian
+from jaxdem_ac.trainers.shac.checks import differentiable, gaussian
 from jaxdem_ac.trainers.shac.config import SHACConfig
 from jaxdem_ac.trainers.shac.state import SHACProblem, SHACState, apply_model
 
@@ -90,14 +88,6 @@ def fade_floats(state: PyTree, factor: float, longest: float | None) -> PyTree:
     for number, leaf in zip(with_slopes, fade([leaves[n] for n in with_slopes], factor, longest), strict=True):
         leaves[number] = leaf
     return jax.tree.unflatten(structure, leaves)
-
-
-def differentiable(problem: SHACProblem) -> Environment:
-    """Return the environment whose slopes are followed: with contacts that have none, where that is asked for."""
-    environment = problem.environment
-    if problem.config.contacts == "keep" or not hasattr(environment, "engine"):
-        return environment
-    return replace(environment, engine=GIVEN_CONTACTS)  # type: ignore[type-var]
 
 
 def play(problem: SHACProblem, state: SHACState, nudge: Array, keys: Array) -> tuple[Array, tuple[PyTree, Window]]:
