@@ -115,6 +115,16 @@ class TestList:
         assert 700 < many.candidates / few.candidates < 1_100
         assert 700 < many.capacity / few.capacity < 1_100
 
+    @pytest.mark.parametrize("reach", [1.25, 1.9, 3.1])
+    def test_holds_the_densest_packing_and_little_more(self, reach: float) -> None:
+        """A crowd that has gathered in a corner of a wide box: rows of discs, each in the gaps of the last."""
+        row, column = np.mgrid[:40, :40]
+        position = jnp.asarray(np.stack([column + row % 2 / 2, row * 3**0.5 / 2], axis=-1).reshape(-1, 2), float)
+        spec = make_spec(1_600, (200.0, 200.0), reach - 0.2, 0.2, crowding=1_000.0, spacing=1.0)
+        fresh = REFRESH(spec, allocate(spec, position), position, *jnp.asarray([[0.0, 0.0], [200.0, 200.0]]))
+        assert not bool(fresh.overflow_ratio(spec))
+        assert int(fresh.count) > (0.9 if reach == 1.25 else 0.4) * spec.capacity
+
     @pytest.mark.parametrize("num", [1, 2, 3])
     def test_few_particles(self, num: int) -> None:
         position = jnp.linspace(0.0, 0.9, num)[:, None] * jnp.ones(2)
