@@ -135,7 +135,10 @@ class Periodic(Boundary):
 
 @dataclass(frozen=True, eq=False)
 class Soft(Boundary):
-    """Walls that push as a particle of the same material would, on which particles lie and roll."""
+    """Walls that push as a particle of the same material would, on which particles lie and roll.
+
+    A box holds its particles, as `simulate` and the tasks check: nothing touches two walls that face each other.
+    """
 
     name: ClassVar[str] = "soft"
     jaxdem_domain: ClassVar[str] = "free"
@@ -197,7 +200,7 @@ def _wall_contact(
         spring=mirror_spring(spring),
     )
     push, along, turning, spring = world.law.forces_and_spring(world, contact)
-    force = along or [0.0] * world.dim
+    force = [*along] or [0.0] * world.dim
     force[axis] = plus(push, force[axis])
     return mirror(force), [times(particles.radius, each) for each in mirror_cross(turning)], mirror_spring(spring)
 
