@@ -158,14 +158,18 @@ class Writer:
 def _reader(run_dir: Path) -> "CheckpointManager":
     """Return an orbax manager of the run's checkpoints that changes nothing; each process reads for itself."""
     ocp = _orbax.quiet()
-    process = jax.process_index()
-    alone = ocp.options.MultiprocessingOptions(
-        primary_host=process, active_processes={process}, barrier_sync_key_prefix=f"reader-{process}"
-    )
     options = ocp.CheckpointManagerOptions(
-        create=False, read_only=True, enable_async_checkpointing=False, multiprocessing_options=alone
+        create=False, read_only=True, enable_async_checkpointing=False, multiprocessing_options=_alone()
     )
     return ocp.CheckpointManager((run_dir / CHECKPOINTS).resolve(), options=options)
+
+
+def _alone() -> Any:
+    """Return orbax's options for a process that reads without waiting for others."""
+    process = jax.process_index()
+    return _orbax.quiet().options.MultiprocessingOptions(
+        primary_host=process, active_processes={process}, barrier_sync_key_prefix=f"reader-{process}"
+    )
 
 
 def _as_tree(policy: Policy) -> dict[str, PyTree]:
@@ -291,7 +295,7 @@ def load_learner(
 def _shapes_of(run_dir: Path, number: int) -> dict[str, tuple[int, ...]]:
     """Return the shapes of the arrays of a checkpoint that a run needs to go on, by name."""
     ocp = _orbax.quiet()
-    with ocp.StandardCheckpointer() as reader:
+    with ocp.StandardCheckpointer(multiprocessing_options=_alone()) as reader:
         metadata = reader.metadata((run_dir / CHECKPOINTS / str(number) / "learner").resolve())
     # Before 0.12 the metadata were those of the arrays themselves, and those are a tree by themselves in some.
     arrays = getattr(metadata, "item_metadata", metadata)

@@ -199,6 +199,11 @@ class Rounding(Toy):
     ("environment", "numbers", "message"),
     [
         (RandomEnvironment(), {}, r"shac: RandomEnvironment: what is seen or gained depends on the action.*'ppo'"),
+        (
+            ac.make_environment("evacuation", num_particles=2),
+            {"softening": 1e9},
+            r"shac: a task can have contacts .*softening=1e\+09; got: Evacuation: .*Lower shac.softening.",
+        ),
         (Gliding(), {"softening": 2.0}, r"shac: contacts are softened in a task.*softening=2 for Gliding. Leave"),
         (Rounding(by_host=True), {}, r"shac: Rounding: a decision has a derivative in its action; got none: Pure call"),
     ],

@@ -46,7 +46,13 @@ def differentiable(problem: SHACProblem) -> Environment:
         with warnings.catch_warnings():
             # Nobody has asked for that stiffness, and its contacts are better resolved than the task's.
             warnings.simplefilter("ignore", TimeStepWarning)
-            environment = replace(environment, stiffness=environment.stiffness / config.softening)
+            try:
+                environment = replace(environment, stiffness=environment.stiffness / config.softening)
+            except ValueError as error:
+                raise ValueError(
+                    f"shac: a task can have contacts that are softer by softening={config.softening:g}; got: {error} "
+                    "Lower shac.softening."
+                ) from error
     if config.contacts == "keep" or not hasattr(environment, "engine"):
         return environment
     return replace(environment, engine=GIVEN_CONTACTS)  # type: ignore[type-var]
