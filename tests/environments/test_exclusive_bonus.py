@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 import jaxdem_ac as ac
-from jaxdem_ac.environments.sensing.lidar import displacements, nearest_sensors
+from jaxdem_ac.environments.sensing.lidar import displacements, nearest_sensors, nearness
 
 PLACE = {"box_low": [-10.0, -10.0], "box_high": [14.0, 14.0]}
 
@@ -72,17 +72,19 @@ def test_lists_find_the_same_nearest_ones_as_all_pairs(seed: int) -> None:
 
 @pytest.mark.parametrize(("name", "num"), [("swarm_navigator", 16), ("swarm_navigator", 300), ("swarm_roller", 6)])
 def test_a_smooth_reward_counts_each_target_once(name: str, num: int) -> None:
-    """It adds ``r / (r + d)`` of each target's nearest particle in range to the reward without bonus; lists or not."""
+    """It is a smooth step of the distance for each target's nearest particle in range; lists or not."""
     side = 5.0 * num**0.5
-    task = ac.make_environment(name, num_particles=num, min_box_size=side, max_box_size=side, near_goal_bonus=0.3)
+    weights = {"near_goal_bonus": 0.3, "coverage_weight": 0.5, "ke_weight": 0.2}
+    task = ac.make_environment(name, num_particles=num, min_box_size=side, max_box_size=side, **weights)
     before = task.reset(jax.random.key(1))
     after, _ = task.step(before, jnp.ones((num, 2)))
     distance = np.linalg.norm(after.particles.position[:, None, :2] - after.targets[None], axis=-1)
     nearest = (distance == distance.min(0)) & (distance < task.lidar_range)
-    bonus = np.where(nearest, 1 / (1 + distance / np.asarray(after.particles.radius)[:, None]), 0.0).sum(1)
-    plain = replace(task, near_goal_bonus=0.0).score(before, after).reward
+    reach = np.asarray(after.particles.radius)[:, None]
+    near = np.where(nearest, (1 + (distance / reach) ** 4) ** -0.25, 0.0).sum(1)
+    gained = np.asarray(after.kinetic_energy) - np.asarray(before.kinetic_energy)
     smooth = task.smooth_reward(before, after)
-    np.testing.assert_allclose(smooth, plain + 0.3 * bonus, atol=1e-5)
+    np.testing.assert_allclose(smooth, 0.3 * near + 0.5 * near.mean() - 0.2 * gained, atol=1e-5)
 
     def total(place: jax.Array) -> jax.Array:
         moved = replace(after, particles=replace(after.particles, position=place))
@@ -97,7 +99,24 @@ def test_a_smooth_reward_counts_each_target_once(name: str, num: int) -> None:
 def test_a_smooth_reward_of_an_own_target(distance: float) -> None:
     task = ac.make_environment("multi_navigator", num_particles=1, near_goal_bonus=2.0)
     state = task.make_state(**PLACE, position=[[1.0, 2.0]], targets=[[1.0, 2.0 + distance]])
-    np.testing.assert_allclose(task.smooth_reward(state, state), [2.0 * 2.5 / (2.5 + distance)], rtol=1e-6)
+    expected = 2.0 * (1 + (distance / 2.5) ** 4) ** -0.25
+    np.testing.assert_allclose(task.smooth_reward(state, state), [expected], rtol=1e-6)
+
+
+def test_a_smooth_step_is_flat_well_within_reach_and_falls_off_as_the_distance() -> None:
+    near = jax.vmap(jax.value_and_grad(lambda distance: nearness(distance, 2.0)))
+    values, slopes = near(jnp.array([0.0, 0.5, 2.0, 200.0]))
+    np.testing.assert_allclose(values, [1.0, 0.999, 2**-0.25, 0.01], rtol=1e-3)
+    np.testing.assert_allclose(slopes, [0.0, -0.0078, -(2**-2.25), -5e-5], rtol=1e-2, atol=1e-9)
+
+
+@pytest.mark.parametrize("name", ["swarm_navigator", "multi_navigator", "swarm_roller"])
+def test_a_smooth_reward_without_a_bonus_is_the_reward(name: str) -> None:
+    """Where no target is paid for, progress is what there is to climb."""
+    task = ac.make_environment(name, num_particles=4, near_goal_bonus=0.0)
+    before = task.reset(jax.random.key(2))
+    after, timestep = task.step(before, jnp.ones((4, 2)))
+    np.testing.assert_allclose(task.smooth_reward(before, after), timestep.reward, atol=1e-5)
 
 
 def test_ties_are_all_nearest() -> None:

@@ -118,6 +118,21 @@ def test_lengths_of_slopes() -> None:
     root_mean_square = np.sqrt((25 + 0.25) / 3)
     scaled = np.array([[0.6, 0.8], np.array([0.3, 0.4]) / root_mean_square, [0, 0]])
     np.testing.assert_allclose(window.slopes_of(SHACConfig(slopes="scaled"), slope), scaled, rtol=1e-6)
+    # What is shorter than those before stays short, and what is longer is as long as it would be alone.
+    running = SHACConfig(slopes="running")
+    np.testing.assert_allclose(window.slopes_of(running, slope, jnp.log(10.0)), np.asarray(slope) / 10, rtol=1e-6)
+    np.testing.assert_allclose(window.slopes_of(running, slope, jnp.log(0.1)), scaled, rtol=1e-6)
+
+
+def test_the_running_length_is_a_geometric_mean() -> None:
+    """Of the first fifty windows the mean itself; no window, without slopes or with infinite ones, is more than one."""
+    lengths, found = np.geomspace(1e-3, 1e4, 50), jnp.zeros(())
+    for number, length in enumerate(lengths):
+        found = window.mean_log_slope(found, jnp.asarray(number), jnp.full((2, 3, 2), length / np.sqrt(2)))
+    np.testing.assert_allclose(found, np.mean(np.log(lengths)), rtol=1e-5)
+    for length, own in ((0.0, -20.0), (1e30, 20.0)):
+        after = window.mean_log_slope(found, jnp.asarray(1000), jnp.full((2, 3, 2), length))
+        np.testing.assert_allclose(after - found, 0.02 * (own - found), rtol=1e-5)
 
 
 @pytest.mark.parametrize(
@@ -138,7 +153,7 @@ def test_it_finds_the_best_action(model: str, space: str, space_kw: dict[str, fl
     assert ac.evaluate(Tracking(), result.policy, jax.random.key(0), 200).reward.mean > -0.005
 
 
-@pytest.mark.parametrize("slopes", ["unit", "scaled"])
+@pytest.mark.parametrize("slopes", ["unit", "scaled", "running"])
 def test_it_looks_beyond_the_window(slopes: str) -> None:
     """Windows of two decisions: what lies beyond is the critic's, whose worth is that of the best actions, -P x**2."""
     numbers = {"num_steps": 2, "num_envs": 32, "gamma": GAMMA, "gae_lambda": 0.9, "slopes": slopes}
@@ -152,19 +167,21 @@ def leaves_of(result: ac.TrainResult) -> list[np.ndarray]:
     return [np.asarray(leaf) for leaf in jax.tree.leaves(result.policy.model_state)]
 
 
-def test_a_resumed_run_ends_as_an_uninterrupted_one(tmp_path: Path) -> None:
+@pytest.mark.parametrize("slopes", ["scaled", "running"])
+def test_a_resumed_run_ends_as_an_uninterrupted_one(tmp_path: Path, slopes: str) -> None:
+    shac = {"slopes": slopes}
     with environments.temporarily("gliding", Gliding):
-        whole = ac.train(configured("gliding", 40, out=str(tmp_path / "whole")), None)
+        whole = ac.train(configured("gliding", 40, out=str(tmp_path / "whole"), shac=shac), None)
 
         def stop(metrics: dict[str, Any]) -> None:
             if metrics["update"] == 20:
                 raise KeyboardInterrupt
 
         with pytest.raises(KeyboardInterrupt):
-            ac.train(configured("gliding", 40, out=str(tmp_path / "stopped")), stop)
+            ac.train(configured("gliding", 40, out=str(tmp_path / "stopped"), shac=shac), stop)
         resumed = ac.resume(tmp_path / "stopped", None)
         loaded = ac.load_policy(tmp_path / "stopped")
-        begun = ac.train(configured("gliding", 10, init_from=str(tmp_path / "whole")), None)
+        begun = ac.train(configured("gliding", 10, init_from=str(tmp_path / "whole"), shac=shac), None)
     for one, other in zip(leaves_of(whole), leaves_of(resumed), strict=True):
         np.testing.assert_array_equal(one, other)
     observation = np.linspace(-1, 1, 6, dtype=np.float32).reshape(3, 2, 1)

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 import jax.numpy as jnp
 from jax import Array
+from jax.typing import ArrayLike
 
 from jaxdem_ac.dem.neighbor_list import Neighbors
 from jaxdem_ac.dem.scatter import gather, scatter
@@ -149,15 +150,25 @@ def nearest_sensors(sight: PairDisplacements, reach: Array, num_sources: int) ->
     return sum_over_sources(sight, within.astype(jnp.int32)) > 0
 
 
-def closeness(sight: PairDisplacements, reach: Array, num_sources: int, lidar_range: float) -> Array:
-    """Return the sum of ``r / (r + d)`` over the sources in range that a sensor is nearest to, d apart; ``(N,)``.
+def nearness(distance: Array, reach: ArrayLike) -> Array:
+    """Return ``(1 + (d / r)**4)**(-1/4)``, a smooth step: 1 well within the reach r, 0.84 at it, ``r / d`` beyond.
 
-    r is the sensor's reach, ``(N,)``; whatever a list holds beyond `lidar_range` does not count. The sum over all
+    Within half the reach it is flat, so that nothing is gained by coming nearer than is asked. Distances and reaches
+    are in one unit, of shapes that broadcast.
+    """
+    return (1 + (distance / reach) ** 4) ** -0.25
+
+
+def closeness(sight: PairDisplacements, reach: Array, num_sources: int, lidar_range: float) -> Array:
+    """Return the sum of :func:`nearness` over the sources in range that a sensor is nearest to; ``(N,)``.
+
+    `reach` is the sensors', ``(N,)``; whatever a list holds beyond `lidar_range` does not count. The sum over all
     sensors is a smooth count of the sources that have a sensor within its reach.
     """
-    own = reach[sight.sensor]
     counts = _nearest_pairs(sight, num_sources) & (sight.distance < lidar_range)
-    return sum_over_sources(sight, jnp.where(counts, own / (own + sight.distance), 0.0))
+    # What fills a list up is infinitely far, where the step has no slope that is a number.
+    near = nearness(jnp.where(counts, sight.distance, 0.0), reach[sight.sensor])
+    return sum_over_sources(sight, jnp.where(counts, near, 0.0))
 
 
 def _nearest_pairs(sight: PairDisplacements, num_sources: int) -> Array:

@@ -8,7 +8,7 @@ from jaxdem_ac.trainers.ppo.config import check_shared
 
 Contacts = Literal["keep", "stop"]
 Schedule = Literal["constant", "linear"]
-Slopes = Literal["unit", "scaled"]
+Slopes = Literal["unit", "scaled", "running"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,7 +35,8 @@ class SHACConfig:
     """Distance by which an update would move an action before the bijector, up its slope, if that were of length 1."""
     slopes: Slopes = "scaled"
     """Length of a particle's slope in an update: ``"unit"`` makes each 1, so that only its direction counts;
-    ``"scaled"`` divides all by their root mean square, and cuts what is longer than 1."""
+    ``"scaled"`` divides all by their root mean square, and cuts what is longer than 1; ``"running"`` divides them by
+    no less than the geometric mean of those of windows so far, so that where little is left to gain little moves."""
     decay: float = 1.0
     """Factor of a slope for each decision that it goes back in time, in [0, 1]; 0 looks no further than a decision."""
     max_state_slope: float | None = None

@@ -31,7 +31,7 @@ from jaxdem_ac.trainers.running_statistics import Normalizer, update_normalizer
 from jaxdem_ac.trainers.shac.checks import check_differentiable, gaussian
 from jaxdem_ac.trainers.shac.config import GRID_FIELDS, SHACConfig
 from jaxdem_ac.trainers.shac.state import TERMS, SHACProblem, SHACState, apply_model, first_bad
-from jaxdem_ac.trainers.shac.window import Window, play, slopes_of
+from jaxdem_ac.trainers.shac.window import Window, mean_log_slope, play, slopes_of
 
 
 def make_optimizer(problem: SHACProblem) -> optax.GradientTransformation:
@@ -63,6 +63,7 @@ def init(problem: SHACProblem, model_state: PyTree, key: Array) -> SHACState:
         key=key_run,
         num_updates=jnp.zeros((), jnp.int32),
         bad_term=jnp.zeros((), jnp.int32),
+        log_slope=jnp.zeros(()) if config.slopes == "running" else None,
     )
 
 
@@ -152,10 +153,12 @@ def update(problem: SHACProblem, state: SHACState) -> tuple[SHACState, dict[str,
         target, returns = targets_of(problem, state, window), state.return_normalizer
         if config.normalize_return:
             returns = update_normalizer(returns, target[..., None])
-        rows = Rows(
-            window.observation, window.raw_action, window.noise, slopes_of(config, slope), returns.scaled(target)
-        )
-        state, terms = learn(problem, replace(state, return_normalizer=returns), rows, key_learn)
+        log_slope = state.log_slope
+        if log_slope is not None:
+            log_slope = mean_log_slope(log_slope, state.num_updates, slope)
+        scaled = slopes_of(config, slope, log_slope)
+        rows = Rows(window.observation, window.raw_action, window.noise, scaled, returns.scaled(target))
+        state, terms = learn(problem, replace(state, return_normalizer=returns, log_slope=log_slope), rows, key_learn)
     bad_term = first_bad(
         state.bad_term,
         observation=window.observation,

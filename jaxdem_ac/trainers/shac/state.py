@@ -46,3 +46,5 @@ class SHACState:
     """Updates made, ``()``."""
     bad_term: Array
     """0, or 1 + the index in ``TERMS`` of the first number that was not finite, ``()``."""
+    log_slope: Array | None = None
+    """Mean of the logarithm of the windows' root mean square slopes, ``()``; None unless `slopes` is ``"running"``."""

@@ -15,6 +15,11 @@ from jaxdem_ac.trainers.shac.checks import differentiable, gaussian
 from jaxdem_ac.trainers.shac.config import SHACConfig
 from jaxdem_ac.trainers.shac.state import SHACProblem, SHACState, apply_model
 
+_RATE = 0.02
+"""Least share of a window in the running mean of slopes."""
+_LONGEST = 20.0
+"""Logarithm of the longest root mean square slope that counts as it is."""
+
 
 @runtime_checkable
 class Smooth(Protocol):
@@ -159,10 +164,26 @@ def play(problem: SHACProblem, state: SHACState, nudge: Array, keys: Array) -> t
     return objective, (jax.lax.stop_gradient(env_state), window)
 
 
-def slopes_of(config: SHACConfig, slope: Array) -> Array:
-    """Return the slopes of a window, ``(..., D)``, in the lengths that an update gives them."""
+def mean_log_slope(before: Array, num_updates: Array, slope: Array) -> Array:
+    """Return the mean of the logarithm of the windows' root mean square slopes, ``()``, this window's included.
+
+    `before` is that of the windows before, `num_updates` many; of more than fifty, later ones count for more.
+    """
+    mean = jnp.mean(jnp.sum(slope**2, axis=-1))
+    # A window whose slopes are 0, or whose squares are infinite, counts as one of very short or very long ones.
+    own = jnp.clip(0.5 * jnp.log(mean), -_LONGEST, _LONGEST)
+    return before + jnp.maximum(1 / (num_updates + 1), _RATE) * (own - before)
+
+
+def slopes_of(config: SHACConfig, slope: Array, log_slope: Array | None = None) -> Array:
+    """Return the slopes of a window, ``(..., D)``, in the lengths that an update gives them.
+
+    `log_slope` is what :func:`mean_log_slope` returns, for ``"running"`` alone.
+    """
     square = jnp.sum(slope**2, axis=-1, keepdims=True)
     if config.slopes == "unit":
         return slope * jax.lax.rsqrt(jnp.where(square > 0, square, 1.0))
     mean = jnp.mean(square)
+    if log_slope is not None:
+        mean = jnp.maximum(mean, jnp.exp(2 * log_slope))
     return slope * jax.lax.rsqrt(jnp.maximum(square, jnp.where(mean > 0, mean, 1.0)))
