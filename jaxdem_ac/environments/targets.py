@@ -185,10 +185,10 @@ class SharedTargetTask(TargetTask):
         )
 
     def smooth_reward(self, before: TargetState, after: TargetState) -> Array:
-        """Return :func:`smooth_target_reward`; each target counts for the particle nearest to it. ``(N,)``."""
+        """Return :func:`covering_reward`; each target counts for the particle nearest to it. ``(N,)``."""
         sight = displacements(after.particles.position[:, :2], after.targets, after.vicinity.targets)
         near = closeness(sight, after.particles.radius, self.num_particles, self.lidar_range)
-        return smooth_target_reward(self, before, after, near)
+        return covering_reward(self, before, after, near)
 
 
 def target_score(task: TargetTask, before: PyTree, after: PyTree) -> Score:
@@ -214,6 +214,15 @@ def _has_bonus(task: TargetTask, after: PyTree) -> Array:
 
 
 def smooth_target_reward(task: TargetTask, before: PyTree, after: PyTree, closeness: Array) -> Array:
+    """Return the reward of :func:`target_score` with a bonus that has a slope everywhere, ``(N,)``.
+
+    `closeness`, ``(N,)``, takes the place of the mask of particles that have the bonus.
+    """
+    reward = target_score(task, before, after).reward
+    return reward + task.near_goal_bonus * (closeness - _has_bonus(task, after))
+
+
+def covering_reward(task: TargetTask, before: PyTree, after: PyTree, closeness: Array) -> Array:
     """Return what to climb in place of :func:`target_score`, with a slope everywhere, ``(N,)``.
 
     ``near_goal_bonus c_i + coverage_weight mean_j c_j - ke_weight (K_i - K_i')`` with the closeness c, ``(N,)``, in

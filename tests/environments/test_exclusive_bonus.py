@@ -99,8 +99,17 @@ def test_a_smooth_reward_counts_each_target_once(name: str, num: int) -> None:
 def test_a_smooth_reward_of_an_own_target(distance: float) -> None:
     task = ac.make_environment("multi_navigator", num_particles=1, near_goal_bonus=2.0)
     state = task.make_state(**PLACE, position=[[1.0, 2.0]], targets=[[1.0, 2.0 + distance]])
-    expected = 2.0 * (1 + (distance / 2.5) ** 4) ** -0.25
-    np.testing.assert_allclose(task.smooth_reward(state, state), [expected], rtol=1e-6)
+    np.testing.assert_allclose(task.smooth_reward(state, state), [2.0 * 2.5 / (2.5 + distance)], rtol=1e-6)
+
+
+def test_a_smooth_reward_of_an_own_target_has_progress() -> None:
+    """It is the reward, with another bonus: progress, kinetic energy and the swarm's share of it stay."""
+    task = ac.make_environment("multi_navigator", num_particles=4, near_goal_bonus=0.3)
+    before = task.reset(jax.random.key(3))
+    after, _ = task.step(before, jnp.ones((4, 2)))
+    plain = replace(task, near_goal_bonus=0.0).score(before, after).reward
+    bonus = 0.3 * 2.5 / (2.5 + np.asarray(after.distance))
+    np.testing.assert_allclose(task.smooth_reward(before, after), plain + bonus, atol=1e-5)
 
 
 def test_a_smooth_step_is_flat_well_within_reach_and_falls_off_as_the_distance() -> None:
