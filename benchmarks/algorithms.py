@@ -19,7 +19,7 @@ import jaxdem_ac as ac
 from jaxdem_ac.runs.build import steps_per_update, with_training_defaults
 from jaxdem_ac.runs.config import parse_assignments
 from jaxdem_ac.runs.run_batch import RunBatch
-from jaxdem_ac.trainers.base import update_many
+from jaxdem_ac.trainers.base import compiled_update
 
 # 0.9 of the success that PPO came to: 0.955, 0.956 and 0.916.
 GOALS = {"multi_navigator": 0.86, "collective_transport": 0.86, "swarm_navigator": 0.824}
@@ -59,9 +59,10 @@ def run(config: ac.TrainConfig, goal: float, seconds: float) -> dict[str, Any]:
     chunk = UPDATES[config.algorithm]
     runs = RunBatch(with_training_defaults(config))
     runs.begin()
+    compiled = compiled_update(runs.algorithm.optimization_level)
 
     def update(state: Any) -> Any:
-        return jax.block_until_ready(update_many(runs.algorithm, runs.problem, {}, state, chunk))
+        return jax.block_until_ready(compiled(runs.algorithm, runs.problem, {}, state, chunk))
 
     began = time.perf_counter()
     update(runs.state)

@@ -30,7 +30,7 @@ from jaxdem_ac.plugin.jaxdem import is_there
 from jaxdem_ac.runs.build import build_environment, with_training_defaults
 from jaxdem_ac.runs.recording import Recording
 from jaxdem_ac.runs.run_dir import read_config
-from jaxdem_ac.trainers.evaluate import estimate
+from jaxdem_ac.trainers.estimate import estimate
 from jaxdem_ac.trainers.policy import Policy, actor
 from jaxdem_ac.trainers.rollout import Decision, OnState, unroll
 

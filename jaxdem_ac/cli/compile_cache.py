@@ -9,9 +9,7 @@ place: one that another process is still writing, or that a crash cut short, can
 again with a warning.
 """
 
-import hashlib
 import os
-import platform
 import sys
 import tempfile
 import time
@@ -21,6 +19,8 @@ from pathlib import Path
 from typing import TypeVar
 
 import click
+
+from jaxdem_ac.runs.untrained import FOLDER, machine
 
 Command = TypeVar("Command", bound=Callable[..., object])
 
@@ -36,19 +36,7 @@ def cache_folder() -> Path:
     base = os.environ.get("XDG_CACHE_HOME", "")
     # What is no absolute path is no setting, by the XDG base directory specification.
     root = Path(base) if os.path.isabs(base) else Path.home() / ".cache"
-    return root / "jaxdem-ac" / "compiled" / _machine()
-
-
-def _machine() -> str:
-    """Return a name for what a compiled program depends on besides JAX's own key: the jaxlib and the kind of CPU."""
-    from jaxlib.version import __version__ as version
-
-    told = platform.processor()
-    with suppress(OSError):
-        first = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").partition("\n\n")[0]
-        named = ("model name", "flags", "Features", "CPU implementer", "CPU part")
-        told += "\n".join(line for line in first.splitlines() if line.startswith(named))
-    return f"{version}-{platform.machine()}-{hashlib.sha256(told.encode()).hexdigest()[:12]}"
+    return root / "jaxdem-ac" / "compiled" / machine()
 
 
 def turn_on(ctx: click.Context) -> None:
@@ -87,7 +75,7 @@ def turn_off(ctx: click.Context) -> None:
 def _prune(folder: Path) -> None:
     """Remove programs that nobody has read for a month."""
     oldest = time.time() - _DAYS * 86_400
-    for entry in folder.glob("*/*-cache"):
+    for entry in (*folder.glob("*/*-cache"), *folder.glob(f"*/{FOLDER}/*")):
         # Another process may do the same.
         with suppress(OSError):
             status = entry.stat()

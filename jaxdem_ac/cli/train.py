@@ -33,6 +33,7 @@ from jaxdem_ac.runs import claim
 from jaxdem_ac.runs.config import Log, TrainConfig, parse_assignments
 from jaxdem_ac.runs.progress import in_words, live_line
 from jaxdem_ac.runs.run_dir import Metrics, is_reached, read_config
+from jaxdem_ac.runs.untrained import place, played
 
 # A training from the command line is always kept, though one from Python need not be.
 _DEFAULT_OUT = "runs/ENV-SEED"
@@ -184,7 +185,11 @@ def train(
             # Before JAX is imported. Of several processes the first may be in the folder already.
             claim.check(Path(config.out or ""), overwrite, [".", *(config.members() if config.is_many else [])])
         with _stoppable(config.out, first), _progress(config.algorithm, **show) as report:
-            result = ac.train(config, report, overwrite=overwrite, untrained=None if show["silent"] else report)
+            untrained = None if show["silent"] else report
+            if untrained is not None and (figures := played(place(config))) is not None:
+                untrained(figures)
+                untrained = None
+            result = ac.train(config, report, overwrite=overwrite, untrained=untrained)
     if first:
         _say_end(result, as_json, already)
 

@@ -166,7 +166,10 @@ def advance(
         if num_steps == 1:
             columns, neighbors = body(0, (columns, neighbors))
         else:
-            columns, neighbors = jax.lax.fori_loop(0, num_steps, body, (columns, neighbors))
+            # Slopes go back through a step that is computed again: to write down and to read what it would keep for
+            # them took longer, and longer to compile.
+            again = jax.checkpoint(body, prevent_cse=False)
+            columns, neighbors = jax.lax.fori_loop(0, num_steps, again, (columns, neighbors))
     if neighbors is not None:
         neighbors = replace(neighbors, reference=as_vectors(neighbors.reference))
     return columns.to_particles(neighbors), neighbors

@@ -17,7 +17,7 @@ from jaxdem_ac.action_spaces.distributions import SquashedGaussian, as_vector_bi
 from jaxdem_ac.action_spaces.testing import is_discrete
 from jaxdem_ac.models.base import ActorCriticBase, ActorCriticOptions, as_rows, takes_options
 from jaxdem_ac.models.checks import check_architecture
-from jaxdem_ac.models.heads import Dense, hidden_layers
+from jaxdem_ac.models.heads import Dense, hidden_layers, with_lean_slope
 from jaxdem_ac.observation_layout import Block, as_layout
 from jaxdem_ac.registry import suggest
 
@@ -189,13 +189,14 @@ class SymmetricActorCritic(ActorCriticBase):
             maps.append(kernel[-step] * jnp.asarray(parity(layout), kernel.dtype)[:, None])
         full = jnp.stack(maps, axis=3).transpose(0, 2, 1, 3, 4).reshape(n * channels.shape[-1], -1)
         features = self._product(channels.reshape(len(rows), -1), full).reshape(len(rows), n, -1)
-        features = self.activation(features + self._bias(0, features.dtype))
+        activation = with_lean_slope(self.activation)
+        features = activation(features + self._bias(0, features.dtype))
         for number, (own, pool) in enumerate(zip(self.own, self.pool, strict=True), 1):
             width = features.shape[-1]
             alone = self._product(features.reshape(-1, width), mirrored(own[...]))
             everywhere = self._product(jnp.mean(features, axis=1), mirrored(pool[...]))
             total = alone.reshape(len(rows), n, -1) + everywhere[:, None]
-            features = self.activation(total + self._bias(number, total.dtype))
+            features = activation(total + self._bias(number, total.dtype))
         return features
 
     def _product(self, features: Array, kernel: Array) -> Array:

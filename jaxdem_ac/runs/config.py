@@ -14,7 +14,9 @@ from jaxdem_ac._numbers import COUNT, WHOLE, check_number, shown
 from jaxdem_ac._types import Json
 from jaxdem_ac.registry import algorithms, check_known, normalize_key, suggest
 from jaxdem_ac.runs.own_code import ACTION_SPACE, ENV, MODEL, ClassField
-from jaxdem_ac.trainers.ppo.config import GRID_FIELDS, PPOConfig
+from jaxdem_ac.trainers.ppo import config as ppo
+from jaxdem_ac.trainers.ppo.config import PPOConfig
+from jaxdem_ac.trainers.shac import config as shac
 
 if TYPE_CHECKING:
     from jaxdem_ac.trainers.base import AlgorithmConfig
@@ -27,6 +29,11 @@ MOST_RUNS = 1_024
 """Runs that are made side by side."""
 
 PPO = "ppo"
+# Hyperparameters of this package's algorithms, and those that a grid may vary: an algorithm itself imports the models.
+_OWN: dict[str, tuple[type, tuple[str, ...]]] = {
+    PPO: (PPOConfig, ppo.GRID_FIELDS),
+    "shac": (shac.SHACConfig, shac.GRID_FIELDS),
+}
 _KEYWORD_FIELDS = ("env_kw", "model_kw", "action_space_kw")
 _MAPPINGS = (*_KEYWORD_FIELDS, "grid")
 # As Python spells them, and JSON does not.
@@ -329,13 +336,14 @@ def _plain(value: object) -> object:
 def _section(algorithm: str) -> str:
     """Return the name of an algorithm as it is registered, which the section of its hyperparameters has in a file."""
     # Without a question to the registry, which may import plugins.
-    return PPO if normalize_key(algorithm) == PPO else algorithms.find(algorithm).name
+    name = normalize_key(algorithm)
+    return name if name in _OWN else algorithms.find(algorithm).name
 
 
 def _config_class(algorithm: str) -> Any:
     """Return the class of an algorithm's hyperparameters, or raise TypeError if it is no algorithm."""
-    if _section(algorithm) == PPO:
-        return PPOConfig
+    if (section := _section(algorithm)) in _OWN:
+        return _OWN[section][0]
     from jaxdem_ac.trainers.base import check_algorithm
 
     check_algorithm(algorithm, algorithms.create(algorithm))
@@ -343,8 +351,9 @@ def _config_class(algorithm: str) -> Any:
 
 
 def _grid_fields(algorithm: str) -> tuple[str, ...]:
-    fields_: tuple[str, ...] = GRID_FIELDS if _section(algorithm) == PPO else algorithms.get(algorithm).grid_fields
-    return fields_
+    section = _section(algorithm)
+    names: tuple[str, ...] = _OWN[section][1] if section in _OWN else algorithms.get(algorithm).grid_fields
+    return names
 
 
 def field_paths(algorithm: str) -> list[str]:

@@ -1,18 +1,21 @@
 """Evaluations while runs are trained: whole episodes, on random keys that no training draws from."""
 
 from collections.abc import Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import Array
-from jax.stages import Lowered
+from jax.stages import Compiled, Lowered
 
-from jaxdem_ac._messages import warn
 from jaxdem_ac.environments.base import Environment, has_success
+from jaxdem_ac.runs import untrained
 from jaxdem_ac.runs.config import TrainConfig
+from jaxdem_ac.runs.figures import figures_of
 from jaxdem_ac.runs.run_dir import Metrics
-from jaxdem_ac.trainers.evaluate import Switched, estimate, lowered_episodes, play_episodes
+from jaxdem_ac.trainers.evaluate import Switched, lowered_episodes, lowered_resets, play_episodes
 from jaxdem_ac.trainers.policy import Policy
 
 _STREAM = 2**31 - 1
@@ -46,6 +49,7 @@ class Evaluator:
                 "train: stop_at_success needs an environment with a success figure, info['success']; got "
                 f"env={config.env!r}, which has none. Leave stop_at_success out, or give it one."
             )
+        self._resets: tuple[Lowered, Future[Compiled]] | None = None
         keys = [evaluation_key(seed) for seed in seeds]
         self._keys = jnp.stack(keys) if self._many else keys[0]
 
@@ -62,36 +66,33 @@ class Evaluator:
             )
             each = [np.asarray(values, np.float64).reshape(len(policies), -1) for values in played]
             for own, success, reward, ended in zip(figures, *each, strict=True):
-                own |= self._figures(prefix, success, reward, bool(ended.all()))
+                own |= figures_of(prefix, success if self._has_success else None, reward, bool(ended.all()))
         return figures
 
-    def lowered(self, policies: Sequence[Policy]) -> tuple[Lowered, Lowered]:
-        """Return the programs of an evaluation, lowered: what is compiled is there when policies are played."""
-        switched = self._switched(policies, False)
-        return lowered_episodes(
-            self._environment, switched, self._keys, self._num_episodes, True, side_by_side=self._many
-        )
+    def compile_resets(self) -> None:
+        """Begin to compile the program by which episodes begin, while something else is done."""
+        lowered = lowered_resets(self._environment, self._keys, self._num_episodes, self._many)
+        self._resets = lowered, ThreadPoolExecutor(1).submit(lowered.compile)
+
+    def untrained(self, policies: Sequence[Policy], keep_at: Path | None, total_steps: int) -> list[Metrics]:
+        """Return the figures by the mode of policies that runs begin with, and keep the programs in a file, if given.
+
+        :meth:`compile_resets` has been called.
+        """
+        assert self._resets is not None
+        switched, before = self._switched(policies, False), self._environment
+        play = lowered_episodes(before, switched, self._keys, self._num_episodes, True, self._many)
+        lowered, compiling = self._resets
+        programs = {"play": (play, play.compile()), "reset": (lowered, compiling.result())}
+        if keep_at is not None:
+            # Before they are played: after that XLA cannot write down one that sorts.
+            about = {"has_success": self._has_success, "total_steps": total_steps}
+            untrained.keep(keep_at, programs, switched, self._keys, about)
+        figures = self(policies, {"eval": False})
+        return figures
 
     def _switched(self, policies: Sequence[Policy], sample: bool) -> Switched:
         """Return the policies of all runs as one, which samples or not."""
         policies = [jax.device_get(policy) for policy in policies]
         policy = jax.tree.map(lambda *leaves: jnp.stack(leaves), *policies) if self._many else policies[0]
         return Switched(policy, jnp.full(self._keys.shape, sample))
-
-    def _figures(self, prefix: str, success: np.ndarray, reward: np.ndarray, ended: bool) -> Metrics:
-        """Return the figures of one way to play; success and mean reward of episodes are ``(E,)``."""
-        sound = ended and bool(np.isfinite(success).all() and np.isfinite(reward).all())
-        if not sound:
-            reason = "a number that is NaN or infinite" if ended else "an episode that does not end"
-            warn(
-                f"train: evaluations are whole episodes of finite numbers; got {reason}. The report has no figures of "
-                "it, and training goes on. Give the environment a time limit, or look at its rewards.",
-                level=3,
-            )
-        found: Metrics = {f"{prefix}_reward": float(reward.mean()) if sound else None}
-        if self._has_success:
-            share = estimate(success, 0.0, 1.0) if sound else None
-            found[f"{prefix}_success"] = share and share.mean
-            if prefix == "eval":
-                found |= {"eval_success_low": share and share.low, "eval_success_high": share and share.high}
-        return found

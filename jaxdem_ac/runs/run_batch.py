@@ -2,8 +2,6 @@
 
 import math
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, field, fields, replace
 from functools import partial
 from pathlib import Path
@@ -28,8 +26,7 @@ from jaxdem_ac.runs.distributed import choose_devices, spread, spread_runs
 from jaxdem_ac.runs.evaluation import Evaluator
 from jaxdem_ac.runs.init_from import load_source, with_parameters
 from jaxdem_ac.runs.run_dir import Metrics, append_line, lines_until, rewrite_lines
-from jaxdem_ac.runs.untrained import evaluated_meanwhile
-from jaxdem_ac.trainers.base import ENDED, Problem, check_update, update_many
+from jaxdem_ac.trainers.base import ENDED, Problem, check_update, compiled_update
 from jaxdem_ac.trainers.policy import Policy
 
 AnyProblem = Problem[Any]
@@ -62,9 +59,13 @@ class TrainResult:
 
 
 class RunBatch:
-    """R runs that are made together, by name; a single one is named "" and has no axis of its own."""
+    """R runs that are made together, by name; a single one is named "" and has no axis of its own.
 
-    def __init__(self, config: TrainConfig) -> None:
+    With `untrained` the policies that they begin with will be evaluated, if the configuration says so: the programs for
+    it are compiled while models are built.
+    """
+
+    def __init__(self, config: TrainConfig, untrained: bool = False) -> None:
         self.config = config
         self.members = config.members() if config.is_many else {"": config}
         self.run_dir = run_path(config)
@@ -74,8 +75,14 @@ class RunBatch:
                 f"{jax.process_count()}. Use one process, and devices='all' for all that it has."
             )
         self.algorithm = algorithm_of(config)
+        self._update = compiled_update(self.algorithm.optimization_level)
         self._configured = build_environment(config)
         check_shapes(self._configured)
+        seeds = [member.seed for member in self.members.values()]
+        self._evaluator = Evaluator(config, self._configured, seeds) if config.eval_every else None
+        self._shows_untrained = untrained and config.init_from is None and jax.process_count() == 1
+        if self._shows_untrained and self._evaluator is not None:
+            self._evaluator.compile_resets()
         models = [split_model(build_model(member, self._configured)) for member in self.members.values()]
         self._model_states = [state for _, state in models]
         self._source: Policy | None = None
@@ -89,8 +96,6 @@ class RunBatch:
         if not config.is_many:
             shared = (f"{config.section}.num_envs", hyperparameters.num_envs)
         self._devices = choose_devices(config.devices, shared[1], what=shared[0])
-        seeds = [member.seed for member in self.members.values()]
-        self._evaluator = Evaluator(config, self._configured, seeds) if config.eval_every else None
         self.state: PyTree = None
         self.lines: dict[str, list[Metrics]] = {name: [] for name in self.members}
         """Reports of each run."""
@@ -128,15 +133,13 @@ class RunBatch:
             return once(init)(self._model_states[0], keys[0])
         return once(jax.vmap(init))(_stacked(self._model_states), jnp.stack(keys))
 
-    @contextmanager
-    def showing_untrained(self, show: Callable[[Metrics], None] | None) -> Iterator[Callable[[], None]]:
-        """Have the policies that runs begin with evaluated while they begin; gives a function that waits for it.
+    def untrained(self, keep_at: Path | None) -> Metrics | None:
+        """Return the evaluation of the policies that runs begin with, before they do; programs are kept in a file.
 
-        Nothing is done without evaluations, in several processes, or where policies come from another run.
+        None without evaluations, in several processes, or where policies come from another run.
         """
-        if show is None or self._evaluator is None or jax.process_count() > 1 or self.config.init_from is not None:
-            yield lambda: None
-            return
+        if self._evaluator is None or not self._shows_untrained:
+            return None
         policies = [
             self.algorithm.initial_policy(
                 own.hyperparameters, nnx.merge(self.problem.graphdef, state), self.environment
@@ -144,12 +147,8 @@ class RunBatch:
             for own, state in zip(self.members.values(), self._model_states, strict=True)
         ]
         total = self.problem.num_updates * steps_per_update(self.config, self.environment)
-
-        def tell(figures: list[Metrics]) -> None:
-            show({"steps": 0, "total_steps": total, **(together(figures) if self.config.is_many else figures[0])})
-
-        with evaluated_meanwhile(self._evaluator, policies, tell) as wait:
-            yield wait
+        figures = self._evaluator.untrained(policies, keep_at, total)
+        return {"steps": 0, "total_steps": total, **(together(figures) if self.config.is_many else figures[0])}
 
     def begin(self) -> None:
         """Make the first state, with no overflow in its lists of neighbours: every growth goes back to such a one."""
@@ -168,8 +167,7 @@ class RunBatch:
         self.problem, self.state = retry_on_overflow(self.environment, make, overflow)[1]
         # Traced as the first call will be, which finds it done.
         first_call = self.algorithm, self.problem, self._numbers, self.state, self.chunk, self.config.is_many
-        shapes = update_many.eval_shape(*first_call)  # type: ignore[no-untyped-call]
-        check_update(self.algorithm, *shapes)
+        check_update(self.algorithm, *self._update.eval_shape(*first_call))
         distributed.check_alike(self.config, self.state)
         self.state = self._placed(self.state)
         self._model_states.clear()
@@ -216,7 +214,7 @@ class RunBatch:
         Until its report is made, `state` is the one before.
         """
         while True:
-            state, figures = update_many(
+            state, figures = self._update(
                 self.algorithm, self.problem, self._numbers, self.state, number, self.config.is_many
             )
             figures = jax.device_get(figures)

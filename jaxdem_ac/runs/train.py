@@ -1,7 +1,7 @@
 """Training from configuration to policy, in memory or in a folder; one run, or many side by side."""
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import replace
 from functools import partial
@@ -24,6 +24,7 @@ from jaxdem_ac.runs.progress import showing
 from jaxdem_ac.runs.run_batch import RunBatch, first_bad_number, summarise
 from jaxdem_ac.runs.run_batch import TrainResult as TrainResult
 from jaxdem_ac.runs.run_dir import CONFIG, Metrics, config_text, is_reached, read_config
+from jaxdem_ac.runs.untrained import place
 
 SECONDS_BETWEEN_CHECKPOINTS = 60.0
 
@@ -47,9 +48,8 @@ def train(
     overwrite : bool
         Whether a run that is in the folder already may be deleted.
     untrained : callable, optional
-        Called once with the evaluation, by its mode, of the policy that the run begins with, as soon as it is known:
-        from another thread, while the first update is compiled. It is in no report. Without `eval_every` or with
-        `init_from` there is none.
+        Called once with the evaluation, by its mode, of the policy that the run begins with, before the first update
+        is compiled. It is in no report. Without `eval_every` or with `init_from` there is none.
 
     Raises
     ------
@@ -71,6 +71,7 @@ def train(
     if not isinstance(config, TrainConfig):
         raise TypeError(f"train: config is a TrainConfig; got {type(config).__name__}. Build one.")
     _check_report(report)
+    keep_at = None if untrained is None else place(config)
     config = with_training_defaults(with_source(config))
     loggers.check(config)
     run_dir = run_path(config)
@@ -78,16 +79,17 @@ def train(
         # Before anything is built. Of several processes the first may be here already.
         claim.check(run_dir, overwrite, [".", *(config.members() if config.is_many else [])])
     # Whatever is wrong with the configuration shows here, before a folder is touched.
-    runs = RunBatch(config)
+    runs = RunBatch(config, untrained is not None)
+    if untrained is not None and (figures := runs.untrained(keep_at)) is not None:
+        untrained(figures)
+    runs.begin()
     with ExitStack() as stack:
-        wait = stack.enter_context(runs.showing_untrained(untrained))
-        runs.begin()
         if run_dir is not None:
             texts = {name or ".": config_text(member) for name, member in runs.members.items()}
             claimed = claim.claimed(run_dir, overwrite, {**texts, ".": config_text(config)})
             distributed.in_first(partial(stack.enter_context, claimed))
             distributed.in_first(partial(announce, config))
-        return _run(runs, report, wait)
+        return _run(runs, report)
 
 
 def _check_report(report: object) -> None:
@@ -173,13 +175,8 @@ def _keep_steps(run_dir: Path, names: Sequence[str], steps: int) -> None:
         write_text(folder / CONFIG, config_text(replace(read_config(folder), steps=steps)))
 
 
-def _run(
-    runs: RunBatch, report: Report | Literal["live"] | None, wait: Callable[[], None] = lambda: None
-) -> TrainResult:
-    """Make the updates that are left; whatever stops them, what has been learnt is kept.
-
-    The first evaluation is made once `wait` has returned.
-    """
+def _run(runs: RunBatch, report: Report | Literal["live"] | None) -> TrainResult:
+    """Make the updates that are left; whatever stops them, what has been learnt is kept."""
     first, many = jax.process_index() == 0, runs.config.is_many
     with ExitStack() as stack:
         stack.enter_context(distributed.explaining(runs.run_dir))
@@ -192,7 +189,7 @@ def _run(
         log = stack.enter_context(opened)
         shown = stack.enter_context(showing(report if first else None, runs.config.algorithm))
         try:
-            _loop(runs, shown, signals, log, wait)
+            _loop(runs, shown, signals, log)
         except (KeyboardInterrupt, SystemExit):
             # Several processes save together, in the loop, or not at all.
             if jax.process_count() == 1:
@@ -201,9 +198,7 @@ def _run(
     return runs.result()
 
 
-def _loop(
-    runs: RunBatch, report: Report | None, signals: distributed.Signals, log: loggers.Logs, wait: Callable[[], None]
-) -> None:
+def _loop(runs: RunBatch, report: Report | None, signals: distributed.Signals, log: loggers.Logs) -> None:
     """Update, evaluate, report and save until the runs' end: of their steps, or at the success that is enough."""
     config, total = runs.config, runs.problem.num_updates
     chunk, per_update = runs.chunk, steps_per_update(config, runs.environment)
@@ -213,7 +208,6 @@ def _loop(
         before, began = done, time.monotonic()
         done += chunk - done % chunk
         state, histories = runs.update(done - before)
-        wait()
         figures = [summarise(history) for history in histories]
         now = time.monotonic()
         if config.eval_every and (done // chunk % config.eval_every == 0 or done == total):

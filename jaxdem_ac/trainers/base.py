@@ -3,7 +3,7 @@
 import abc
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields, is_dataclass, replace
-from functools import partial
+from functools import cache
 from typing import Any, ClassVar, Generic, Protocol, Self, TypeVar
 
 import jax
@@ -103,6 +103,10 @@ class Algorithm(abc.ABC, Generic[ConfigT, StateT]):
     """Figures of an update that progress shows behind those of every algorithm, the foremost first, each with how it is
     formatted in full and where room is short."""
 
+    optimization_level: ClassVar[int | None] = None
+    """How much XLA optimises an update on a CPU, from 0 to 3; None is as much as it does by itself. Less is compiled
+    sooner, which counts where a whole run lasts no longer than the compilation."""
+
     @abc.abstractmethod
     def init(self, problem: Problem[ConfigT], model_state: PyTree, key: Array) -> StateT:
         """Return the state at the beginning of a run, of the model's state, from `nnx.split`, and a random key."""
@@ -174,7 +178,14 @@ def check_update(algorithm: Algorithm[ConfigT, StateT], state: object, figures: 
         )
 
 
-@partial(jax.jit, static_argnames=("algorithm", "problem", "num_updates", "side_by_side"))
+@cache
+def compiled_update(level: int | None = None) -> Any:
+    """Return :func:`update_many`, compiled with an algorithm's level of optimisation."""
+    options = None if level is None or jax.default_backend() != "cpu" else {"xla_backend_optimization_level": level}
+    static = ("algorithm", "problem", "num_updates", "side_by_side")
+    return jax.jit(update_many, static_argnames=static, compiler_options=options)
+
+
 def update_many(
     algorithm: Algorithm[ConfigT, StateT],
     problem: Problem[ConfigT],
@@ -183,7 +194,7 @@ def update_many(
     num_updates: int,
     side_by_side: bool = False,
 ) -> tuple[StateT, dict[str, Array]]:
-    """Return the state after `num_updates` updates, in one compiled call, and their metrics, ``(num_updates,)`` each.
+    """Return the state after `num_updates` updates, and their metrics, ``(num_updates,)`` each; to be compiled.
 
     The old state stays: a run goes back to it where its lists of neighbours are too short. With `side_by_side` there
     are R runs, state leaves ``(R, ...)`` and metrics ``(R, num_updates)``; `numbers` are the hyperparameters in which

@@ -1,8 +1,7 @@
 """Evaluation of a policy over whole episodes, with intervals of confidence."""
 
-import math
 from dataclasses import dataclass
-from functools import cache, partial
+from functools import cache
 from typing import Any
 
 import jax
@@ -18,27 +17,14 @@ from jaxdem_ac.environments.batching import reset_batch
 from jaxdem_ac.environments.capacity import retry_on_overflow
 from jaxdem_ac.models.recurrent import Carry
 from jaxdem_ac.models.structure import Model
+from jaxdem_ac.trainers.estimate import Estimate as Estimate
+from jaxdem_ac.trainers.estimate import estimate
 from jaxdem_ac.trainers.policy import Policy, PolicyFn, Privileged, actor, as_policy, initial_carry
 from jaxdem_ac.trainers.rollout import OnState, decide
 
 _Playing = tuple[PyTree, PyTree, Array, Array, Array, Array, int]
 
 _MAX_DECISIONS = 100_000
-
-
-@dataclass(frozen=True)
-class Estimate:
-    """A mean over episodes and its interval of 95 % confidence."""
-
-    mean: float
-    """Mean over episodes."""
-    low: float
-    """Lower end of the interval."""
-    high: float
-    """Upper end of the interval."""
-
-    def __str__(self) -> str:
-        return f"{self.mean:.3f} [{self.low:.3f}, {self.high:.3f}]"
 
 
 @dataclass(frozen=True)
@@ -51,28 +37,6 @@ class Evaluation:
     """Mean reward of a particle and decision."""
     num_episodes: int
     """Number of episodes."""
-
-
-def student_t(degrees: int, confidence: float = 0.95) -> float:
-    """Return the two-sided quantile of Student's t distribution."""
-    from scipy.special import stdtrit
-
-    return float(stdtrit(degrees, 0.5 + confidence / 2))
-
-
-def estimate(samples: np.ndarray, low: float = -math.inf, high: float = math.inf) -> Estimate:
-    """Return the mean of independent samples ``(n,)``, n >= 2, and Student's interval for it.
-
-    All samples lie between `low` and `high` by their nature. Where all n are equal, they say no more than that another
-    value is rarer than ``3 / n``, the rule of three: the interval is as wide as that share of the range.
-    """
-    samples = np.asarray(samples, np.float64)
-    mean = float(samples.mean())
-    spread = student_t(len(samples) - 1) * float(samples.std(ddof=1)) / math.sqrt(len(samples))
-    # The mean of equal samples may be rounded, and their deviation not quite 0.
-    if np.ptp(samples) == 0 and math.isfinite(high - low):
-        spread = min(1.0, 3 / len(samples)) * (high - low)
-    return Estimate(mean, max(low, mean - spread), min(high, mean + spread))
 
 
 @jax.tree_util.register_dataclass
@@ -186,8 +150,8 @@ def play_episodes(
 
     def play(environment: Environment) -> tuple[Array, Array, Array, Array]:
         # A program of its own for the beginning: it is as large as that of an episode, and serves all policies.
-        state = _resetter()(environment, key, num_episodes, side_by_side)
-        return _play_many(environment, policy, state, key, sample, max_decisions, side_by_side)
+        state = _compiled(play=False)(environment, key, num_episodes, side_by_side)
+        return _compiled(play=True)(environment, policy, state, key, sample, max_decisions, side_by_side)
 
     def overflow(played: tuple[Array, Array, Array, Array]) -> Array:
         # What is not a number is near nobody, or everybody: no list helps it.
@@ -197,20 +161,31 @@ def play_episodes(
     return environment, (success, reward, ended)
 
 
+def lowered_resets(environment: Environment, key: Array, num_episodes: int, side_by_side: bool = False) -> Lowered:
+    """Return the program by which the episodes of :func:`play_episodes` begin, which finds it once it is compiled."""
+    lowered: Lowered = _compiled(play=False).lower(environment, key, num_episodes, side_by_side)
+    return lowered
+
+
 def lowered_episodes(
     environment: Environment, policy: PolicyFn, key: Array, num_episodes: int, sample: bool, side_by_side: bool = False
-) -> tuple[Lowered, Lowered]:
-    """Return the two programs of :func:`play_episodes`, which finds them there once they have been compiled."""
-    state = _resetter().eval_shape(environment, key, num_episodes, side_by_side)
-    reset = _resetter().lower(environment, key, num_episodes, side_by_side)
-    return reset, _play_many.lower(environment, policy, state, key, sample, _MAX_DECISIONS, side_by_side)
+) -> Lowered:
+    """Return the program of the episodes themselves, likewise."""
+    state = _compiled(play=False).eval_shape(environment, key, num_episodes, side_by_side)
+    lowered: Lowered = _compiled(play=True).lower(environment, policy, state, key, sample, _MAX_DECISIONS, side_by_side)
+    return lowered
 
 
 @cache
-def _resetter() -> Any:
-    """Return :func:`_reset_many`, compiled."""
-    # It runs once or seldom. A CPU's numbers were the same, to the last bit, in every task of the package.
+def _compiled(play: bool) -> Any:
+    """Return :func:`_play_many` or :func:`_reset_many`, compiled.
+
+    A CPU plays as fast at this level of optimisation as at the highest, which takes a fifth longer to compile.
+    """
     options = {"xla_backend_optimization_level": 1} if jax.default_backend() == "cpu" else None
+    if play:
+        static = ("environment", "sample", "max_decisions", "side_by_side")
+        return jax.jit(_play_many, static_argnames=static, compiler_options=options)
     return jax.jit(
         _reset_many, static_argnames=("environment", "num_episodes", "side_by_side"), compiler_options=options
     )
@@ -225,7 +200,6 @@ def _reset_many(environment: Environment, key: Array, num_episodes: int, side_by
     return (jax.vmap(reset) if side_by_side else reset)(key)
 
 
-@partial(jax.jit, static_argnames=("environment", "sample", "max_decisions", "side_by_side"))
 def _play_many(
     environment: Environment,
     policy: PolicyFn,

@@ -10,7 +10,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from jaxdem_ac.trainers.evaluate import Evaluation, estimate
+from jaxdem_ac.trainers.estimate import estimate
+from jaxdem_ac.trainers.evaluate import Evaluation
 
 FEWEST = 3
 """Number of seeds below which no interval over seeds is given."""
@@ -99,7 +100,7 @@ def bootstrap_interval(
 def over_seeds(scores: np.ndarray, low: float = -np.inf, high: float = np.inf) -> OverSeeds:
     """Return the summaries of one score for each seed, ``(R,)``.
 
-    All scores lie between `low` and `high` by their nature, as for :func:`~jaxdem_ac.trainers.evaluate.estimate`.
+    All scores lie between `low` and `high` by their nature, as for :func:`~jaxdem_ac.trainers.estimate.estimate`.
     Raises ValueError if there are no scores, or one is not finite.
     """
     scores = _checked("over_seeds", scores)[:, 0]

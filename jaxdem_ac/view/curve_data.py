@@ -8,7 +8,7 @@ import numpy as np
 
 from jaxdem_ac._files import as_path
 from jaxdem_ac.runs.run_dir import METRICS, Metrics, read_metrics
-from jaxdem_ac.trainers.evaluate import student_t
+from jaxdem_ac.trainers.estimate import student_t
 
 SHARES = ("final_success", "eval_success", "eval_sampled_success")
 """Figures between 0 and 1."""

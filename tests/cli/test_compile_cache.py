@@ -90,13 +90,16 @@ def test_kinds_of_machines_do_not_share(monkeypatch: pytest.MonkeyPatch) -> None
 
 def test_what_nobody_reads_is_removed() -> None:
     folder = cache_folder()
-    folder.mkdir(parents=True)
+    (folder / "untrained").mkdir(parents=True)
     old, new = folder / "old-cache", folder / "new-cache"
-    for path in (old, new):
+    evaluation = folder / "untrained" / "old.program"
+    for path in (old, new, evaluation):
         path.touch()
-    os.utime(old, (1e9, 1e9))
+    for path in (old, evaluation):
+        os.utime(path, (1e9, 1e9))
     found()
-    assert [path.name for path in folder.iterdir()] == [new.name]
+    assert {path.name for path in folder.iterdir()} == {new.name, "untrained"}
+    assert not evaluation.exists()
 
 
 def trained(out: Path, *arguments: str) -> tuple[list[Any], bytes, str]:

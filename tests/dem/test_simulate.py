@@ -281,6 +281,20 @@ def test_gradients_through_collisions_are_finite_and_right(boundary: Any, restit
         assert float(by_velocity[3, 0]) == pytest.approx(float(slope), rel=1e-3, abs=1e-3)
 
 
+def test_slopes_keep_nothing_but_the_states_of_the_steps() -> None:
+    """What is written down for the way back is a state for each step, and forces are computed again."""
+    num_steps, start = 40, gas()
+    world = dem.World.create([0.0, 0.0], [12.0, 12.0], "reflect", **SOFT, restitution=0.7)
+
+    def last(velocity: Array) -> Array:
+        moved = replace(start, velocity=velocity)
+        return dem.advance(world, moved, jnp.zeros_like(velocity), num_steps)[0].position
+
+    kept = [leaf for leaf in jax.tree.leaves(jax.vjp(last, start.velocity)[1]) if leaf.shape[:1] == (num_steps,)]
+    state = sum(leaf.size for leaf in jax.tree.leaves(start))
+    assert 0 < sum(leaf.size for leaf in kept) <= num_steps * state
+
+
 def test_gradients_are_finite_where_centres_coincide() -> None:
     world = dem.World.create(*BOX, restitution=0.5)
 

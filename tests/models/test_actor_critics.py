@@ -16,6 +16,7 @@ from jax import Array
 
 import jaxdem_ac as ac
 from jaxdem_ac.action_spaces.distributions import Categorical, SquashedGaussian
+from jaxdem_ac.models.heads import with_lean_slope
 
 OBSERVATION_SIZE, ACTION_SIZE = 7, 3
 SIZES = {"observation_space_size": OBSERVATION_SIZE, "action_space_size": ACTION_SIZE}
@@ -269,6 +270,27 @@ def test_metadata_of_what_no_file_can_name_is_refused() -> None:
 @pytest.mark.parametrize("activation", ["gelu", "jax.nn.gelu", "flax.nnx.gelu", "nnx.gelu", nnx.gelu, jax.nn.gelu])
 def test_an_activation_is_a_function_or_a_known_name(activation: Any) -> None:
     assert make("SharedActorCritic", activation=activation).activation is jax.nn.gelu
+
+
+def test_of_a_gelu_nothing_but_its_slope_is_kept() -> None:
+    """Its values are those of jax.nn.gelu to the last bit, slopes and curvatures those of float64."""
+    x = jnp.concatenate([jnp.linspace(-12, 12, 4_001), jnp.array([-1e30, 1e30])])
+    lean = with_lean_slope(jax.nn.gelu)
+    np.testing.assert_array_equal(lean(x), jax.nn.gelu(x))
+    kept = jax.tree.leaves(jax.vjp(lean, x)[1])
+    assert [leaf.shape for leaf in kept if leaf.ndim] == [x.shape]
+    inner = np.asarray(x[:-2])
+    with jax.enable_x64(True):
+        exact = np.asarray(inner, np.float64)
+        expected, curved = (
+            jax.vmap(slope)(exact) for slope in (jax.grad(jax.nn.gelu), jax.grad(jax.grad(jax.nn.gelu)))
+        )
+    # In the tails 1 - tanh(x)**2 is a difference of two ones, by JAX's own rule too.
+    np.testing.assert_allclose(jax.vmap(jax.grad(lean))(inner), expected, atol=1e-5)
+    np.testing.assert_allclose(jax.vmap(jax.grad(jax.grad(lean)))(inner), curved, atol=2e-4)
+    own = np.abs(jax.vmap(jax.grad(jax.nn.gelu))(inner) - expected).max()
+    assert np.abs(jax.vmap(jax.grad(lean))(inner) - expected).max() <= 1.5 * own
+    assert with_lean_slope(jnp.tanh) is jnp.tanh
 
 
 @pytest.mark.parametrize(

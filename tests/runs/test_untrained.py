@@ -1,9 +1,11 @@
-"""The evaluation of the policy that a run begins with, made while the first update is compiled."""
+"""The evaluation of the policy that a run begins with, and its programs on the disk."""
 
 import json
 import logging
-import threading
+import subprocess
+import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,10 +17,11 @@ from support.compared import assert_equal, untimed
 import jaxdem_ac as ac
 from jaxdem_ac import registry
 from jaxdem_ac.environments.testing import Walk
-from jaxdem_ac.runs import evaluation, run_batch
+from jaxdem_ac.runs import evaluation, untrained
 from jaxdem_ac.runs.build import build_environment, initial_policy
 from jaxdem_ac.runs.evaluation import Evaluator
 from jaxdem_ac.runs.progress import LiveLine, in_words
+from jaxdem_ac.runs.untrained import place, played
 
 PPO = ac.PPOConfig(num_envs=4, num_steps=8, num_minibatches=2, num_epochs=1)
 
@@ -38,14 +41,16 @@ def _tasks() -> Iterator[None]:
         yield
 
 
-def told(config: ac.TrainConfig) -> tuple[list[tuple[bool, dict[str, Any]]], ac.TrainResult]:
-    """Return what was shown while a run was made, each with whether it came from the main thread, and its result."""
-    seen: list[tuple[bool, dict[str, Any]]] = []
+def told(config: ac.TrainConfig) -> tuple[list[dict[str, Any]], list[dict[str, Any]], ac.TrainResult]:
+    """Return what was shown of the untrained policy, what of its training, and the result."""
+    first: list[dict[str, Any]] = []
+    later: list[dict[str, Any]] = []
 
     def show(metrics: dict[str, Any]) -> None:
-        seen.append((threading.current_thread() is threading.main_thread(), metrics))
+        assert not later
+        first.append(metrics)
 
-    return seen, ac.train(config, show, untrained=show)
+    return first, later, ac.train(config, later.append, untrained=show)
 
 
 def evaluated(config: ac.TrainConfig) -> dict[str, Any]:
@@ -60,31 +65,125 @@ def test_it_comes_first_and_changes_nothing(caplog: pytest.LogCaptureFixture) ->
     jax.config.update("jax_log_compiles", True)
     try:
         with caplog.at_level(logging.WARNING):
-            seen, result = told(walk())
+            first, later, result = told(walk())
     finally:
         jax.config.update("jax_log_compiles", False)
     finished = [record.message for record in caplog.records if record.message.startswith("Finished XLA compilation of")]
     for name in ("_play_many", "_reset_many", "update_many"):
         assert sum(f"jit({name})" in line for line in finished) == 1
-    assert [main for main, _ in seen] == [False, True]
-    shown = seen[0][1]
-    assert [metrics for _, metrics in seen[1:]] == result.metrics
-    assert shown == {"steps": 0, "total_steps": 64, **evaluated(walk())}
+    assert later == result.metrics
+    assert first == [{"steps": 0, "total_steps": 64, **evaluated(walk())}]
     plain = ac.train(walk(), None)
     assert_equal(result.policy, plain.policy)
     assert untimed(result.metrics) == untimed(plain.metrics)
 
 
+@pytest.fixture
+def cached(tmp_path: Path) -> Iterator[Path]:
+    """Give the folder of a compilation cache that is on."""
+    names = ("jax_compilation_cache_dir", "jax_enable_compilation_cache")
+    before = {name: jax.config.values[name] for name in names}
+    for name, value in zip(names, (str(tmp_path / "cache"), True), strict=True):
+        jax.config.update(name, value)
+    yield tmp_path / "cache"
+    for name, value in before.items():
+        jax.config.update(name, value)
+
+
+def small(**changes: Any) -> ac.TrainConfig:
+    """Return a run that is of nothing but this package."""
+    env_kw = {"num_particles": 3, "physics_steps": 2, "n_lidar_rays": 4, "max_steps": 8}
+    return walk(env="swarm_navigator", env_kw=env_kw, **changes)
+
+
+def test_its_programs_are_played_again_without_the_models(cached: Path, tmp_path: Path) -> None:
+    """Another process finds the same figures, and imports neither flax nor distrax for them."""
+    jax.clear_caches()
+    (first,), *_ = told(small(out=str(tmp_path / "run")))
+    assert len(list((cached / "untrained").glob("*.program"))) == 2
+    assert played(place(small(out=str(tmp_path / "another")))) == first
+    code = (
+        "import json, sys, jax\n"
+        "jax.config.update('jax_enable_compilation_cache', True)\n"
+        "jax.config.update('jax_compilation_cache_dir', sys.argv[1])\n"
+        "from jaxdem_ac.runs.config import TrainConfig\n"
+        "from jaxdem_ac.runs.untrained import place, played\n"
+        "found = played(place(TrainConfig.from_file(sys.argv[2])))\n"
+        "print(json.dumps([found, [name for name in ('flax', 'distrax', 'optax') if name in sys.modules]]))"
+    )
+    file = tmp_path / "small.json"
+    file.write_text(json.dumps(small().to_dict()))
+    command = [sys.executable, "-c", code, str(cached), str(file)]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert json.loads(done.stdout) == [first, []]
+
+
+def test_what_is_kept_is_of_one_configuration(cached: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    here = place(small())
+    assert here == place(small(out="elsewhere", log=("tensorboard",)))
+    others = {place(small(**change)) for change in ({"seed": 1}, {"eval_episodes": 4}, {"model": "ActorCritic"})}
+    with jax.enable_x64(True):
+        others.add(place(small()))
+    monkeypatch.setenv("XLA_FLAGS", "--xla_cpu_use_thunk_runtime=false")
+    others.add(place(small()))
+    monkeypatch.setattr(untrained, "_source", lambda: "another version of this package")
+    others.add(place(small()))
+    assert len(others | {here}) == 7
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"num_seeds": 2},
+        {"eval_every": 0},
+        {"init_from": "runs/source"},
+        {"env": "walk", "env_kw": {}},
+        {"env": "my_file.py:Task", "env_kw": {}},
+        {"env_kw": {"engine": "jaxdem"}},
+    ],
+    ids=lambda change: next(iter(change)),
+)
+def test_nothing_is_kept_of_what_others_may_change(cached: Path, change: dict[str, Any]) -> None:
+    assert place(small()) is not None
+    assert place(replace(small(), **change)) is None
+
+
+def test_nothing_is_kept_without_a_cache(cached: Path) -> None:
+    jax.config.update("jax_enable_compilation_cache", False)
+    assert place(small()) is None
+    assert played(None) is None
+
+
+@pytest.mark.parametrize("spoil", ["cut", "another", "gone"])
+def test_what_cannot_be_read_is_compiled_anew(cached: Path, spoil: str) -> None:
+    jax.clear_caches()
+    (first,), *_ = told(small())
+    path = place(small())
+    assert path is not None
+    program, _ = sorted(path.parent.glob("*.program"))
+    if spoil == "cut":
+        path.write_bytes(path.read_bytes()[:1_000])
+    elif spoil == "another":
+        program.write_bytes(b"not a program")
+    else:
+        program.unlink()
+    assert played(path) is None
+    assert not path.exists()
+    # A program that has run, or has been read from the cache, cannot be written; nobody is bothered with it.
+    (again,), *_ = told(small())
+    assert again == first
+
+
 def test_of_runs_side_by_side_it_is_their_mean() -> None:
-    shown = told(walk(num_seeds=2))[0][0][1]
+    (shown,), *_ = told(walk(num_seeds=2))
     alone = [evaluated(walk(seed=seed))["eval_reward"] for seed in (0, 1)]
     assert shown["eval_reward"] == pytest.approx(sum(alone) / 2)
     assert "eval_reward_spread" in shown
 
 
 def test_without_an_evaluation_or_from_another_run_there_is_none(tmp_path: Path) -> None:
-    assert all(main for main, _ in told(walk(eval_every=0, out=str(tmp_path / "source")))[0])
-    assert all(main for main, _ in told(walk(init_from=str(tmp_path / "source")))[0])
+    assert not told(walk(eval_every=0, out=str(tmp_path / "source")))[0]
+    assert not told(walk(init_from=str(tmp_path / "source")))[0]
 
 
 def test_an_error_there_reaches_the_caller(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -94,33 +193,6 @@ def test_an_error_there_reaches_the_caller(monkeypatch: pytest.MonkeyPatch) -> N
     monkeypatch.setattr(evaluation, "play_episodes", play)
     with pytest.raises(OverflowError, match="lists of neighbours are too short"):
         told(walk())
-
-
-@pytest.mark.parametrize("stop", [ValueError("not this one"), KeyboardInterrupt()])
-def test_a_run_that_has_ended_shows_nothing_more(stop: BaseException, monkeypatch: pytest.MonkeyPatch) -> None:
-    """It ends at once, though the evaluation goes on for a moment."""
-    going_on, played, shown = threading.Event(), threading.Event(), []
-    play = evaluation.play_episodes
-
-    def late(*given: Any, **keywords: Any) -> Any:
-        going_on.wait(60)
-        result = play(*given, **keywords)
-        played.set()
-        return result
-
-    def begin(_: Any) -> None:
-        raise stop
-
-    monkeypatch.setattr(evaluation, "play_episodes", late)
-    monkeypatch.setattr(run_batch.RunBatch, "begin", begin)
-    with pytest.raises(type(stop)):
-        ac.train(walk(), None, untrained=shown.append)
-    going_on.set()
-    assert played.wait(60)
-    for thread in threading.enumerate():
-        if thread.name.startswith("ThreadPoolExecutor"):
-            thread.join(60)
-    assert not shown
 
 
 UNTRAINED = {"steps": 0, "total_steps": 2000, "eval_success": 0.25}

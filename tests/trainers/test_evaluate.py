@@ -8,7 +8,7 @@ from jax import Array
 
 import jaxdem_ac as ac
 from jaxdem_ac.environments.testing import ActionMatters, ConstantReward, Discounting
-from jaxdem_ac.trainers.evaluate import estimate, student_t
+from jaxdem_ac.trainers.estimate import estimate, student_t
 from jaxdem_ac.trainers.rollout import play_episode
 
 

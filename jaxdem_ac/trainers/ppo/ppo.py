@@ -201,4 +201,4 @@ class PPO(Algorithm[PPOConfig, PPOState]):
 
 def update_many(problem: PPOProblem, state: PPOState, num_updates: int) -> tuple[PPOState, dict[str, Array]]:
     """Make `num_updates` updates in one compiled call; metrics are ``(num_updates,)`` each."""
-    return base.update_many(PPO(), problem, {}, state, num_updates)
+    return base.compiled_update()(PPO(), problem, {}, state, num_updates)

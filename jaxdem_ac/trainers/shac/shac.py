@@ -192,6 +192,8 @@ class SHAC(Algorithm[SHACConfig, SHACState]):
     config_class = SHACConfig
     terms = TERMS
     grid_fields = GRID_FIELDS
+    # Its runs last minutes, and the slopes of the physics are a large program.
+    optimization_level = 1
     columns = MappingProxyType({"objective": ("+.4f", "+.3f"), "moved": (".4f", ".3f")})
 
     init, update, policy = staticmethod(init), staticmethod(update), staticmethod(policy)
