@@ -104,8 +104,8 @@ class Algorithm(abc.ABC, Generic[ConfigT, StateT]):
     formatted in full and where room is short."""
 
     optimization_level: ClassVar[int | None] = None
-    """How much XLA optimises an update on a CPU, from 0 to 3; None is as much as it does by itself. Less is compiled
-    sooner, which counts where a whole run lasts no longer than the compilation."""
+    """Level at which XLA optimises an update on a CPU, from 0 to 3, or None for its own. At a lower one programs are
+    compiled sooner, which counts where a whole run lasts no longer than the compilation."""
 
     @abc.abstractmethod
     def init(self, problem: Problem[ConfigT], model_state: PyTree, key: Array) -> StateT:
