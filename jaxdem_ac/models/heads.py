@@ -64,7 +64,6 @@ def activation_name(activation: Activation) -> str:
 
 @jax.custom_jvp
 def _gelu(x: Array) -> Array:
-    """Return ``jax.nn.gelu(x)``, of which nothing but its slope is kept until the backward pass."""
     return jax.nn.gelu(x)
 
 
@@ -78,9 +77,15 @@ def _gelu_with_change(primals: tuple[Array], changes: tuple[Array]) -> tuple[Arr
     return jax.nn.gelu(x), slope * change
 
 
+def lean_gelu(x: Array) -> Array:
+    """Return ``jax.nn.gelu(x)``, of which nothing but its slope is kept until the backward pass."""
+    # A function of its own can be pickled within a model, which what JAX makes of one cannot.
+    return _gelu(x)
+
+
 def with_lean_slope(activation: Activation) -> Activation:
     """Return the activation, of the same values; training keeps less of it where it is known how."""
-    return _gelu if activation is jax.nn.gelu else activation
+    return lean_gelu if activation is jax.nn.gelu else activation
 
 
 class Dense(nnx.Linear):

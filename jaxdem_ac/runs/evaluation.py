@@ -80,16 +80,15 @@ class Evaluator:
         :meth:`compile_resets` has been called.
         """
         assert self._resets is not None
-        switched, before = self._switched(policies, False), self._environment
-        play = lowered_episodes(before, switched, self._keys, self._num_episodes, True, self._many)
+        switched = self._switched(policies, False)
+        play = lowered_episodes(self._environment, switched, self._keys, self._num_episodes, True, self._many)
         lowered, compiling = self._resets
         programs = {"play": (play, play.compile()), "reset": (lowered, compiling.result())}
         if keep_at is not None:
             # Before they are played: after that XLA cannot write down one that sorts.
             about = {"has_success": self._has_success, "total_steps": total_steps}
             untrained.keep(keep_at, programs, switched, self._keys, about)
-        figures = self(policies, {"eval": False})
-        return figures
+        return self(policies, {"eval": False})
 
     def _switched(self, policies: Sequence[Policy], sample: bool) -> Switched:
         """Return the policies of all runs as one, which samples or not."""

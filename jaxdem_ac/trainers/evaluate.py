@@ -18,7 +18,8 @@ from jaxdem_ac.environments.capacity import retry_on_overflow
 from jaxdem_ac.models.recurrent import Carry
 from jaxdem_ac.models.structure import Model
 from jaxdem_ac.trainers.estimate import Estimate as Estimate
-from jaxdem_ac.trainers.estimate import estimate
+from jaxdem_ac.trainers.estimate import estimate as estimate
+from jaxdem_ac.trainers.estimate import student_t as student_t
 from jaxdem_ac.trainers.policy import Policy, PolicyFn, Privileged, actor, as_policy, initial_carry
 from jaxdem_ac.trainers.rollout import OnState, decide
 
