@@ -63,7 +63,11 @@ def place(config: TrainConfig) -> Path | None:
         return None
     # Where a run lies and who is told of it has no part in it.
     own = {name: value for name, value in config.to_dict().items() if name not in ("out", "log")}
-    return Path(folder) / FOLDER / f"{_digest([own, _source(), _surroundings()])}.npz"
+    try:
+        return Path(folder) / FOLDER / f"{_digest([own, _source(), _surroundings()])}.npz"
+    except (TypeError, ValueError):
+        # It holds what JSON cannot; who builds the run says what is wrong with it.
+        return None
 
 
 def _surroundings() -> Json:

@@ -140,8 +140,9 @@ def test_what_is_kept_is_of_one_configuration(cached: Path, monkeypatch: pytest.
         {"env": "walk", "env_kw": {}},
         {"env": "my_file.py:Task", "env_kw": {}},
         {"env_kw": {"engine": "jaxdem"}},
+        {"env_kw": {"num_particles": {3}}},
     ],
-    ids=lambda change: next(iter(change)),
+    ids=lambda change: ",".join(map(str, change.values())),
 )
 def test_nothing_is_kept_of_what_others_may_change(cached: Path, change: dict[str, Any]) -> None:
     assert place(small()) is not None
