@@ -35,8 +35,8 @@ class Evaluator:
     """A player of the same episodes at every evaluation, so that two of them differ by the policy alone.
 
     `seeds` are of runs side by side, or of a single one. The environment's lists of neighbours become longer here by
-    themselves: those of the training stay as they are. Raises ValueError if `stop_at_success` is set, and the task has
-    no such figure.
+    themselves: those of the training stay as they are. Raises ValueError if `stop_at_success` or `rollback` is set,
+    and the task has no figure of success.
     """
 
     def __init__(self, config: TrainConfig, environment: Environment, seeds: Sequence[int]) -> None:
@@ -44,10 +44,11 @@ class Evaluator:
         self._many = config.is_many
         self._num_episodes = config.eval_episodes
         self._has_success = has_success(environment)
-        if config.stop_at_success is not None and not self._has_success:
+        needs = {"stop_at_success": config.stop_at_success is not None, "rollback": config.rollback}
+        for name in (name for name, needed in needs.items() if needed and not self._has_success):
             raise ValueError(
-                "train: stop_at_success needs an environment with a success figure, info['success']; got "
-                f"env={config.env!r}, which has none. Leave stop_at_success out, or give it one."
+                f"train: {name} needs an environment with a success figure, info['success']; got "
+                f"env={config.env!r}, which has none. Leave {name} out, or give it one."
             )
         self._resets: tuple[Lowered, Future[Compiled]] | None = None
         keys = [evaluation_key(seed) for seed in seeds]

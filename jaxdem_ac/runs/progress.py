@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from jaxdem_ac.registry import algorithms
-from jaxdem_ac.runs.run_dir import Metrics
+from jaxdem_ac.runs.run_dir import REJECTED, Metrics
 
 if TYPE_CHECKING:
     from rich.console import Console, ConsoleOptions
@@ -175,9 +175,10 @@ def _evaluated(metrics: Metrics) -> list[_Part]:
         name = f"eval_{what}"
         if name in metrics:
             spread = metrics.get(f"{name}_spread")
-            sampled = metrics.get(f"eval_sampled_{what}")
+            sampled, rejected = metrics.get(f"eval_sampled_{what}"), metrics.get(REJECTED)
             return [
                 _figure(2, "evaluated", metrics[name], wide, short, spread),
+                *([] if rejected is None else [_figure(98, "rejected", rejected, wide, short)]),
                 _figure(99, "sampled", sampled, wide, short),
             ]
     return []

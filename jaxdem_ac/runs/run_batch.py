@@ -1,6 +1,5 @@
 """Runs that are made together, one or many: their state, reports and checkpoints."""
 
-import math
 import time
 from dataclasses import dataclass, field, fields, replace
 from functools import partial
@@ -18,14 +17,15 @@ from jaxdem_ac.environments.base import Environment
 from jaxdem_ac.environments.capacity import pad_state, retry_on_overflow, worst_overflow
 from jaxdem_ac.environments.testing.conformance import check_shapes
 from jaxdem_ac.models.structure import split_model
-from jaxdem_ac.runs import checkpoint, distributed, loggers
+from jaxdem_ac.runs import checkpoint, distributed, loggers, rollback
 from jaxdem_ac.runs.build import algorithm_of, build_environment, build_model, num_updates, steps_per_update
 from jaxdem_ac.runs.checkpoint import Fields
 from jaxdem_ac.runs.config import TrainConfig, run_path
 from jaxdem_ac.runs.distributed import choose_devices, spread, spread_runs
 from jaxdem_ac.runs.evaluation import Evaluator
 from jaxdem_ac.runs.init_from import load_source, with_parameters
-from jaxdem_ac.runs.run_dir import Metrics, append_line, lines_until, rewrite_lines
+from jaxdem_ac.runs.run_dir import REJECTED, Metrics, append_line, lines_until, rewrite_lines
+from jaxdem_ac.runs.scores import goodness, has_fallen, has_risen, is_best, score_of
 from jaxdem_ac.trainers.base import ENDED, Problem, check_update, compiled_update
 from jaxdem_ac.trainers.policy import Policy
 
@@ -97,6 +97,7 @@ class RunBatch:
             shared = (f"{config.section}.num_envs", hyperparameters.num_envs)
         self._devices = choose_devices(config.devices, shared[1], what=shared[0])
         self.state: PyTree = None
+        self._best: PyTree = None
         self.lines: dict[str, list[Metrics]] = {name: [] for name in self.members}
         """Reports of each run."""
         # A single run's reports are those of all.
@@ -170,6 +171,7 @@ class RunBatch:
         check_update(self.algorithm, *self._update.eval_shape(*first_call))
         distributed.check_alike(self.config, self.state)
         self.state = self._placed(self.state)
+        self._best = rollback.learnt(self.state) if self.config.rollback else None
         self._model_states.clear()
         self._source = None
 
@@ -189,17 +191,21 @@ class RunBatch:
             done, state, changed = checkpoint.load_learner(self._folder(name), self._template, number)
             states.append(state)
         self.problem = replace(self.problem, environment=_with_fields(self._configured, changed))
-        self.state = self._placed(_stacked(states) if self.config.is_many else states[0])
         distributed.check_alike(replace(self.config, out=None), states[0])
+        state, best = _stacked(states) if self.config.is_many else states[0]
+        self.state = self._placed(state)
+        if best is not None:
+            self._best = rollback.learnt(self._placed(replace(best, env_state=state.env_state, carry=state.carry)))
         self._model_states.clear()
         for folder, lines in {**self.lines, "": self.reports}.items():
             lines[:] = lines_until(self._folder(folder), done)
             distributed.in_first(partial(rewrite_lines, self._folder(folder), lines))
 
-    def _template(self, changed: Fields) -> PyTree:
-        """Return the shapes of one run's state, in an environment with fields changed."""
+    def _template(self, changed: Fields) -> tuple[PyTree, PyTree]:
+        """Return the shapes of one run's state, in an environment with fields changed, and of what was learnt best."""
         problem = replace(self.problem, environment=_with_fields(self._configured, changed))
-        return jax.eval_shape(partial(self.algorithm.init, problem), self._model_states[0], jax.random.key(0))
+        state = jax.eval_shape(partial(self.algorithm.init, problem), self._model_states[0], jax.random.key(0))
+        return state, rollback.learnt(state) if self.config.rollback else None
 
     def _placed(self, state: PyTree) -> PyTree:
         if len(self._devices) == 1:
@@ -238,6 +244,26 @@ class RunBatch:
         assert self._evaluator is not None
         policies = [self.algorithm.policy(self.problem, self._member(run, state)) for run in range(len(self.members))]
         return self._evaluator([distributed.local(policy) for policy in policies])
+
+    def settle(self, state: PyTree, figures: list[Metrics]) -> tuple[PyTree, list[Metrics]]:
+        """Return the state to go on from after an evaluation, and the figures of its policies.
+
+        With `rollback` a run whose evaluation has fallen goes back to what it had learnt at its best.
+        """
+        if not self.config.rollback:
+            return state, figures
+        pairs = list(zip(figures, self.lines.values(), strict=True))
+        shape = (len(pairs),) if self.config.is_many else ()
+        risen, fallen = (
+            np.reshape([distributed.by_first(has(*pair)) for pair in pairs], shape) for has in (has_risen, has_fallen)
+        )
+        self._best = rollback.chosen(risen, rollback.learnt(state), self._best)
+        settled = rollback.chosen(fallen, self._best, rollback.learnt(state))
+        figures = [
+            rollback.rejected(*pair) if fell else {**pair[0], REJECTED: None}
+            for pair, fell in zip(pairs, np.ravel(fallen), strict=True)
+        ]
+        return replace(settled, env_state=state.env_state, carry=state.carry), figures
 
     @property
     def has_improved(self) -> bool:
@@ -288,12 +314,12 @@ class RunBatch:
         names = [item.name for item in fields(before)]  # type: ignore[arg-type]
         changed = {name: getattr(now, name) for name in names if getattr(now, name) != getattr(before, name)}
         for number, (name, writer) in enumerate(self.writers.items()):
-            state = self._member(number, self.state)
+            state, best = self._member(number, (self.state, self._best))
             policy = self.algorithm.policy(self.problem, state)
             lines = self.lines[name]
             evaluated, score = score_of(lines)
             own = evaluated and lines[-1]["update"] == done
-            writer.save(done, policy, state, changed, score, own)
+            writer.save(done, policy, (state, best), changed, score, own)
         self.last_save = time.monotonic()
 
     def result(self) -> TrainResult:
@@ -354,26 +380,3 @@ def together(figures: list[Metrics]) -> Metrics:
         found[name] = float(np.mean(values)) if values else None
         found[f"{name}_spread"] = float(np.std(values, ddof=1)) if len(values) > 1 else None
     return found
-
-
-def score_of(lines: list[Metrics]) -> tuple[bool, float]:
-    """Return whether the last report's policy was evaluated, and its success or else reward; -inf without one."""
-    last = lines[-1] if lines else {}
-    for evaluated, names in ((True, ("eval_success", "eval_reward")), (False, ("final_success", "reward"))):
-        score = next((last[name] for name in names if name in last), None)
-        if score is not None:
-            return evaluated, float(score)
-    return False, -math.inf
-
-
-def is_best(lines: list[Metrics]) -> bool:
-    """Return whether the last report's policy was evaluated, and better than all that were before."""
-    last = score_of(lines)
-    # The first question is asked at every report, of very many at times.
-    return last[0] and all(last > score_of([line]) for line in lines[:-1])
-
-
-def goodness(lines: list[Metrics]) -> tuple[tuple[bool, float], float]:
-    """Return the score of a run, and its last reward for runs of one score."""
-    reward = lines[-1]["reward"] if lines else None
-    return score_of(lines), -math.inf if reward is None else reward

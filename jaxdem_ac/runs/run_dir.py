@@ -10,6 +10,9 @@ from jaxdem_ac.runs.own_code import CODE, places, with_places
 
 Metrics = dict[str, Any]
 
+REJECTED = "rejected_success"
+"""A report's figure: the evaluated success of a policy that a rollback gave up, or None where there was none."""
+
 FORMAT = 3
 CONFIG, METRICS, CHECKPOINTS = "config.json", "metrics.jsonl", "checkpoints"
 PICTURES = ("episode.gif", "episode.mp4", "episode.png", "learning_curve.png")

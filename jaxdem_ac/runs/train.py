@@ -211,8 +211,8 @@ def _loop(runs: RunBatch, report: Report | None, signals: distributed.Signals, l
         figures = [summarise(history) for history in histories]
         now = time.monotonic()
         if config.eval_every and (done // chunk % config.eval_every == 0 or done == total):
-            for own, found in zip(figures, runs.evaluate(state), strict=True):
-                own |= found
+            evaluated = [own | found for own, found in zip(figures, runs.evaluate(state), strict=True)]
+            state, figures = runs.settle(state, evaluated)
         # Until here an interruption leaves the state that the last report is of.
         runs.state = state
         about: Metrics = {

@@ -17,8 +17,8 @@ from jaxdem_ac import registry
 from jaxdem_ac.environments.base import Timestep
 from jaxdem_ac.environments.testing import Tracking, Walk
 from jaxdem_ac.runs import checkpoint, evaluation
-from jaxdem_ac.runs.run_batch import is_best, score_of
 from jaxdem_ac.runs.run_dir import read_config, read_metrics
+from jaxdem_ac.runs.scores import is_best, score_of
 from jaxdem_ac.view.learning_curves import last_figures, read_runs
 from jaxdem_ac.view.report import sections
 from jaxdem_ac.view.report.curves import curves_section
