@@ -1,5 +1,6 @@
 """What all tests share: how hypothesis draws, and where JAX runs."""
 
+import gc
 import os
 import sys
 from collections.abc import Iterator
@@ -24,6 +25,10 @@ settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "repeatable"))
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
 # And nothing is left in the cache folder of who runs them.
 os.environ.setdefault("JAX_ENABLE_COMPILATION_CACHE", "0")
+# Tracing and lowering are most of the time; where each operation stands in the code is noted for nobody here.
+os.environ.setdefault("JAX_TRACEBACK_IN_LOCATIONS_LIMIT", "0")
+# Tracing makes many objects and few that are garbage: looking for it at every 700th is a tenth of the time.
+gc.set_threshold(50_000)
 
 
 @pytest.fixture(autouse=True, scope="module")
