@@ -82,8 +82,8 @@ class TrainConfig:
     stop_at_success: float | None = None
     """Mean success of an evaluation, over runs side by side too, at which the run is complete; needs `eval_every`."""
     rollback: bool = False
-    """Whether a run goes back to what its best evaluated policy had learnt where an evaluation's success lies below the
-    interval of the best; needs `eval_every`."""
+    """Whether a run goes back to what its best policy had learnt where an evaluation has fallen: its interval lies
+    below that of the best, or its success does at the run's end; needs `eval_every`."""
     num_seeds: int = 1
     """Runs that are made side by side as one compiled program, with the seeds seed, seed + 1, and so on."""
     grid: Mapping[str, Sequence[float]] = field(default_factory=dict)

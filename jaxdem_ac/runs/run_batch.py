@@ -245,8 +245,8 @@ class RunBatch:
         policies = [self.algorithm.policy(self.problem, self._member(run, state)) for run in range(len(self.members))]
         return self._evaluator([distributed.local(policy) for policy in policies])
 
-    def settle(self, state: PyTree, figures: list[Metrics]) -> tuple[PyTree, list[Metrics]]:
-        """Return the state to go on from after an evaluation, and the figures of its policies.
+    def settle(self, state: PyTree, figures: list[Metrics], at_end: bool) -> tuple[PyTree, list[Metrics]]:
+        """Return the state to go on from after an evaluation, or to end with, and the figures of its policies.
 
         With `rollback` a run whose evaluation has fallen goes back to what it had learnt at its best.
         """
@@ -255,7 +255,8 @@ class RunBatch:
         pairs = list(zip(figures, self.lines.values(), strict=True))
         shape = (len(pairs),) if self.config.is_many else ()
         risen, fallen = (
-            np.reshape([distributed.by_first(has(*pair)) for pair in pairs], shape) for has in (has_risen, has_fallen)
+            np.reshape([distributed.by_first(has(*pair)) for pair in pairs], shape)
+            for has in (has_risen, partial(has_fallen, at_end=at_end))
         )
         self._best = rollback.chosen(risen, rollback.learnt(state), self._best)
         settled = rollback.chosen(fallen, self._best, rollback.learnt(state))

@@ -44,7 +44,13 @@ def has_risen(figures: Metrics, lines: Sequence[Metrics]) -> bool:
     return success is not None and (best is None or success > best[SUCCESS])
 
 
-def has_fallen(figures: Metrics, lines: Sequence[Metrics]) -> bool:
-    """Return whether an evaluation lies below the interval of the best in the reports before it."""
+def has_fallen(figures: Metrics, lines: Sequence[Metrics], at_end: bool) -> bool:
+    """Return whether an evaluation has fallen from the best in the reports before it.
+
+    On the way where the two intervals do not meet: the best of many is better by chance too, and a policy that is as
+    good as it often lies below its interval. At the end of a run where it lies below that interval.
+    """
     best, success = best_line(lines), figures.get(SUCCESS)
-    return success is not None and best is not None and success < best[f"{SUCCESS}_low"]
+    if success is None or best is None:
+        return False
+    return bool((success if at_end else figures[f"{SUCCESS}_high"]) < best[f"{SUCCESS}_low"])

@@ -109,8 +109,8 @@ def resume(
     """Go on with a run from its newest checkpoint to the end it was configured for, or to another one.
 
     On the same devices and version, the end is bit-equal to that of a run that was never stopped; with other `steps`
-    and a constant schedule, to that of a run which had those from the beginning. The result has the reports from before
-    too; a run that has ended is returned as it is.
+    and a constant schedule, to that of a run which had those from the beginning, unless its first end was a rollback.
+    The result has the reports from before too; a run that has ended is returned as it is.
 
     Parameters
     ----------
@@ -212,7 +212,7 @@ def _loop(runs: RunBatch, report: Report | None, signals: distributed.Signals, l
         now = time.monotonic()
         if config.eval_every and (done // chunk % config.eval_every == 0 or done == total):
             evaluated = [own | found for own, found in zip(figures, runs.evaluate(state), strict=True)]
-            state, figures = runs.settle(state, evaluated)
+            state, figures = runs.settle(state, evaluated, done == total)
         # Until here an interruption leaves the state that the last report is of.
         runs.state = state
         about: Metrics = {

@@ -21,8 +21,8 @@ from jaxdem_ac.trainers.policy import Policy
 
 PPO = ac.PPOConfig(num_envs=4, num_steps=8, num_minibatches=2, num_epochs=1, learning_rate=0.1)
 PER_UPDATE = 2 * 4 * 8
-# A fall below the interval, one within it, a rise, and a fall with which the run ends.
-SUCCESSES = [0.4, 0.1, 0.38, 0.8, 0.2, 0.1]
+# A fall below the interval, one whose interval meets the best's, a rise, a fall, and one that counts at the end alone.
+SUCCESSES = [0.4, 0.1, 0.32, 0.8, 0.2, 0.72]
 
 
 def walk(**changes: Any) -> ac.TrainConfig:
@@ -68,9 +68,9 @@ def test_a_run_goes_back_to_the_best_and_on_from_there(evaluated: list[list[Poli
     result = ac.train(walk(out=str(tmp_path / "run")))
     assert result.run_dir is not None
     lines = read_metrics(result.run_dir)
-    assert [line["rejected_success"] for line in lines] == [None, 0.1, None, None, 0.2, 0.1]
-    assert [line["eval_success"] for line in lines] == [0.4, 0.4, 0.38, 0.8, 0.8, 0.8]
-    assert [line["eval_success_low"] for line in lines] == pytest.approx([0.35, 0.35, 0.33, 0.75, 0.75, 0.75])
+    assert [line["rejected_success"] for line in lines] == [None, 0.1, None, None, 0.2, 0.72]
+    assert [line["eval_success"] for line in lines] == [0.4, 0.4, 0.32, 0.8, 0.8, 0.8]
+    assert [line["eval_success_low"] for line in lines] == pytest.approx([0.35, 0.35, 0.27, 0.75, 0.75, 0.75])
     # What is kept in the end is what was best, bit by bit, and not what the last update came to.
     fourth, last = evaluated[3][0], evaluated[5][0]
     assert same(result.policy, fourth)
@@ -87,8 +87,8 @@ def test_counters_and_random_keys_go_on(evaluated: list[list[Policy]], monkeypat
     states = []
     usual = run_batch.RunBatch.settle
 
-    def settle(self: run_batch.RunBatch, state: Any, found: list[Metrics]) -> Any:
-        settled = usual(self, state, found)
+    def settle(self: run_batch.RunBatch, state: Any, found: list[Metrics], at_end: bool) -> Any:
+        settled = usual(self, state, found, at_end)
         states.append((state, settled[0]))
         return settled
 
@@ -146,25 +146,27 @@ def test_a_run_that_is_resumed_goes_back_to_the_same(
 def test_each_of_many_goes_back_by_itself(evaluated: list[list[Policy]]) -> None:
     many = ac.train(walk(num_seeds=2))
     first, second = many.members.values()
-    assert [line["rejected_success"] for line in first.metrics] == [None, 0.1, None, None, 0.2, 0.1]
-    assert [line["rejected_success"] for line in second.metrics] == [None, None, None, 0.2, 0.1, 0.4]
+    assert [line["rejected_success"] for line in first.metrics] == [None, 0.1, None, None, 0.2, 0.72]
+    assert [line["rejected_success"] for line in second.metrics] == [None, None, None, 0.2, None, 0.4]
     assert same(first.policy, evaluated[3][0])
     assert same(second.policy, evaluated[2][1])
     # The report of all has the mean of those that were given up.
     assert many.metrics[3]["rejected_success"] == 0.2
-    assert many.metrics[4]["rejected_success"] == pytest.approx(0.15)
+    assert many.metrics[5]["rejected_success"] == pytest.approx(0.56)
 
 
-def test_what_was_not_finite_is_no_fall() -> None:
+def test_what_a_fall_is() -> None:
     lines = [figures(0.5), {"eval_success": None}, {"reward": 1.0}]
-    assert not scores.has_fallen({"eval_success": None}, lines)
+    for at_end in (False, True):
+        assert not scores.has_fallen({"eval_success": None}, lines, at_end)
+        assert not scores.has_fallen(figures(0.1), [], at_end)
     assert not scores.has_risen({"eval_success": None}, lines)
-    assert scores.has_fallen(figures(0.44), lines)
-    assert not scores.has_fallen(figures(0.46), lines)
+    # Intervals reach 0.05 to either side.
+    assert [scores.has_fallen(figures(success), lines, False) for success in (0.39, 0.41)] == [True, False]
+    assert [scores.has_fallen(figures(success), lines, True) for success in (0.44, 0.46)] == [True, False]
     assert scores.has_risen(figures(0.51), lines)
     assert not scores.has_risen(figures(0.5), lines)
     assert scores.has_risen(figures(0.1), [])
-    assert not scores.has_fallen(figures(0.1), [])
 
 
 def test_the_command_line_has_it(tmp_path: Path) -> None:
