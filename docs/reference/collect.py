@@ -49,7 +49,8 @@ def command_of(config: TrainConfig) -> str:
             changed = {key: each for key, each in value.items() if plain[name].get(key) != each}
             words += [word for key, each in changed.items() for word in ("--set", f"{name}.{key}={json.dumps(each)}")]
         else:
-            words += [f"--{name.replace('_', '-')}", str(value)]
+            option = f"--{name.replace('_', '-')}"
+            words += [option] if value is True else [option, str(value)]
     return shlex.join([*words, "--out", f"runs/{config.env}"])
 
 

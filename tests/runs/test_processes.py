@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 
 import jaxdem_ac as ac
-from jaxdem_ac.runs import distributed
+from jaxdem_ac.runs import distributed, evaluation
 from jaxdem_ac.runs.distributed import choose_devices
 from jaxdem_ac.runs.run_dir import read_config, read_metrics
 
@@ -76,7 +76,7 @@ def configured(num_particles: int = 4, updates: int = UPDATES, **keywords: Any) 
 def arguments(config: ac.TrainConfig) -> list[str]:
     """Return a configuration as options of the shell."""
     values = config.to_dict()
-    plain = {name: value for name, value in values.items() if isinstance(value, int | str)}
+    plain = {name: value for name, value in values.items() if isinstance(value, int | str) and value is not False}
     deep = [(f"{name}.{key}", value) for name in ("env_kw", "model_kw", "ppo") for key, value in values[name].items()]
     return [
         *(text for name, value in plain.items() for text in (f"--{name.replace('_', '-')}", str(value))),
@@ -96,7 +96,7 @@ def environ() -> dict[str, str]:
     return {**os.environ, "JAX_PLATFORMS": "cpu", "XLA_FLAGS": ""}
 
 
-def start_python(config: ac.TrainConfig, environ: dict[str, str]) -> list[subprocess.Popen[str]]:
+def start_python(config: ac.TrainConfig, environ: dict[str, str], code: str = PYTHON) -> list[subprocess.Popen[str]]:
     """Start two processes as SLURM does, by what it tells them."""
     slurm = {
         "SLURM_JOB_ID": "1",
@@ -106,7 +106,7 @@ def start_python(config: ac.TrainConfig, environ: dict[str, str]) -> list[subpro
     }
     return [
         subprocess.Popen(
-            [sys.executable, "-c", PYTHON, json.dumps(config.to_dict())],
+            [sys.executable, "-c", code, json.dumps(config.to_dict())],
             env={**environ, **slurm, "SLURM_PROCID": str(number), "SLURM_LOCALID": str(number)},
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
@@ -323,3 +323,39 @@ def test_the_shell_starts_no_backend_before_it_has_connected() -> None:
     code = "import jaxdem_ac.cli, jaxdem_ac.runs.train, jax; jax.config.update('jax_platforms', 'none'); print('none')"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout == "none\n"
+
+
+@pytest.mark.slow
+def test_two_processes_go_back_as_one(environ: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """By what the first one says: the second has seen the opposite. The checkpoint keeps what they go back to."""
+    config, run = configured(eval_every=1, rollback=True), tmp_path / "run"
+
+    def first(self: evaluation.Evaluator, policies: Any) -> list[dict[str, float]]:
+        success = 0.9 - 0.2 * len(seen)
+        seen.append(success)
+        return [{f"eval_success{end}": success + by for end, by in (("", 0.0), ("_low", -0.05), ("_high", 0.05))}]
+
+    seen: list[float] = []
+    monkeypatch.setattr(evaluation.Evaluator, "__call__", first)
+    one = ac.train(config)
+    fallen = """
+seen = []
+def play(self, policies):
+    success = 0.9 - 0.2 * len(seen) if jax.process_index() == 0 else 0.1 + 0.2 * len(seen)
+    seen.append(success)
+    return [{f"eval_success{end}": success + by for end, by in (("", 0.0), ("_low", -0.05), ("_high", 0.05))}]
+from jaxdem_ac.runs import evaluation
+evaluation.Evaluator.__call__ = play
+"""
+    code = PYTHON.replace("reports = []", f"{fallen}reports = []")
+    ends = finish(start_python(replace(config, out=str(run)), environ, code))
+    assert [code for code, _, _ in ends] == [0, 0], ends[0][2][-2000:] + ends[1][2][-2000:]
+    found = [json.loads(output.splitlines()[-1]) for _, output, _ in ends]
+    assert_same_losses(found[0]["metrics"], one.metrics)
+    rejected = [line["rejected_success"] for line in one.metrics]
+    assert rejected == [None, *seen[1:]]
+    assert [line["rejected_success"] for line in read_metrics(run)] == rejected
+    for process in found:
+        np.testing.assert_allclose(
+            process["action"], one.policy(np.ones((3, one.environment.observation_size), np.float32)), rtol=1e-5
+        )
