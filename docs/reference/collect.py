@@ -49,8 +49,7 @@ def command_of(config: TrainConfig) -> str:
             changed = {key: each for key, each in value.items() if plain[name].get(key) != each}
             words += [word for key, each in changed.items() for word in ("--set", f"{name}.{key}={json.dumps(each)}")]
         else:
-            option = f"--{name.replace('_', '-')}"
-            words += [option] if value is True else [option, str(value)]
+            words += [f"--{name.replace('_', '-')}", str(value)]
     return shlex.join([*words, "--out", f"runs/{config.env}"])
 
 

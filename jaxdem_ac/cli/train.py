@@ -83,18 +83,14 @@ def _config_options(command: Callable[..., None]) -> Callable[..., None]:
         repeated = isinstance(item.default, tuple)
         default = "none" if repeated or item.default is None else item.default
         default = _DEFAULT_OUT if item.name == "out" else default
-        option = _OPTIONS.get(item.name, f"--{item.name.replace('_', '-')}")
-        is_flag = isinstance(item.default, bool)
-        option = f"{option}/--no-{option[2:]}" if is_flag else option
-        plain = bool if is_flag else _whole if isinstance(item.default, int) else str
         command = click.option(
-            option,
+            _OPTIONS.get(item.name, f"--{item.name.replace('_', '-')}"),
             item.name,
-            type=_TYPES.get(item.name) or plain,
+            type=_TYPES.get(item.name) or (_whole if isinstance(item.default, int) else str),
             default=None,
             multiple=repeated,
             help=f"{documentation[item.name]}  [default: {default}]",
-            metavar=None if is_flag else _METAVARS.get(item.name, item.name.upper()),
+            metavar=_METAVARS.get(item.name, item.name.upper()),
             shell_complete=_COMPLETIONS.get(item.name),
         )(command)
     return command

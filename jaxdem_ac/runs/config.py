@@ -81,9 +81,9 @@ class TrainConfig:
     """Episodes of an evaluation, the same ones every time; of a run among many its own."""
     stop_at_success: float | None = None
     """Mean success of an evaluation, over runs side by side too, at which the run is complete; needs `eval_every`."""
-    rollback: bool = False
-    """Whether a run goes back to what its best policy had learnt where an evaluation has fallen: its interval lies
-    below that of the best, or its success does at the run's end; needs `eval_every`."""
+    rollback: int = 0
+    """Evaluations in a row that have fallen from the best one, after which a run goes back to it; at its end one is
+    enough. 0: none. Needs `eval_every`."""
     num_seeds: int = 1
     """Runs that are made side by side as one compiled program, with the seeds seed, seed + 1, and so on."""
     grid: Mapping[str, Sequence[float]] = field(default_factory=dict)
@@ -129,11 +129,11 @@ class TrainConfig:
         """Raise ValueError unless evaluations can be made as they are configured."""
         self._check_whole("eval_every", 0, rule=f"{WHOLE}, or 0 for none")
         self._check_whole("eval_episodes", 2, rule=WHOLE.replace("1", "2", 1))
-        check_kind("TrainConfig: rollback is true or false", self.rollback, bool, "Set one.")
+        self._check_whole("rollback", 0, rule=f"{WHOLE}, or 0 for none")
         if self.rollback and not self.eval_every:
             raise ValueError(
-                "TrainConfig: rollback is to the best evaluation; got eval_every=0. Set eval_every=1, say, or "
-                "leave rollback out."
+                f"TrainConfig: rollback is to the best evaluation; got rollback={self.rollback} and eval_every=0. Set "
+                "eval_every=1, say, or leave rollback out."
             )
         stop = self.stop_at_success
         if stop is None:

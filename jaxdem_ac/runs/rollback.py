@@ -1,41 +1,58 @@
-"""Rollback: a run whose evaluation has fallen goes back to what its best policy had learnt."""
+"""Rollback: a run whose evaluations have fallen goes back to what its best policy had learnt."""
 
-from collections.abc import Sequence
 from dataclasses import replace
+from typing import TypeVar
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 
 from jaxdem_ac._types import PyTree
-from jaxdem_ac.runs.run_dir import REJECTED, Metrics
-from jaxdem_ac.runs.scores import SUCCESS, best_line
+from jaxdem_ac.runs.run_dir import FALLEN, REJECTED, Metrics
+from jaxdem_ac.runs.scores import SUCCESS
 from jaxdem_ac.trainers.base import StateT
 
+Tree = TypeVar("Tree")
 
-def learnt(state: StateT) -> StateT:
-    """Return a training state without its environments and carries, which a rollback leaves as they are."""
-    found: StateT = replace(state, env_state=None, carry=None)  # type: ignore[type-var]
+
+def chosen(runs: np.ndarray, ours: Tree, others: Tree) -> Tree:
+    """Return the leaves of `ours`, ``(R, ...)``, for some runs, ``(R,)``, and else those of `others`.
+
+    `runs` is ``()`` for a single run, whose leaves have no such axis.
+    """
+    if not runs.any() or runs.all():
+        return ours if runs.all() else others
+    found: Tree = jax.tree.map(
+        lambda ours, others: jnp.where(runs.reshape(runs.shape + (1,) * (others.ndim - runs.ndim)), ours, others),
+        ours,
+        others,
+    )
     return found
 
 
-def chosen(runs: np.ndarray, ours: PyTree, others: PyTree) -> PyTree:
-    """Return the floating leaves of `ours` for some runs, ``(R,)``, and else those of `others`.
+def gone_back(state: StateT, best: StateT) -> StateT:
+    """Return a training state that goes on from its best one.
 
-    Leaves are ``(R, ...)``; `runs` is ``()`` for a single run without that axis. Leaves of other types, counters and
-    random keys, are those of `others`: a schedule goes on, and no random number is drawn twice.
+    Random keys, the number of updates and the place in a schedule are those of `state`: what follows is something else
+    than what followed then. All else is as it was, what an optimizer has counted for its moments too: old moments with
+    a new count are corrected as if they were long ones.
     """
 
-    def choose(ours: jax.Array, others: jax.Array) -> jax.Array:
-        if not jnp.issubdtype(others.dtype, jnp.floating):
-            return others
-        return jnp.where(runs.reshape(runs.shape + (1,) * (others.ndim - runs.ndim)), ours, others)
+    def choose(now: PyTree, then: PyTree) -> PyTree:
+        return now if _goes_on(now) else then
 
-    return jax.tree.map(choose, ours, others)
+    found: StateT = jax.tree.map(choose, state, best, is_leaf=_goes_on)
+    return replace(found, num_updates=state.num_updates, bad_term=state.bad_term)  # type: ignore[type-var]
 
 
-def rejected(figures: Metrics, lines: Sequence[Metrics]) -> Metrics:
+def _goes_on(node: PyTree) -> bool:
+    """Return whether a part of a state stays in a rollback: a random key, or the place in a schedule."""
+    is_key = isinstance(node, jax.Array) and jnp.issubdtype(node.dtype, jax.dtypes.prng_key)
+    return is_key or isinstance(node, optax.ScaleByScheduleState)
+
+
+def rejected(figures: Metrics, best: Metrics) -> Metrics:
     """Return the figures of a report with a rollback: evaluations are those of the policy that the run goes back to."""
-    best = best_line(lines) or {}
     evaluated = {name: value for name, value in best.items() if name.startswith("eval_")}
-    return {**figures, **evaluated, REJECTED: figures[SUCCESS]}
+    return {**figures, **evaluated, REJECTED: figures[SUCCESS], FALLEN: 0}

@@ -24,13 +24,15 @@ from jaxdem_ac.runs.config import TrainConfig, run_path
 from jaxdem_ac.runs.distributed import choose_devices, spread, spread_runs
 from jaxdem_ac.runs.evaluation import Evaluator
 from jaxdem_ac.runs.init_from import load_source, with_parameters
-from jaxdem_ac.runs.run_dir import REJECTED, Metrics, append_line, lines_until, rewrite_lines
-from jaxdem_ac.runs.scores import goodness, has_fallen, has_risen, is_best, score_of
+from jaxdem_ac.runs.run_dir import FALLEN, REJECTED, Metrics, append_line, lines_until, rewrite_lines
+from jaxdem_ac.runs.scores import fallen_in_a_row, goodness, has_fallen, has_risen, is_best, is_evaluated, score_of
 from jaxdem_ac.trainers.base import ENDED, Problem, check_update, compiled_update
 from jaxdem_ac.trainers.policy import Policy
 
 AnyProblem = Problem[Any]
 """The problem of an algorithm of whatever configuration."""
+
+Learner = tuple[PyTree, PyTree]
 
 # What runs once is not worth the optimisation: half of the time that a first state took was spent on it.
 _ONCE = {"xla_backend_optimization_level": 0, "xla_llvm_disable_expensive_passes": True}
@@ -96,8 +98,9 @@ class RunBatch:
         if not config.is_many:
             shared = (f"{config.section}.num_envs", hyperparameters.num_envs)
         self._devices = choose_devices(config.devices, shared[1], what=shared[0])
-        self.state: PyTree = None
-        self._best: PyTree = None
+        self.learner: Learner = (None, None)
+        """Training state, and with `rollback` that of the best evaluation, else None. Both change at once."""
+        self._best_figures: list[Metrics] | None = None
         self.lines: dict[str, list[Metrics]] = {name: [] for name in self.members}
         """Reports of each run."""
         # A single run's reports are those of all.
@@ -105,6 +108,11 @@ class RunBatch:
         """Reports of all runs together."""
         self.writers: dict[str, checkpoint.Writer] = {}
         self.last_save = time.monotonic()
+
+    @property
+    def state(self) -> PyTree:
+        """Training state of the last report."""
+        return self.learner[0]
 
     @property
     def chunk(self) -> int:
@@ -165,13 +173,13 @@ class RunBatch:
             worst = partial(worst_overflow, made[0].environment)
             return float(jnp.max((jax.vmap(worst) if self.config.is_many else worst)(made[1].env_state)))
 
-        self.problem, self.state = retry_on_overflow(self.environment, make, overflow)[1]
+        self.problem, state = retry_on_overflow(self.environment, make, overflow)[1]
         # Traced as the first call will be, which finds it done.
-        first_call = self.algorithm, self.problem, self._numbers, self.state, self.chunk, self.config.is_many
+        first_call = self.algorithm, self.problem, self._numbers, state, self.chunk, self.config.is_many
         check_update(self.algorithm, *self._update.eval_shape(*first_call))
-        distributed.check_alike(self.config, self.state)
-        self.state = self._placed(self.state)
-        self._best = rollback.learnt(self.state) if self.config.rollback else None
+        distributed.check_alike(self.config, state)
+        state = self._placed(state)
+        self.learner = state, state if self.config.rollback else None
         self._model_states.clear()
         self._source = None
 
@@ -193,19 +201,17 @@ class RunBatch:
         self.problem = replace(self.problem, environment=_with_fields(self._configured, changed))
         distributed.check_alike(replace(self.config, out=None), states[0])
         state, best = _stacked(states) if self.config.is_many else states[0]
-        self.state = self._placed(state)
-        if best is not None:
-            self._best = rollback.learnt(self._placed(replace(best, env_state=state.env_state, carry=state.carry)))
+        self.learner = self._placed(state), None if best is None else self._placed(best)
         self._model_states.clear()
         for folder, lines in {**self.lines, "": self.reports}.items():
             lines[:] = lines_until(self._folder(folder), done)
             distributed.in_first(partial(rewrite_lines, self._folder(folder), lines))
 
     def _template(self, changed: Fields) -> tuple[PyTree, PyTree]:
-        """Return the shapes of one run's state, in an environment with fields changed, and of what was learnt best."""
+        """Return the shapes of one run's state, in an environment with fields changed, and of its best one, if kept."""
         problem = replace(self.problem, environment=_with_fields(self._configured, changed))
         state = jax.eval_shape(partial(self.algorithm.init, problem), self._model_states[0], jax.random.key(0))
-        return state, rollback.learnt(state) if self.config.rollback else None
+        return state, state if self.config.rollback else None
 
     def _placed(self, state: PyTree) -> PyTree:
         if len(self._devices) == 1:
@@ -215,10 +221,7 @@ class RunBatch:
     # How they go on.
 
     def update(self, number: int) -> tuple[PyTree, list[dict[str, np.ndarray]]]:
-        """Return the state after updates, in longer lists if need be, and figures of each run, ``(number,)``.
-
-        Until its report is made, `state` is the one before.
-        """
+        """Return the state after updates, in longer lists if need be, and figures of each run, ``(number,)``."""
         while True:
             state, figures = self._update(
                 self.algorithm, self.problem, self._numbers, self.state, number, self.config.is_many
@@ -236,8 +239,12 @@ class RunBatch:
             environment = self.environment.with_capacity(overflow)
             self.problem = replace(self.problem, environment=environment)
             grow = partial(pad_state, environment, num_envs=self.problem.config.num_envs)
-            env_state = (jax.vmap(grow) if self.config.is_many else grow)(self.state.env_state)
-            self.state = self._placed(replace(self.state, env_state=env_state))
+            grow = jax.vmap(grow) if self.config.is_many else grow
+            state, best = (
+                None if old is None else self._placed(replace(old, env_state=grow(old.env_state)))
+                for old in self.learner
+            )
+            self.learner = state, best
 
     def evaluate(self, state: PyTree) -> list[Metrics]:
         """Return the figures of an evaluation of each run, in a state."""
@@ -245,26 +252,36 @@ class RunBatch:
         policies = [self.algorithm.policy(self.problem, self._member(run, state)) for run in range(len(self.members))]
         return self._evaluator([distributed.local(policy) for policy in policies])
 
-    def settle(self, state: PyTree, figures: list[Metrics], at_end: bool) -> tuple[PyTree, list[Metrics]]:
-        """Return the state to go on from after an evaluation, or to end with, and the figures of its policies.
+    def settle(self, state: PyTree, figures: list[Metrics], at_end: bool) -> tuple[Learner, list[Metrics]]:
+        """Return the learner to go on with after an evaluation, or to end with, and the figures of its policies.
 
-        With `rollback` a run whose evaluation has fallen goes back to what it had learnt at its best.
+        With `rollback` a run whose evaluations have fallen goes back to its best one.
         """
-        if not self.config.rollback:
-            return state, figures
-        pairs = list(zip(figures, self.lines.values(), strict=True))
-        shape = (len(pairs),) if self.config.is_many else ()
-        risen, fallen = (
-            np.reshape([distributed.by_first(has(*pair)) for pair in pairs], shape)
-            for has in (has_risen, partial(has_fallen, at_end=at_end))
+        best = self.learner[1]
+        if best is None:
+            return (state, None), figures
+        if self._best_figures is None:
+            # Played again, and not read: the same figures, whatever has become of the reports.
+            known = [bool(self.config.init_from) or any(map(is_evaluated, own)) for own in self.lines.values()]
+            found = self.evaluate(best) if any(known) else [{} for _ in known]
+            self._best_figures = [own if is_known else {} for own, is_known in zip(found, known, strict=True)]
+        pairs = list(zip(figures, self._best_figures, strict=True))
+        risen, fallen, at_last = (
+            [distributed.by_first(has(*pair)) for pair in pairs]
+            for has in (has_risen, has_fallen, partial(has_fallen, at_end=True))
         )
-        self._best = rollback.chosen(risen, rollback.learnt(state), self._best)
-        settled = rollback.chosen(fallen, self._best, rollback.learnt(state))
+        before = map(fallen_in_a_row, self.lines.values())
+        counts = [1 + count if fell else 0 for fell, count in zip(fallen, before, strict=True)]
+        back = [count >= self.config.rollback or (at_end and low) for count, low in zip(counts, at_last, strict=True)]
+        shape = (len(pairs),) if self.config.is_many else ()
+        best = rollback.chosen(np.reshape(risen, shape), state, best)
+        state = rollback.chosen(np.reshape(back, shape), rollback.gone_back(state, best), state)
+        self._best_figures = [own if rose else old for (own, old), rose in zip(pairs, risen, strict=True)]
         figures = [
-            rollback.rejected(*pair) if fell else {**pair[0], REJECTED: None}
-            for pair, fell in zip(pairs, np.ravel(fallen), strict=True)
+            rollback.rejected(own, old) if goes else {**own, REJECTED: None, FALLEN: count}
+            for (own, old), goes, count in zip(pairs, back, counts, strict=True)
         ]
-        return replace(settled, env_state=state.env_state, carry=state.carry), figures
+        return (state, best), figures
 
     @property
     def has_improved(self) -> bool:
@@ -281,13 +298,13 @@ class RunBatch:
         """First term that was not finite, for each run 1 + its index, or 0, ``(R,)``."""
         return np.atleast_1d(np.asarray(self.state.bad_term))
 
-    def report(self, about: Metrics, figures: list[Metrics], rate: float) -> Metrics:
+    def report(self, about: Metrics, figures: list[Metrics], rate: float, bad_terms: np.ndarray) -> Metrics:
         """Add a report of each run, and of all together, which is returned."""
-        for own, lines, bad in zip(figures, self.lines.values(), self.bad_terms, strict=True):
+        for own, lines, bad in zip(figures, self.lines.values(), bad_terms, strict=True):
             ended: Metrics = {"diverged": 1} if bad else {}
             lines.append({**about, "agent_steps_per_second": round(rate, 1), **own, **ended})
         if self.config.is_many:
-            number, diverged = len(self.members), self.bad_terms > 0
+            number, diverged = len(self.members), bad_terms > 0
             counts = {"runs": number, "diverged": int(diverged.sum())}
             going = [own for own, bad in zip(figures, diverged, strict=True) if not bad]
             about = {**about, "agent_steps_per_second": round(number * rate, 1), **counts}
@@ -315,7 +332,7 @@ class RunBatch:
         names = [item.name for item in fields(before)]  # type: ignore[arg-type]
         changed = {name: getattr(now, name) for name in names if getattr(now, name) != getattr(before, name)}
         for number, (name, writer) in enumerate(self.writers.items()):
-            state, best = self._member(number, (self.state, self._best))
+            state, best = self._member(number, self.learner)
             policy = self.algorithm.policy(self.problem, state)
             lines = self.lines[name]
             evaluated, score = score_of(lines)

@@ -10,8 +10,9 @@ from jaxdem_ac.runs.own_code import CODE, places, with_places
 
 Metrics = dict[str, Any]
 
-REJECTED = "rejected_success"
-"""A report's figure: the evaluated success of a policy that a rollback gave up, or None where there was none."""
+REJECTED, FALLEN = "rejected_success", "fallen"
+"""A report's figures where there are rollbacks: the evaluated success of a policy that was given up, or None where none
+was; and how many evaluations in a row, this one the last, have fallen."""
 
 FORMAT = 3
 CONFIG, METRICS, CHECKPOINTS = "config.json", "metrics.jsonl", "checkpoints"

@@ -1,9 +1,8 @@
 """Scores of runs: how good their reports say that they are."""
 
 import math
-from collections.abc import Sequence
 
-from jaxdem_ac.runs.run_dir import Metrics
+from jaxdem_ac.runs.run_dir import FALLEN, Metrics
 
 SUCCESS = "eval_success"
 """A report's figure: the success of the policy's mode in an evaluation."""
@@ -32,25 +31,28 @@ def goodness(lines: list[Metrics]) -> tuple[tuple[bool, float], float]:
     return score_of(lines), -math.inf if reward is None else reward
 
 
-def best_line(lines: Sequence[Metrics]) -> Metrics | None:
-    """Return the first of the reports with the best evaluated success; None without any."""
-    evaluated = [line for line in lines if line.get(SUCCESS) is not None]
-    return max(evaluated, key=lambda line: line[SUCCESS]) if evaluated else None
+def is_evaluated(figures: Metrics) -> bool:
+    """Return whether figures have the success of an evaluation whose numbers were finite."""
+    return figures.get(SUCCESS) is not None
 
 
-def has_risen(figures: Metrics, lines: Sequence[Metrics]) -> bool:
-    """Return whether an evaluation is better than all in the reports before it."""
-    best, success = best_line(lines), figures.get(SUCCESS)
-    return success is not None and (best is None or success > best[SUCCESS])
+def has_risen(figures: Metrics, best: Metrics) -> bool:
+    """Return whether an evaluation is better than the best before it, whose figures are empty if there is none."""
+    return is_evaluated(figures) and (not is_evaluated(best) or bool(figures[SUCCESS] > best[SUCCESS]))
 
 
-def has_fallen(figures: Metrics, lines: Sequence[Metrics], at_end: bool) -> bool:
-    """Return whether an evaluation has fallen from the best in the reports before it.
+def has_fallen(figures: Metrics, best: Metrics, at_end: bool = False) -> bool:
+    """Return whether an evaluation has fallen from the best before it, whose figures are empty if there is none.
 
     On the way where the two intervals do not meet: the best of many is better by chance too, and a policy that is as
-    good as it often lies below its interval. At the end of a run where it lies below that interval.
+    good as it often lies below its interval. At the end of a run where it lies below that interval. What could not be
+    evaluated has fallen.
     """
-    best, success = best_line(lines), figures.get(SUCCESS)
-    if success is None or best is None:
-        return False
-    return bool((success if at_end else figures[f"{SUCCESS}_high"]) < best[f"{SUCCESS}_low"])
+    if not is_evaluated(best) or not is_evaluated(figures):
+        return is_evaluated(best)
+    return bool(figures[SUCCESS if at_end else f"{SUCCESS}_high"] < best[f"{SUCCESS}_low"])
+
+
+def fallen_in_a_row(lines: list[Metrics]) -> int:
+    """Return how many evaluations in a row had fallen by the last report with one."""
+    return next((line[FALLEN] for line in reversed(lines) if FALLEN in line), 0)

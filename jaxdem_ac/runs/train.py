@@ -109,7 +109,7 @@ def resume(
     """Go on with a run from its newest checkpoint to the end it was configured for, or to another one.
 
     On the same devices and version, the end is bit-equal to that of a run that was never stopped; with other `steps`
-    and a constant schedule, to that of a run which had those from the beginning, unless its first end was a rollback.
+    and a constant schedule, to that of a run which had those from the beginning, unless it went back at its first end.
     The result has the reports from before too; a run that has ended is returned as it is.
 
     Parameters
@@ -209,21 +209,22 @@ def _loop(runs: RunBatch, report: Report | None, signals: distributed.Signals, l
         done += chunk - done % chunk
         state, histories = runs.update(done - before)
         figures = [summarise(history) for history in histories]
-        now = time.monotonic()
+        now, learner = time.monotonic(), (state, runs.learner[1])
         if config.eval_every and (done // chunk % config.eval_every == 0 or done == total):
             evaluated = [own | found for own, found in zip(figures, runs.evaluate(state), strict=True)]
-            state, figures = runs.settle(state, evaluated, done == total)
-        # Until here an interruption leaves the state that the last report is of.
-        runs.state = state
+            learner, figures = runs.settle(state, evaluated, done == total)
         about: Metrics = {
             "update": done,
             "steps": done * per_update,
             "total_steps": total * per_update,
             "seconds": round(now - start, 3),
         }
-        metrics = runs.report(about, figures, (done - before) * per_update / (now - began))
+        bad_terms = np.atleast_1d(np.asarray(learner[0].bad_term))
+        metrics = runs.report(about, figures, (done - before) * per_update / (now - began), bad_terms)
         reached = distributed.by_first(is_reached(config, runs.reports))
         runs.write_reports(log)
+        # An interruption until here leaves the state of the report before: this one is made again.
+        runs.learner = learner
         # A run whose numbers stop being finite stays as it was before; the others go on.
         ended = bool(np.all(runs.bad_terms))
         due, asked = signals.agree(now - runs.last_save > SECONDS_BETWEEN_CHECKPOINTS)

@@ -155,8 +155,9 @@ def play_episodes(
         return _compiled(play=True)(environment, policy, state, key, sample, max_decisions, side_by_side)
 
     def overflow(played: tuple[Array, Array, Array, Array]) -> Array:
-        # What is not a number is near nobody, or everybody: no list helps it.
-        return jnp.where(jnp.all(jnp.isfinite(played[1])), jnp.max(played[3]), 0.0)
+        # What is not a number is near nobody, or everybody: no list helps its run, and other runs need theirs.
+        finite = jnp.all(jnp.isfinite(played[1]), axis=-1, keepdims=True)
+        return jnp.max(jnp.where(finite, played[3], 0.0))
 
     environment, (success, reward, ended, _) = retry_on_overflow(environment, play, overflow)
     return environment, (success, reward, ended)

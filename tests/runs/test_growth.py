@@ -19,7 +19,9 @@ from jaxdem_ac.dem.neighbor_list import NeighborSpec, allocate, make_spec, refre
 from jaxdem_ac.environments.capacity import fit_lists, worst_overflow
 from jaxdem_ac.environments.sensing import neighbor_lists
 from jaxdem_ac.environments.swarm import SwarmEnvironment
+from jaxdem_ac.runs import evaluation
 from jaxdem_ac.trainers.evaluate import evaluate
+from jaxdem_ac.trainers.policy import Policy
 
 # Short episodes that begin in different places: resets fall into the last decision of a report too.
 TASKS: dict[str, dict[str, Any]] = {
@@ -168,3 +170,24 @@ def test_lists_are_cut_where_all_pairs_fit_and_else_built_again() -> None:
         assert fitted["list"].left.shape == (1, capacity)
         assert bool(jnp.all(jnp.isfinite(fitted["list"].reference))) == is_kept
         np.testing.assert_array_equal(fitted["list"].right, built.right[:, :capacity])
+
+
+@pytest.mark.slow
+def test_what_a_run_goes_back_to_grows_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    """After the first evaluation, the best, lists become longer; the later ones have fallen."""
+    rooms, seen = [], 0
+
+    def play(_: evaluation.Evaluator, policies: list[Policy]) -> list[dict[str, float]]:
+        nonlocal seen
+        success = 0.9 - 0.2 * (seen % 3)
+        seen += 1
+        return [{"eval_success": success, "eval_success_low": success - 0.05, "eval_success_high": success + 0.05}]
+
+    def with_little_capacity(self: Any, overflow: float) -> Any:
+        rooms.append((seen, 1.0001 * overflow * self.neighbor_room))
+        return replace(self, neighbor_room=rooms[-1][1])
+
+    monkeypatch.setattr(evaluation.Evaluator, "__call__", play)
+    monkeypatch.setattr(SwarmEnvironment, "with_capacity", with_little_capacity)
+    check_training("multi_navigator", 0.3, 1, eval_every=1, rollback=1)
+    assert {number for number, _ in rooms} & {1, 2}

@@ -76,7 +76,7 @@ def configured(num_particles: int = 4, updates: int = UPDATES, **keywords: Any) 
 def arguments(config: ac.TrainConfig) -> list[str]:
     """Return a configuration as options of the shell."""
     values = config.to_dict()
-    plain = {name: value for name, value in values.items() if isinstance(value, int | str) and value is not False}
+    plain = {name: value for name, value in values.items() if isinstance(value, int | str)}
     deep = [(f"{name}.{key}", value) for name in ("env_kw", "model_kw", "ppo") for key, value in values[name].items()]
     return [
         *(text for name, value in plain.items() for text in (f"--{name.replace('_', '-')}", str(value))),
@@ -328,7 +328,7 @@ def test_the_shell_starts_no_backend_before_it_has_connected() -> None:
 @pytest.mark.slow
 def test_two_processes_go_back_as_one(environ: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """By what the first one says: the second has seen the opposite. The checkpoint keeps what they go back to."""
-    config, run = configured(eval_every=1, rollback=True), tmp_path / "run"
+    config, run = configured(eval_every=1, rollback=1), tmp_path / "run"
 
     def first(self: evaluation.Evaluator, policies: Any) -> list[dict[str, float]]:
         success = 0.9 - 0.2 * len(seen)

@@ -1,5 +1,6 @@
 """Rollback: what a run does when its evaluation falls."""
 
+import json
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -8,6 +9,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 import pytest
 from support.command_line import call
 from support.compared import assert_equal, untimed
@@ -22,14 +24,15 @@ from jaxdem_ac.trainers.policy import Policy
 PPO = ac.PPOConfig(num_envs=4, num_steps=8, num_minibatches=2, num_epochs=1, learning_rate=0.1)
 PER_UPDATE = 2 * 4 * 8
 # A fall below the interval, one whose interval meets the best's, a rise, a fall, and one that counts at the end alone.
-SUCCESSES = [0.4, 0.1, 0.32, 0.8, 0.2, 0.72]
+USUAL = (0.4, 0.1, 0.32, 0.8, 0.2, 0.72)
+SUCCESSES = [*USUAL]
 
 
 def walk(**changes: Any) -> ac.TrainConfig:
     """Return a run of six reports, each with an evaluation."""
     fields: dict[str, Any] = {
         "env": "walk", "env_kw": {"goal": 4.0, "room": 2}, "model_kw": {"architecture": [8]}, "ppo": PPO,
-        "steps": PER_UPDATE * 6, "report_every": 1, "eval_episodes": 8, "eval_every": 1, "rollback": True,
+        "steps": PER_UPDATE * 6, "report_every": 1, "eval_episodes": 8, "eval_every": 1, "rollback": 1,
     }  # fmt: skip
     return ac.TrainConfig(**{**fields, **changes})
 
@@ -47,16 +50,28 @@ def figures(success: float) -> Metrics:
 
 @pytest.fixture
 def evaluated(monkeypatch: pytest.MonkeyPatch) -> list[list[Policy]]:
-    """Let evaluations come to SUCCESSES, in turn for as many runs as there are, and return what was evaluated."""
+    """Let new policies come to SUCCESSES, in turn for as many runs as there are, and return those that have."""
     policies: list[list[Policy]] = []
 
     def play(_: evaluation.Evaluator, given: list[Policy]) -> list[Metrics]:
-        policies.append(given)
+        known = [[same(policy, own[run]) for own in policies] for run, policy in enumerate(given)]
+        if not all(map(any, known)):
+            policies.append(given)
+            known = [[False] * (len(policies) - 1) + [True] for _ in given]
         # The second run is a report ahead of the first.
-        return [figures(SUCCESSES[(len(policies) - 1 + run) % len(SUCCESSES)]) for run in range(len(given))]
+        return [figures(SUCCESSES[(own.index(True) + run) % len(SUCCESSES)]) for run, own in enumerate(known)]
 
     monkeypatch.setattr(evaluation.Evaluator, "__call__", play)
     return policies
+
+
+def optax_states(state: Any) -> list[Any]:
+    """Return the parts of an optimizer's state that count."""
+    return [node for node in jax.tree.leaves(state.opt_state, is_leaf=counts) if counts(node)]
+
+
+def counts(node: Any) -> bool:
+    return hasattr(node, "_fields") and "count" in node._fields
 
 
 def same(one: Policy, other: Policy) -> bool:
@@ -89,7 +104,7 @@ def test_counters_and_random_keys_go_on(evaluated: list[list[Policy]], monkeypat
 
     def settle(self: run_batch.RunBatch, state: Any, found: list[Metrics], at_end: bool) -> Any:
         settled = usual(self, state, found, at_end)
-        states.append((state, settled[0]))
+        states.append((state, settled[0][0]))
         return settled
 
     monkeypatch.setattr(run_batch.RunBatch, "settle", settle)
@@ -98,23 +113,39 @@ def test_counters_and_random_keys_go_on(evaluated: list[list[Policy]], monkeypat
     assert len(set(keys)) == len(states) == 6
     for number, (before, after) in enumerate(states, start=1):
         assert int(after.num_updates) == number
-        counts = [leaf for leaf in jax.tree.leaves(after.opt_state) if jnp.issubdtype(leaf.dtype, jnp.integer)]
-        assert counts
-        assert {int(count) for count in counts} == {2 * number}
-        assert_equal(after.env_state, before.env_state)
-    # Moments of the optimizer go back with the parameters.
-    best, after = states[3][1], states[4][1]
-    moments = [
-        [leaf for leaf in jax.tree.leaves(state.opt_state) if jnp.issubdtype(leaf.dtype, jnp.floating)]
-        for state in (best, after)
+        places = [node for node in optax_states(after) if isinstance(node, optax.ScaleByScheduleState)]
+        assert [int(place.count) for place in places] == [2 * number]
+        came_from = {2: states[0][1], 5: states[3][1], 6: states[3][1]}.get(number, before)
+        assert_equal(after.env_state, came_from.env_state)
+    # Moments go back with the parameters, and with them what has been counted for them: 2 updates in each of 3 reports.
+    best, after = ([node for node in optax_states(states[at][1]) if hasattr(node, "nu")] for at in (3, 4))
+    assert [int(node.count) for node in after] == [2 * 3]
+    assert_equal(best, after)
+
+
+@pytest.mark.parametrize("schedule", ["constant", "linear"])
+def test_steps_after_rollbacks_are_no_longer(evaluated: list[list[Policy]], schedule: str) -> None:
+    """After forty of them, as after the first: no moment is taken for a longer one than it is."""
+    SUCCESSES[:] = [0.9] + [0.1] * 60
+    try:
+        ac.train(walk(steps=PER_UPDATE * 60, ppo=replace(PPO, schedule=schedule, learning_rate=1e-3)))
+    finally:
+        SUCCESSES[:] = USUAL
+    best, *proposals = [jax.tree.leaves(given[0].model_state) for given in evaluated]
+    lengths = [
+        float(jnp.sqrt(sum(jnp.sum((new - old) ** 2) for new, old in zip(proposal, best, strict=True))))
+        for proposal in proposals
     ]
-    assert len(moments[0]) > 2
-    assert_equal(*moments)
+    first, late = np.mean(lengths[:15]), np.mean(lengths[30:45])
+    rate = 1 - 37.5 / 60 if schedule == "linear" else 1.0
+    first_rate = 1 - 7.5 / 60 if schedule == "linear" else 1.0
+    assert late / first == pytest.approx(rate / first_rate, rel=0.35)
 
 
 def test_a_run_without_falls_is_the_one_without_rollback() -> None:
-    with_rollback, without = (ac.train(walk(rollback=rollback, steps=PER_UPDATE * 2)) for rollback in (True, False))
+    with_rollback, without = (ac.train(walk(rollback=rollback, steps=PER_UPDATE * 2)) for rollback in (1, 0))
     assert [line.pop("rejected_success") for line in with_rollback.metrics] == [None, None]
+    assert [line.pop("fallen") for line in with_rollback.metrics] == [0, 0]
     assert_equal(with_rollback.policy, without.policy)
     assert untimed(with_rollback.metrics) == untimed(without.metrics)
 
@@ -156,36 +187,121 @@ def test_each_of_many_goes_back_by_itself(evaluated: list[list[Policy]]) -> None
 
 
 def test_what_a_fall_is() -> None:
-    lines = [figures(0.5), {"eval_success": None}, {"reward": 1.0}]
+    best = figures(0.5)
     for at_end in (False, True):
-        assert not scores.has_fallen({"eval_success": None}, lines, at_end)
-        assert not scores.has_fallen(figures(0.1), [], at_end)
-    assert not scores.has_risen({"eval_success": None}, lines)
+        assert not scores.has_fallen(figures(0.1), {}, at_end)
+        assert not scores.has_fallen({"eval_success": None}, {}, at_end)
+        assert scores.has_fallen({"eval_success": None}, best, at_end), "what could not be evaluated"
     # Intervals reach 0.05 to either side.
-    assert [scores.has_fallen(figures(success), lines, False) for success in (0.39, 0.41)] == [True, False]
-    assert [scores.has_fallen(figures(success), lines, True) for success in (0.44, 0.46)] == [True, False]
-    assert scores.has_risen(figures(0.51), lines)
-    assert not scores.has_risen(figures(0.5), lines)
-    assert scores.has_risen(figures(0.1), [])
+    assert [scores.has_fallen(figures(success), best, False) for success in (0.39, 0.41)] == [True, False]
+    assert [scores.has_fallen(figures(success), best, True) for success in (0.44, 0.46)] == [True, False]
+    assert not scores.has_risen({"eval_success": None}, best)
+    assert [scores.has_risen(figures(success), best) for success in (0.5, 0.51)] == [False, True]
+    assert scores.has_risen(figures(0.1), {})
+
+
+def test_what_is_not_finite_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    given: list[Policy] = []
+
+    def play(_: evaluation.Evaluator, policies: list[Policy]) -> list[Metrics]:
+        given.extend(policies)
+        nothing = dict.fromkeys(figures(0.0))
+        return [figures(0.5) if len(given) == 1 else nothing]
+
+    monkeypatch.setattr(evaluation.Evaluator, "__call__", play)
+    result = ac.train(walk(steps=PER_UPDATE * 3))
+    assert [line["eval_success"] for line in result.metrics] == [0.5, 0.5, 0.5]
+    assert same(result.policy, given[0])
+
+
+def test_an_interruption_before_a_report_is_written_changes_nothing(
+    evaluated: list[list[Policy]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The report of the best is made again: what it is compared with afterwards is the same."""
+    whole = ac.train(walk())
+    evaluated.clear()
+    usual = run_batch.append_line
+
+    def interrupted(run_dir: Path, metrics: Metrics) -> None:
+        if metrics["update"] == 4:
+            raise KeyboardInterrupt
+        usual(run_dir, metrics)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(run_batch, "append_line", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            ac.train(walk(out=str(tmp_path / "run")))
+    resumed = ac.resume(tmp_path / "run")
+    assert untimed(resumed.metrics) == untimed(whole.metrics)
+    assert_equal(resumed.policy, whole.policy)
+
+
+def test_a_run_from_a_policy_may_not_fall_from_it(evaluated: list[list[Policy]], tmp_path: Path) -> None:
+    """That policy is evaluated before all others: it is the best so far."""
+    source = ac.train(walk(out=str(tmp_path / "source"), steps=PER_UPDATE))
+    result = ac.train(walk(init_from=str(tmp_path / "source"), steps=PER_UPDATE))
+    assert [line["rejected_success"] for line in result.metrics] == [0.1]
+    assert [line["eval_success"] for line in result.metrics] == [0.4]
+    assert same(result.policy, source.policy)
+
+
+@pytest.mark.parametrize("rollback", [2, 3])
+def test_a_run_may_wait_for_some_falls_in_a_row(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, rollback: int) -> None:
+    """One that has not fallen begins to count anew; a run that is resumed goes on to count."""
+    successes = [0.8, 0.1, 0.2, 0.78, 0.3, 0.4, 0.5, 0.6]
+    given: list[Policy] = []
+
+    def play(_: evaluation.Evaluator, policies: list[Policy]) -> list[Metrics]:
+        known = [same(policies[0], own) for own in given]
+        if not any(known):
+            given.extend(policies)
+            known.append(True)
+        return [figures(successes[known.index(True)])]
+
+    monkeypatch.setattr(evaluation.Evaluator, "__call__", play)
+    expected: dict[int, tuple[list[float | None], list[int]]] = {
+        2: ([None, None, 0.2, None, None, 0.4, None, 0.6], [0, 1, 0, 0, 1, 0, 1, 0]),
+        # At the end one is enough.
+        3: ([None, None, None, None, None, None, 0.5, 0.6], [0, 1, 2, 0, 1, 2, 0, 0]),
+    }
+    steps = PER_UPDATE * len(successes)
+    whole = ac.train(walk(rollback=rollback, steps=steps))
+    assert [line["rejected_success"] for line in whole.metrics] == expected[rollback][0]
+    assert [line["fallen"] for line in whole.metrics] == expected[rollback][1]
+    assert same(whole.policy, given[0])
+    given.clear()
+
+    def stop(metrics: Metrics) -> None:
+        if metrics["update"] == 5:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        ac.train(walk(rollback=rollback, steps=steps, out=str(tmp_path / "run")), stop)
+    resumed = ac.resume(tmp_path / "run")
+    assert untimed(resumed.metrics) == untimed(whole.metrics)
+    assert_equal(resumed.policy, whole.policy)
 
 
 def test_the_command_line_has_it(tmp_path: Path) -> None:
-    import json
-
     file = tmp_path / "walk.json"
-    file.write_text(json.dumps(walk(rollback=False, steps=PER_UPDATE).to_dict()))
-    for option, is_on in (("--rollback", True), ("--no-rollback", False)):
-        done = call("train", "--config", str(file), "--out", str(tmp_path / option), "--quiet", option)
+    file.write_text(json.dumps(walk(rollback=0, steps=PER_UPDATE).to_dict()))
+    for number in ("2", "0"):
+        done = call("train", "--config", str(file), "--out", str(tmp_path / number), "--quiet", "--rollback", number)
         assert done.exit_code == 0, done.output
-        assert read_config(tmp_path / option).rollback is is_on
-        assert ("rejected_success" in read_metrics(tmp_path / option)[-1]) is is_on
+        assert read_config(tmp_path / number).rollback == int(number)
+        assert ("rejected_success" in read_metrics(tmp_path / number)[-1]) is bool(int(number))
 
 
 @pytest.mark.parametrize(
     ("changes", "error", "said"),
     [
-        ({"rollback": 1}, TypeError, "rollback is true or false; got int"),
-        ({"eval_every": 0}, ValueError, "rollback is to the best evaluation; got eval_every=0"),
+        (
+            {"rollback": True},
+            ValueError,
+            "rollback is a whole number from 1, below 2.*, or 0 for none; got rollback=True",
+        ),
+        ({"rollback": -1}, ValueError, "got rollback=-1"),
+        ({"eval_every": 0}, ValueError, "rollback is to the best evaluation; got rollback=1 and eval_every=0"),
     ],
 )
 def test_what_cannot_be_is_said(changes: dict[str, Any], error: type[Exception], said: str) -> None:

@@ -1,5 +1,9 @@
 """Estimates: intervals against tables, and whole episodes of probes."""
 
+import math
+from dataclasses import dataclass, replace
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -7,8 +11,9 @@ import pytest
 from jax import Array
 
 import jaxdem_ac as ac
-from jaxdem_ac.environments.testing import ActionMatters, ConstantReward, Discounting
+from jaxdem_ac.environments.testing import ActionMatters, ConstantReward, Discounting, Toy
 from jaxdem_ac.trainers.estimate import estimate, student_t
+from jaxdem_ac.trainers.evaluate import play_episodes
 from jaxdem_ac.trainers.rollout import play_episode
 
 
@@ -127,3 +132,42 @@ def test_actions_that_are_not_numbers_are_reported(num_particles: int) -> None:
 
 def _nowhere(observation: Array, key: Array | None = None) -> Array:
     return jnp.full((*observation.shape[:-1], 2), jnp.nan)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Short(Toy):
+    """A task whose lists are too short by two neighbours, and which is judged wrongly until they are longer."""
+
+    length: int = 3
+    room: int = 1
+
+    def with_capacity(self, overflow: float) -> "Short":
+        return replace(self, room=self.room + math.ceil(overflow))
+
+    def reward(self, state: Any, action: jax.Array) -> jax.Array:
+        return action[:, 0]
+
+    def step(self, state: Any, action: jax.Array) -> Any:
+        state, timestep = super().step(state, action)
+        info = {"success": jnp.where(self.room >= 3, 1.0, 0.25), "overflow": jnp.asarray(max(0.0, 3.0 - self.room))}
+        return state, replace(timestep, info=info)
+
+
+@jax.tree_util.register_dataclass
+@dataclass(frozen=True)
+class Constant:
+    """A policy that always does the same."""
+
+    value: jax.Array
+
+    def __call__(self, observation: jax.Array, key: jax.Array) -> jax.Array:
+        return jnp.ones((*observation.shape[:-1], 1)) * self.value
+
+
+@pytest.mark.parametrize("other", [0.2, jnp.nan])
+def test_lists_of_one_run_are_made_longer_whatever_another_does(other: float) -> None:
+    keys = jax.random.split(jax.random.key(0))
+    policies = Constant(jnp.array([0.1, other]))
+    environment, (success, *_) = play_episodes(Short(), policies, keys, 2, True, side_by_side=True)
+    assert environment.room == 3  # type: ignore[attr-defined]
+    np.testing.assert_array_equal(success[0], 1.0)
