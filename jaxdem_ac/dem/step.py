@@ -11,6 +11,7 @@ from jax import Array
 from jax.typing import ArrayLike
 
 from jaxdem_ac._checks import is_concrete
+from jaxdem_ac._numbers import COUNT
 from jaxdem_ac.dem.columns import Columns, columns_of
 from jaxdem_ac.dem.forces import contact_force_and_springs
 from jaxdem_ac.dem.neighbor_list import (
@@ -231,8 +232,11 @@ def simulate(
     """
     if isinstance(num_steps, bool) or not isinstance(num_steps, int | np.integer):
         raise TypeError(f"simulate: num_steps is an int; got num_steps={num_steps!r}. Pass a whole number.")
-    if num_steps < 0:
-        raise ValueError(f"simulate: num_steps is at least 0; got num_steps={num_steps}. Pass how many to take.")
+    if not 0 <= num_steps < COUNT:
+        raise ValueError(
+            f"simulate: num_steps is at least 0 and below 2**31; got num_steps={num_steps}. Pass how many to take, in "
+            "several calls if need be."
+        )
     if not isinstance(world, World) or not isinstance(particles, Particles):
         raise TypeError(
             f"simulate: a world, then particles; got {type(world).__name__} and {type(particles).__name__}. "

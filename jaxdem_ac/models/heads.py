@@ -92,7 +92,8 @@ class Dense(nnx.Linear):
     """A linear layer, ``x @ kernel + bias``, that may compute in another type and in whole vector registers.
 
     A hidden layer answers many rows with zeros behind its own features, up to a multiple of 16; the next layer takes
-    them for what they are. Products of 42 by 42 took a third longer than of 48 by 48 on a CPU with AVX-512.
+    them for what they are. Products of 42 by 42 took a third longer than of 48 by 48 on a CPU with AVX-512. With
+    `widened` false it does not: an activation between the two may have no slope at 0.
     """
 
     def __init__(
@@ -104,6 +105,7 @@ class Dense(nnx.Linear):
         *,
         bias: float = 0.0,
         hidden: bool = False,
+        widened: bool = True,
         compute_dtype: str | None = None,
     ) -> None:
         super().__init__(
@@ -113,7 +115,7 @@ class Dense(nnx.Linear):
             bias_init=nnx.initializers.constant(bias),
             rngs=key,
         )
-        self.hidden = hidden
+        self.hidden, self.widened = hidden, widened
         self.compute_dtype = compute_dtype
 
     def __call__(self, inputs: Array, out_sharding: object = None) -> Array:
@@ -123,7 +125,8 @@ class Dense(nnx.Linear):
         behind = inputs.shape[-1] - kernel.shape[0]
         # An exported policy does not know how many rows it will see.
         rows = inputs.shape[0] if inputs.ndim == 2 and isinstance(inputs.shape[0], int) else 0
-        fill = -kernel.shape[1] % _LANES if self.hidden and rows >= _MANY_ROWS and kernel.shape[1] > _LANES else 0
+        is_wide = self.hidden and self.widened and rows >= _MANY_ROWS and kernel.shape[1] > _LANES
+        fill = -kernel.shape[1] % _LANES if is_wide else 0
         if behind or fill:
             kernel, bias = jnp.pad(kernel, [(0, behind), (0, fill)]), jnp.pad(bias, (0, fill))
         if self.compute_dtype is not None:
@@ -143,9 +146,10 @@ def hidden_layers(
 ) -> tuple[list[Activation], int]:
     """Return linear layers, each followed by `activation`, and the width of what leaves the last one."""
     layers: list[Activation] = []
+    options = {"hidden": True, "widened": activation in ACTIVATIONS.values()}
     activation = with_lean_slope(activation)
     for width in architecture:
-        layers += [Dense(in_features, width, scale, key, hidden=True, compute_dtype=compute_dtype), activation]
+        layers += [Dense(in_features, width, scale, key, **options, compute_dtype=compute_dtype), activation]
         in_features = width
     return layers, in_features
 

@@ -473,8 +473,11 @@ class TestSimulate:
 
     def test_bad_input_is_refused(self) -> None:
         world, particles = gas(4, 2, "reflect")
-        with pytest.raises(ValueError, match="num_steps is at least 0; got num_steps=-1"):
-            dem.simulate(world, particles, -1)
+        for number in (-1, 2**31):
+            with pytest.raises(
+                ValueError, match=rf"num_steps is at least 0 and below 2\*\*31; got num_steps={number}\."
+            ):
+                dem.simulate(world, particles, number)
         with pytest.raises(TypeError, match=r"num_steps is an int; got num_steps=2\.0"):
             dem.simulate(world, particles, 2.0)  # type: ignore[arg-type]
         with pytest.raises(ValueError, match="one dimension; got 2 and 3"):

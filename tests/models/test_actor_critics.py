@@ -520,6 +520,23 @@ def test_many_rows_are_answered_as_few_are(name: str, sigma_head: bool) -> None:
         np.testing.assert_allclose(here, there, rtol=1e-3, atol=1e-6)
 
 
+def test_an_activation_without_a_slope_at_zero_has_one_of_many_rows() -> None:
+    """No number of the network is 0 here, but those that would fill whole registers."""
+
+    def root(x: Array) -> Array:
+        return jnp.sign(x) * jnp.sqrt(jnp.abs(x))
+
+    model = ac.make_model("SharedActorCritic", **SIZES, key=0, activation=root, architecture=(20, 20))
+    graphdef, state = nnx.split(model)
+
+    def total(parameters: Any, x: Array) -> Array:
+        policy, value = nnx.merge(graphdef, parameters)(x)
+        return jnp.mean(policy.distribution.loc**2) + jnp.mean(value**2)
+
+    for leaf in jax.tree.leaves(jax.grad(total)(state, observations(4, 1024))):
+        assert np.isfinite(leaf).all()
+
+
 @both_models
 @with_and_without_sigma_head
 def test_layers_may_multiply_in_half_precision(name: str, sigma_head: bool) -> None:
