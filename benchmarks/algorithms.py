@@ -64,16 +64,16 @@ def run(config: ac.TrainConfig, goal: float, seconds: float) -> dict[str, Any]:
     def update(state: Any) -> Any:
         return jax.block_until_ready(compiled(runs.algorithm, runs.problem, {}, state, chunk))
 
-    began = time.perf_counter()
-    update(runs.state)
+    state, began = runs.state, time.perf_counter()
+    update(state)
     compiling = time.perf_counter() - began
     wall, cpu, done, curve, hit = 0.0, 0.0, 0, [], None
     per = steps_per_update(runs.config, runs.environment)
     while wall < seconds and done < runs.problem.num_updates and hit is None:
         start, used = time.perf_counter(), time.process_time()
-        runs.state, _ = update(runs.state)
+        state, _ = update(state)
         wall, cpu, done = wall + time.perf_counter() - start, cpu + time.process_time() - used, done + chunk
-        policy = runs.algorithm.policy(runs.problem, runs.state)
+        policy = runs.algorithm.policy(runs.problem, state)
         success = ac.evaluate(runs.environment, policy, jax.random.key(1), EPISODES).success
         assert success is not None
         curve.append((round(wall, 2), round(cpu, 2), done * per, round(success.mean, 4)))

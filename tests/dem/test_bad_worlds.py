@@ -74,7 +74,7 @@ def test_bad_worlds(keywords: dict[str, Any], words: list[str]) -> None:
 @pytest.mark.parametrize(
     ("num_steps", "error", "words"),
     [
-        (-1, ValueError, "at least 0; got num_steps=-1"),
+        (-1, ValueError, r"at least 0 and below 2\*\*31; got num_steps=-1"),
         (1.5, TypeError, "an int; got num_steps=1.5"),
         (True, TypeError, "an int; got num_steps=True"),
         ("3", TypeError, "an int; got num_steps='3'"),
