@@ -232,7 +232,7 @@ class RunBatch:
                 each = [{name: values[run] for name, values in figures.items()} for run in range(len(self.members))]
             overflows = [float(np.max(own.pop("overflow", 0))) for own in each]
             # NaN positions make the neighbour count meaningless: the lists are not made longer for them.
-            sound = np.atleast_1d(np.asarray(state.bad_term)) == 0
+            sound = bad_terms(state) == 0
             overflow = float(np.max(np.where(sound, overflows, 0.0)))
             if overflow == 0:
                 return state, each
@@ -293,21 +293,16 @@ class RunBatch:
         """Updates made."""
         return int(np.ravel(self.state.num_updates)[0])
 
-    @property
-    def bad_terms(self) -> np.ndarray:
-        """First term that was not finite, for each run 1 + its index, or 0, ``(R,)``."""
-        return np.atleast_1d(np.asarray(self.state.bad_term))
-
-    def report(self, about: Metrics, figures: list[Metrics], rate: float, bad_terms: np.ndarray) -> Metrics:
-        """Add a report of each run, and of all together, which is returned."""
-        for own, lines, bad in zip(figures, self.lines.values(), bad_terms, strict=True):
+    def report(self, about: Metrics, figures: list[Metrics], rate: float, state: PyTree) -> Metrics:
+        """Add a report of each run on the way to a state, and of all together, which is returned."""
+        diverged = bad_terms(state) > 0
+        for own, lines, bad in zip(figures, self.lines.values(), diverged, strict=True):
             ended: Metrics = {"diverged": 1} if bad else {}
             lines.append({**about, "agent_steps_per_second": round(rate, 1), **own, **ended})
         if self.config.is_many:
-            number, diverged = len(self.members), bad_terms > 0
-            counts = {"runs": number, "diverged": int(diverged.sum())}
+            counts = {"runs": len(diverged), "diverged": int(diverged.sum())}
             going = [own for own, bad in zip(figures, diverged, strict=True) if not bad]
-            about = {**about, "agent_steps_per_second": round(number * rate, 1), **counts}
+            about = {**about, "agent_steps_per_second": round(len(diverged) * rate, 1), **counts}
             self.reports.append({**about, **together(going or figures)})
         return self.reports[-1]
 
@@ -349,7 +344,7 @@ class RunBatch:
             results[name] = TrainResult(member, run_dir, policy, self.environment, self.lines[name])
         if not self.config.is_many:
             return results[""]
-        alive = [name for name, bad in zip(results, self.bad_terms, strict=True) if not bad]
+        alive = [name for name, bad in zip(results, bad_terms(self.state), strict=True) if not bad]
         best = max(alive, key=lambda name: goodness(self.lines[name]))
         return TrainResult(self.config, self.run_dir, results[best].policy, self.environment, self.reports, results)
 
@@ -362,6 +357,11 @@ def _with_fields(environment: Environment, changed: Fields) -> Environment:
     """Return an environment with fields changed."""
     made: Environment = replace(environment, **changed) if changed else environment  # type: ignore[type-var]
     return made
+
+
+def bad_terms(state: PyTree) -> np.ndarray:
+    """Return the first term that was not finite, for each run 1 + its index, or 0, ``(R,)``."""
+    return np.atleast_1d(np.asarray(state.bad_term))
 
 
 def first_bad_number(term: str, before: int, after: int, run_dir: Path | None, section: str) -> str:

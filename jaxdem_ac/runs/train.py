@@ -21,7 +21,7 @@ from jaxdem_ac.runs.init_from import with_source
 from jaxdem_ac.runs.own_code import announce
 from jaxdem_ac.runs.progress import Report as Report
 from jaxdem_ac.runs.progress import showing
-from jaxdem_ac.runs.run_batch import RunBatch, first_bad_number, summarise
+from jaxdem_ac.runs.run_batch import RunBatch, bad_terms, first_bad_number, summarise
 from jaxdem_ac.runs.run_batch import TrainResult as TrainResult
 from jaxdem_ac.runs.run_dir import CONFIG, Metrics, config_text, is_reached, read_config
 from jaxdem_ac.runs.untrained import place
@@ -219,19 +219,19 @@ def _loop(runs: RunBatch, report: Report | None, signals: distributed.Signals, l
             "total_steps": total * per_update,
             "seconds": round(now - start, 3),
         }
-        bad_terms = np.atleast_1d(np.asarray(learner[0].bad_term))
-        metrics = runs.report(about, figures, (done - before) * per_update / (now - began), bad_terms)
+        metrics = runs.report(about, figures, (done - before) * per_update / (now - began), learner[0])
         reached = distributed.by_first(is_reached(config, runs.reports))
         runs.write_reports(log)
         # An interruption until here leaves the state of the report before: this one is made again.
         runs.learner = learner
         # A run whose numbers stop being finite stays as it was before; the others go on.
-        ended = bool(np.all(runs.bad_terms))
+        bad = bad_terms(runs.state)
+        ended = bool(np.all(bad))
         due, asked = signals.agree(now - runs.last_save > SECONDS_BETWEEN_CHECKPOINTS)
         if ended or due or asked or done == total or reached or runs.has_improved:
             runs.save()
         if ended:
-            terms = ", ".join(sorted({runs.algorithm.terms[bad - 1] for bad in runs.bad_terms}))
+            terms = ", ".join(sorted({runs.algorithm.terms[number - 1] for number in bad}))
             raise FloatingPointError(first_bad_number(terms, before, done, runs.run_dir, config.section))
         if report is not None:
             report(metrics)
