@@ -64,6 +64,7 @@ def evaluate(
     configs = {run: _configuration(run, env, assignments, baselines) for run in runs or (None,)}
     import jax
 
+    from jaxdem_ac._checks import check_seed
     from jaxdem_ac.environments.baselines import BASELINES
     from jaxdem_ac.runs.build import build_environment
     from jaxdem_ac.runs.seeds import evaluate_members
@@ -73,7 +74,7 @@ def evaluate(
         environment = build_environment(config)
         if num_particles is not None:
             environment = environment.with_num_particles(num_particles)
-        play = partial(ac.evaluate, environment, key=jax.random.key(seed), num_episodes=episodes)
+        play = partial(ac.evaluate, environment, key=jax.random.key(check_seed("eval", seed)), num_episodes=episodes)
         results: dict[str, _Result] = {}
         if run is not None:
             # A checkpoint that is not there shows before anything is played.

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import MISSING, fields, replace
 from pathlib import Path
+from shlex import quote
 from typing import Any, get_args
 
 import click
@@ -32,7 +33,7 @@ from jaxdem_ac.registry import action_spaces, algorithms, environments, models
 from jaxdem_ac.runs import claim
 from jaxdem_ac.runs.config import Log, TrainConfig, parse_assignments
 from jaxdem_ac.runs.progress import in_words, live_line
-from jaxdem_ac.runs.run_dir import Metrics, is_reached, read_config
+from jaxdem_ac.runs.run_dir import CONFIG, Metrics, is_reached, read_config
 from jaxdem_ac.runs.untrained import place, played
 
 # A training from the command line is always kept, though one from Python need not be.
@@ -184,7 +185,10 @@ def train(
         if alone:
             # Before JAX is imported. Of several processes the first may be in the folder already.
             claim.check(Path(config.out or ""), overwrite, [".", *(config.members() if config.is_many else [])])
-        with _stoppable(config.out, first), _progress(config.algorithm, **show) as report:
+        with (
+            _stoppable(config.out, first, _version(Path(config.out or ""))),
+            _progress(config.algorithm, **show) as report,
+        ):
             untrained = None if show["silent"] else report
             if untrained is not None and (figures := played(place(config))) is not None:
                 untrained(figures)
@@ -213,12 +217,12 @@ def _say_end(result: "ac.TrainResult", as_json: bool, already: bool) -> None:
     elif last is None:
         click.echo(f"nothing was left to train; kept in {result.run_dir}")
     elif already:
-        run, at = result.run_dir, f"{last['steps']:,} agent-steps"
+        run, at = quote(str(result.run_dir)), f"{last['steps']:,} agent-steps"
         further = f"To go on: jaxdem-ac train --resume {run} --steps {2 * last['steps']}"
         if is_reached(result.config, result.metrics):
             at += f" and an evaluated success of {last['eval_success']:.3f}"
             further = f"From its policy: jaxdem-ac train --config {run}/config.json --init-from {run} --out ANOTHER"
-        click.echo(f"nothing was trained: the run had ended already, at {at}; kept in {run}. {further}")
+        click.echo(f"nothing was trained: the run had ended already, at {at}; kept in {result.run_dir}. {further}")
     else:
         why = ""
         if is_reached(result.config, result.metrics):
@@ -226,15 +230,26 @@ def _say_end(result: "ac.TrainResult", as_json: bool, already: bool) -> None:
         click.echo(f"trained {last['steps']:,} agent-steps in {last['seconds']:.1f} s; {why}kept in {result.run_dir}")
 
 
+def _version(run: Path) -> object:
+    """Return what tells the config.json of a run from that of another; None if there is none."""
+    try:
+        found = (run / CONFIG).stat()
+    except OSError:
+        return None
+    return found.st_ino, found.st_mtime_ns
+
+
 @contextmanager
-def _stoppable(run: str | Path | None, first: bool) -> Iterator[None]:
-    """Say how to go on with a run that is stopped."""
+def _stoppable(run: str | Path | None, first: bool, old: object = None) -> Iterator[None]:
+    """Say how to go on with a run that is stopped; where its config.json is still the `old` one, it is another run."""
     try:
         yield
     except (KeyboardInterrupt, SystemExit) as stop:
-        kept = run is not None and any(any(Path(run).glob(f"{each}checkpoints/[0-9]*")) for each in ("", "*/"))
-        if first and kept:
-            click.echo(f"stopped; what was learnt is kept. To go on: jaxdem-ac train --resume {run}", err=True)
+        folder = Path(run or "")
+        own = run is not None and _version(folder) not in (None, old)
+        if first and own and any(any(folder.glob(f"{each}checkpoints/[0-9]*")) for each in ("", "seed-*/")):
+            again = f"jaxdem-ac train --resume {quote(str(run))}"
+            click.echo(f"stopped; what was learnt is kept. To go on: {again}", err=True)
             raise SystemExit(130 if isinstance(stop, KeyboardInterrupt) else stop.code) from None
         raise
 

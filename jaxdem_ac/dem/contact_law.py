@@ -79,8 +79,10 @@ class ContactLaw(abc.ABC):
         speed_2 = jnp.asarray(dot(slip, slip))
         moving = speed_2 > 0
         inverse = jnp.where(moving, jax.lax.rsqrt(jnp.where(moving, speed_2, 1.0)), 0.0)
-        limit = world.friction * jnp.maximum(normal_force, 0.0)
-        return jnp.where(contact.overlap > 0, jnp.minimum(world.tangential_damping, limit * inverse), 0.0)
+        limit, most = world.friction * jnp.maximum(normal_force, 0.0), world.tangential_damping
+        # At rest the force is 0 whatever the drag, and the drag is the slope of the force.
+        drag = jnp.where(moving, jnp.minimum(most, limit * inverse), jnp.where(limit > 0, most, 0.0))
+        return jnp.where(contact.overlap > 0, drag, 0.0)
 
     def contact_stiffness(self, stiffness: float, reduced_mass: float, reduced_radius: float, speed: float) -> float:
         """Return the stiffness of a spring whose contact lasts as long as one that begins at `speed`, force / length.

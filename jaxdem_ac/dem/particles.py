@@ -72,7 +72,8 @@ class Particles:
         Raises
         ------
         ValueError
-            If a shape does not fit, a number is not finite, or a radius or mass is not above 0.
+            If a shape does not fit, a number is not finite, or a radius or mass is not above 0, or so small that the
+            square of the radius or the moment of inertia is 0 in the dtype.
         """
         position = as_float("position", position)
         if position.ndim != 2 or position.shape[-1] not in (2, 3):
@@ -82,12 +83,15 @@ class Particles:
             )
         num, dim = position.shape
         spin_shape = (num, 1 if dim == 2 else 3)
+        radius = _check_positive("radius", _broadcast("radius", radius, (num,), position.dtype))
+        mass = _check_positive("mass", _broadcast("mass", mass, (num,), position.dtype))
+        _check_squares(radius, mass)
         return cls(
             position=position,
             velocity=_broadcast("velocity", velocity, position.shape, position.dtype),
             force=_broadcast("force", force, position.shape, position.dtype),
-            radius=_check_positive("radius", _broadcast("radius", radius, (num,), position.dtype)),
-            mass=_check_positive("mass", _broadcast("mass", mass, (num,), position.dtype)),
+            radius=radius,
+            mass=mass,
             angular_velocity=_broadcast("angular_velocity", angular_velocity, spin_shape, position.dtype),
             torque=_broadcast("torque", torque, spin_shape, position.dtype),
             fixed=_broadcast("fixed", fixed, (num,), position.dtype) != 0,
@@ -153,3 +157,17 @@ def _check_positive(name: str, array: Array) -> Array:
             "Set a positive one."
         )
     return array
+
+
+def _check_squares(radius: Array, mass: Array) -> None:
+    """Raise ValueError if squared radii or moments of inertia are below what the dtype holds; traced ones pass."""
+    if not is_concrete(radius, mass) or not radius.size:
+        return
+    long, heavy = np.asarray(radius, np.float64), np.asarray(mass, np.float64)
+    square, inertia, least = float(np.min(long) ** 2), float(np.min(0.4 * heavy * long**2)), limits(radius.dtype)[0]
+    if min(square, inertia) < least:
+        raise ValueError(
+            f"Particles.create: a radius squared and a moment of inertia are above {least:.3g} in {radius.dtype}; got "
+            f"radius={np.min(long):.3g} and mass={np.min(heavy):.3g}. Choose larger units of length and mass, or "
+            "enable jax_enable_x64."
+        )

@@ -134,12 +134,12 @@ def check_box(where: str, sides: ArrayLike, radius: ArrayLike, periodic: bool) -
         )
 
 
-def warn(message: str) -> None:
-    """Issue a :class:`TimeStepWarning` that names the first line outside this package."""
+def warn(message: str, kind: type[Warning] = TimeStepWarning) -> None:
+    """Issue a warning that names the first line outside this package."""
     frame, level = sys._getframe(1), 2
     while frame.f_back is not None and frame.f_globals.get("__name__", "").startswith(_OURS):
         frame, level = frame.f_back, level + 1
-    warnings.warn(message, TimeStepWarning, stacklevel=level)
+    warnings.warn(message, kind, stacklevel=level)
 
 
 def _rounded(number: float) -> str:

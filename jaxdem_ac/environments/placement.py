@@ -4,6 +4,9 @@ import jax
 import jax.numpy as jnp
 from jax import Array
 
+ROUNDING = 1e-6
+"""Share of a number of columns that is rounding."""
+
 
 def jittered_grid(key: Array, num_points: int, size: Array, radius: float = 1.0) -> Array:
     """Return points in ``[0, size]``, one in each cell of a grid, moved at random as far as discs fit their cells.
@@ -23,7 +26,8 @@ def _shifts(key: Array, num_points: int) -> Array:
 def _placed(shift: Array, size: Array, radius: float) -> Array:
     """Return the points of a jittered grid, ``(num_points, 2)``, of their shifts."""
     num_points = len(shift)
-    columns = jnp.ceil(jnp.sqrt(num_points * size[0] / size[1]))
+    # What rounding adds to a whole number is no further column.
+    columns = jnp.ceil(jnp.sqrt(num_points * size[0] / size[1]) * (1 - ROUNDING))
     rows = jnp.ceil(num_points / columns)
     cell = size / jnp.stack([columns, rows])
     index = jnp.arange(num_points)
@@ -32,12 +36,17 @@ def _placed(shift: Array, size: Array, radius: float) -> Array:
     return (jnp.stack([column, row], axis=-1) + 0.5) * cell + shift * room
 
 
+def ring_sides(num_points: int) -> tuple[int, int]:
+    """Return how many points of a ring are on its left, on its right and below, and how many above."""
+    return num_points // 4, num_points - 3 * (num_points // 4)
+
+
 def ring(key: Array, num_points: int, size: Array, width: float, radius: float = 1.0) -> Array:
     """Return points in the ring of `width` around ``[0, size]``: a quarter left, right, below, the rest above.
 
     They are ``(num_points, 2)``, size is ``(2,)``; lengths, as the radius of the discs.
     """
-    quarter, last = num_points // 4, num_points - 3 * (num_points // 4)
+    quarter, last = ring_sides(num_points)
     upright = jnp.stack([jnp.asarray(width, size.dtype), size[1] + 2 * width])
     flat = jnp.stack([size[0], jnp.asarray(width, size.dtype)])
     # All four sides in one draw: of what a reset has, random numbers take longest to compile.

@@ -1,8 +1,9 @@
 """Sizes of particles: one number, a range to draw from, or one of either for each species; and whether they fit."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
+import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
@@ -11,6 +12,7 @@ from jaxdem_ac.dem import time_step
 from jaxdem_ac.dem.particles import Particles
 from jaxdem_ac.dem.world import World
 from jaxdem_ac.environments.checks import check_number
+from jaxdem_ac.environments.placement import ROUNDING
 
 Size = float | tuple[float, float]
 """One number, or a range (low, high) from which each is drawn at a reset."""
@@ -86,15 +88,22 @@ def ends(sizes: Sizes, species: tuple[int, ...] | None = None) -> tuple[np.ndarr
     return low[kinds], high[kinds]
 
 
-def check_radius(where: str, radius: Array, sizes: Sizes) -> None:
-    """Raise ValueError if a radius is larger than the lists of neighbours are made for; a traced one passes."""
-    if not is_concrete(radius) or float(np.max(np.asarray(radius))) <= largest(sizes) * (1 + 1e-6):
-        return
-    widest = float(np.max(np.asarray(radius)))
-    raise ValueError(
-        f"{where}: a radius is at most the environment's; got radius={widest:g} with radius={sizes!r}. "
-        f"Build the environment with radius={widest:g} or a range up to it."
-    )
+def check_sizes(where: str, radius: Array, mass: Array, radii: Sizes, masses: Sizes) -> None:
+    """Raise ValueError if a radius is larger, or a mass smaller, than a task was checked for; traced ones pass.
+
+    `radii` and `masses` are the task's: lists of neighbours are made for its largest radius, and its time step resolves
+    contacts of its least mass.
+    """
+    if is_concrete(radius) and (widest := float(np.max(np.asarray(radius)))) > largest(radii) * (1 + 1e-6):
+        raise ValueError(
+            f"{where}: a radius is at most the environment's; got radius={widest:g} with radius={radii!r}. "
+            f"Build the environment with radius={widest:g} or a range up to it."
+        )
+    if is_concrete(mass) and (lightest := float(np.min(np.asarray(mass)))) < smallest(masses) * (1 - 1e-6):
+        raise ValueError(
+            f"{where}: a mass is at least the environment's, whose time step resolves its contacts; got "
+            f"mass={lightest:g} with mass={masses!r}. Build the environment with mass={lightest:g} or a range from it."
+        )
 
 
 def check_room_of(where: str, world: World, particles: Particles) -> None:
@@ -106,7 +115,16 @@ def check_room_of(where: str, world: World, particles: Particles) -> None:
 
 
 def check_sight(where: str, lidar_range: float, sizes: Sizes) -> None:
-    """Raise ValueError if a lidar does not reach beyond the radius within which a target is reached."""
+    """Raise ValueError if a lidar does not reach beyond the radius within which a target is reached, or too far.
+
+    A reading is the range less a distance: beyond some range it no longer says where in a radius a target is.
+    """
+    most = float(f"{1e-3 * smallest(sizes) / np.finfo(jnp.result_type(float)).eps:.3g}")
+    if lidar_range > most:
+        raise ValueError(
+            f"{where}: a lidar's readings resolve a thousandth of a radius; got lidar_range={lidar_range:g} with "
+            f"radius={sizes!r}, where {jnp.result_type(float)} does up to {most:g}. Lower lidar_range."
+        )
     if lidar_range <= largest(sizes):
         raise ValueError(
             f"{where}: a lidar reaches beyond its particle; got lidar_range={lidar_range:g} with radius={sizes!r}. "
@@ -114,17 +132,41 @@ def check_sight(where: str, lidar_range: float, sizes: Sizes) -> None:
         )
 
 
-def check_room(where: str, num: int, size: tuple[float, float], radius: float, advice: str) -> None:
-    """Raise ValueError unless a jittered grid of `num` discs fits into a rectangle without overlap."""
+def check_room(
+    where: str, num: int, low: Sequence[float], radius: float, advice: str, high: Sequence[float] | None = None
+) -> None:
+    """Raise ValueError unless a jittered grid of `num` discs fits into a rectangle without overlap.
+
+    Where sides are drawn they are those from `low` to `high`, two each, and it fits into all such rectangles.
+    """
+    high = low if high is None else high
     if num == 0:
         return
-    columns = math.ceil(math.sqrt(num * size[0] / size[1]))
-    cell = min(size[0] / columns, size[1] / math.ceil(num / columns))
+    if min(low) < 2 * radius:
+        cell, size = min(low), tuple(low)
+    else:
+        cell, size = min(_cells(num, low, high))
     if cell < 2 * radius:
         raise ValueError(
             f"{where}: {num} particles of radius {radius:g} start in a region of {size[0]:g} by {size[1]:g} without "
             f"overlap; got cells of {cell:.3g}. {advice}"
         )
+
+
+def _cells(num: int, low: Sequence[float], high: Sequence[float]) -> Iterator[tuple[float, tuple[float, float]]]:
+    """Give the least cell for each number of columns that a grid has in rectangles, and the rectangle it is in.
+
+    There are c columns where ``(c - 1)**2 < num * width / height <= c**2``, and with c columns a cell grows with both
+    sides: it is least in the least of such rectangles.
+    """
+    first, last = (
+        max(1, math.ceil(math.sqrt(num * width / height) * (1 - ROUNDING)))
+        for width, height in ((low[0], high[1]), (high[0], low[1]))
+    )
+    for columns in range(first, last + 1):
+        width = max(low[0], (columns - 1) ** 2 * low[1] / num)
+        height = max(low[1], num * low[0] / columns**2)
+        yield min(width / columns, height / math.ceil(num / columns)), (width, height)
 
 
 def check_region(where: str, least: float, most: float) -> None:

@@ -20,6 +20,7 @@ from jaxdem_ac.dem.columns import Columns
 from jaxdem_ac.dem.particles import Particles
 from jaxdem_ac.dem.step import EMBEDDED, advance
 from jaxdem_ac.dem.world import World
+from jaxdem_ac.environments import sizes
 from jaxdem_ac.environments.base import Environment, State, Timestep, compiled
 from jaxdem_ac.environments.checks import Count, Positive, check_fields
 from jaxdem_ac.environments.sensing.lidar import Channel
@@ -29,7 +30,17 @@ from jaxdem_ac.observation_layout import Block
 from jaxdem_ac.registry import engines
 
 # Fields that decide how well a time step resolves a contact.
-_MATERIAL = ("dt", "stiffness", "mass", "restitution", "friction", "contact_friction", "drag", "tangential_damping")
+_MATERIAL = (
+    "dt",
+    "stiffness",
+    "mass",
+    "load_mass",
+    "restitution",
+    "friction",
+    "contact_friction",
+    "drag",
+    "tangential_damping",
+)
 
 
 class SwarmState(State, Protocol):
@@ -300,6 +311,11 @@ class SwarmEnvironment(Environment[SwarmStateT]):
         own = self.middle(self.radius), self.middle(self.mass)
         return own[0] if radius is None else radius, own[1] if mass is None else mass
 
+    def check_sizes(self, where: str, particles: Particles) -> None:
+        """Raise ValueError if one of the N particles is larger, or lighter, than the task was checked for."""
+        num = self.num_particles
+        sizes.check_sizes(where, particles.radius[:num], particles.mass[:num], self.radius, self.mass)
+
     def check_swarm(self, where: str) -> None:
         """Check what all swarms have, and store lists as tuples: JSON has only lists.
 
@@ -347,7 +363,7 @@ class SwarmEnvironment(Environment[SwarmStateT]):
             stiffness=self.stiffness,
             inverse_mass=inverse_mass,
             restitution=restitution,
-            drag_rate=drag / smallest(self.mass),
+            drag_rate=drag * max([1 / smallest(self.mass), *self.inverse_masses_besides]),
             slip_rate=(3.0 if dim == 2 else 3.5) * inverse_mass * damping,
             # The page of each task says what its own numbers mean.
             quiet=all(getattr(self, name) == own[name] for name in own if name in _MATERIAL),

@@ -15,7 +15,7 @@ from jaxdem_ac.dem.particles import Particles
 from jaxdem_ac.environments import sizes
 from jaxdem_ac.environments.base import compiled
 from jaxdem_ac.environments.checks import Count, NonNegative, Positive, Real
-from jaxdem_ac.environments.placement import jittered_grid, ring
+from jaxdem_ac.environments.placement import jittered_grid, ring, ring_sides
 from jaxdem_ac.environments.sensing.lidar import (
     closeness,
     displacements,
@@ -90,6 +90,14 @@ class TargetTask(SwarmEnvironment[TargetState]):
         """Return the reward of progress, and the share of targets reached."""
         return target_score(self, before, after)
 
+    def check_task(self, where: str) -> None:
+        """Raise ValueError if the least side of the region is larger than the largest."""
+        sizes.check_region(where, self.min_box_size, self.max_box_size)
+
+    @abc.abstractmethod
+    def check_places(self, where: str) -> None:
+        """Raise ValueError if the swarm starts with overlaps in some of its regions."""
+
     def _draw_region(self, key: Array) -> Array:
         """Return the sides of the region of the targets, ``(2,)``."""
         return jax.random.uniform(key, (2,), float, minval=self.min_box_size, maxval=self.max_box_size)
@@ -129,9 +137,22 @@ class SharedTargetTask(TargetTask):
     lidar_senses: ClassVar[tuple[str, ...]] = ("targets", "swarm and walls")
 
     def check_task(self, where: str) -> None:
-        """Raise TypeError if the flag is none, ValueError if the lidar is too short."""
+        """Raise TypeError if the flag is none, ValueError if the lidar is too short or too long."""
+        super().check_task(where)
         check_flag(where, "exclusive_goal_bonus", self.exclusive_goal_bonus)
         sizes.check_sight(where, self.lidar_range, self.radius)
+
+    def check_places(self, where: str) -> None:
+        """Raise ValueError if the swarm starts with overlaps in some of its regions."""
+        low, high, width = self.min_box_size, self.max_box_size, self.box_padding / 2
+        quarter, last = ring_sides(self.num_particles - self._num_inside)
+        for number, least, most in (
+            (self._num_inside, (low, low), (high, high)),
+            (quarter, (width, low + 2 * width), (width, high + 2 * width)),
+            (last, (low, width), (high, width)),
+        ):
+            advice = "Raise min_box_size or box_padding, or lower num_particles."
+            sizes.check_room(where, number, least, sizes.largest(self.radius), advice, most)
 
     @property
     def _num_inside(self) -> int:

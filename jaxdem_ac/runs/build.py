@@ -74,7 +74,7 @@ def algorithm_of(config: TrainConfig) -> AnyAlgorithm:
 
 
 def initial_policy(config: TrainConfig) -> Policy:
-    """Return the policy that a run starts from."""
+    """Return the policy of a run's model with the parameters of its seed."""
     environment = build_environment(config)
     model = build_model(config, environment)
     return algorithm_of(config).initial_policy(config.hyperparameters, model, environment)

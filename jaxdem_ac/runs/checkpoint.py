@@ -5,7 +5,7 @@ import math
 import os
 import shutil
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import fields, replace
 from functools import partial
@@ -26,7 +26,7 @@ from jaxdem_ac.plugin.checkpoints import holds_jaxdem_checkpoint, load_from_jaxd
 from jaxdem_ac.runs import distributed
 from jaxdem_ac.runs.build import initial_policy
 from jaxdem_ac.runs.digest import check_digests, digest_of_text, digests_of, without_key
-from jaxdem_ac.runs.run_dir import CHECKPOINTS, CONFIG, single
+from jaxdem_ac.runs.run_dir import CHECKPOINTS, CONFIG, read_metrics, single
 from jaxdem_ac.trainers.policy import Policy
 from jaxdem_ac.trainers.running_statistics import Normalizer
 
@@ -188,6 +188,30 @@ def saved(run_dir: Path) -> list[int]:
         return []
     with _reader(run_dir) as manager:
         return sorted(manager.all_steps())
+
+
+def newest_of_all(run_dir: Path, names: Sequence[str]) -> int:
+    """Return the number of the newest checkpoint that all runs of a folder have.
+
+    Raises FileNotFoundError if they have none in common, and ValueError if one of them has gone on by itself: it has a
+    checkpoint from after the last report of all together.
+    """
+    numbers = {name: saved(run_dir / name) for name in names}
+    together = read_metrics(run_dir)
+    last = together[-1]["update"] if together else math.inf
+    ahead = [f"{name} at update {max(own)}" for name, own in numbers.items() if own and max(own) > last]
+    if ahead:
+        raise ValueError(
+            f"resume: runs side by side go on together; got {', '.join(ahead[:3])} of {str(run_dir)!r}, which went on "
+            f"by itself, where all together stand at update {last}. Resume each run by its own folder."
+        )
+    common = set.intersection(*map(set, numbers.values()))
+    if not common:
+        raise FileNotFoundError(
+            f"resume: runs side by side go on from a checkpoint that all have; got none in {str(run_dir)!r}. "
+            "Train them again."
+        )
+    return max(common)
 
 
 def find_checkpoint(run_dir: Path, checkpoint: str | int) -> int | None:

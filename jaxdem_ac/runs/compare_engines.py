@@ -10,6 +10,7 @@ import jax
 import numpy as np
 from jax import Array
 
+from jaxdem_ac._checks import check_count, check_seed
 from jaxdem_ac._files import as_path
 from jaxdem_ac._types import PyTree
 from jaxdem_ac.environments import make_environment
@@ -93,6 +94,8 @@ def replay(
         If its environment can be played on one engine alone, or is not what it was when it was recorded.
     """
     source = as_path("replay", "source", source)
+    check_count("replay", "decisions", decisions)
+    check_seed("replay", seed)
     recording = record_run(source, seed=seed, decisions=decisions) if source.is_dir() else Recording.load(source)
     here: Any = recording.environment()
     if not hasattr(here, "engine"):

@@ -82,8 +82,8 @@ class TrainConfig:
     stop_at_success: float | None = None
     """Mean success of an evaluation, over runs side by side too, at which the run is complete; needs `eval_every`."""
     rollback: int = 0
-    """Evaluations in a row that have fallen from the best one, after which a run goes back to it; at its end one is
-    enough. 0: none. Needs `eval_every`."""
+    """Evaluations in a row that have fallen from the best one, after which a run goes back to it, twice as many each
+    time that it has gone back to this one; at its end one is enough. 0: none. Needs `eval_every`."""
     num_seeds: int = 1
     """Runs that are made side by side as one compiled program, with the seeds seed, seed + 1, and so on."""
     grid: Mapping[str, Sequence[float]] = field(default_factory=dict)

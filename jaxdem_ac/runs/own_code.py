@@ -6,6 +6,7 @@ import sys
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
+from shlex import quote
 from typing import TYPE_CHECKING, Any
 
 from jaxdem_ac._messages import warn
@@ -144,4 +145,4 @@ def announce(config: "TrainConfig") -> None:
                 UserWarning,
             )
     if own and all(each.lasts for each in own.values()):
-        print(f"in the shell: jaxdem-ac eval {config.out} --trust", file=sys.stderr)
+        print(f"in the shell: jaxdem-ac eval {quote(str(config.out))} --trust", file=sys.stderr)

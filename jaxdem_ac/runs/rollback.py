@@ -1,5 +1,6 @@
 """Rollback: a run whose evaluations have fallen goes back to what its best policy had learnt."""
 
+import math
 from dataclasses import replace
 from typing import TypeVar
 
@@ -10,7 +11,7 @@ import optax
 
 from jaxdem_ac._types import PyTree
 from jaxdem_ac.runs.run_dir import FALLEN, REJECTED, Metrics
-from jaxdem_ac.runs.scores import SUCCESS
+from jaxdem_ac.runs.scores import SUCCESS, is_evaluated
 from jaxdem_ac.trainers.base import StateT
 
 Tree = TypeVar("Tree")
@@ -56,3 +57,15 @@ def rejected(figures: Metrics, best: Metrics) -> Metrics:
     """Return the figures of a report with a rollback: evaluations are those of the policy that the run goes back to."""
     evaluated = {name: value for name, value in best.items() if name.startswith("eval_")}
     return {**figures, **evaluated, REJECTED: figures[SUCCESS], FALLEN: 0}
+
+
+def patience(rollback: int, lines: list[Metrics]) -> int:
+    """Return how many evaluations in a row have to fall until a run goes back to its best once more.
+
+    From some states the way up leads down first: it is twice as many each time that the run has gone back to this best.
+    """
+    count, best = 0, -math.inf
+    for line in filter(is_evaluated, lines):
+        count = count + 1 if line.get(REJECTED) is not None else 0 if line[SUCCESS] > best else count
+        best = max(best, line[SUCCESS])
+    return rollback * 2 ** min(count, 30)

@@ -185,15 +185,7 @@ class RunBatch:
 
     def load(self, run_dir: Path) -> None:
         """Read the newest state that all runs have, and their reports until then."""
-        number = None
-        if self.config.is_many:
-            common = set.intersection(*(set(checkpoint.saved(self._folder(name))) for name in self.members))
-            if not common:
-                raise FileNotFoundError(
-                    f"resume: runs side by side go on from a checkpoint that all have; got none in {str(run_dir)!r}. "
-                    "Train them again."
-                )
-            number = max(common)
+        number = checkpoint.newest_of_all(run_dir, list(self.members)) if self.config.is_many else None
         states = []
         for name in self.members:
             done, state, changed = checkpoint.load_learner(self._folder(name), self._template, number)
@@ -272,7 +264,9 @@ class RunBatch:
         )
         before = map(fallen_in_a_row, self.lines.values())
         counts = [1 + count if fell else 0 for fell, count in zip(fallen, before, strict=True)]
-        back = [count >= self.config.rollback or (at_end and low) for count, low in zip(counts, at_last, strict=True)]
+        enough = [rollback.patience(self.config.rollback, own) for own in self.lines.values()]
+        each = zip(counts, enough, at_last, strict=True)
+        back = [count >= most or (at_end and low) for count, most, low in each]
         shape = (len(pairs),) if self.config.is_many else ()
         best = rollback.chosen(np.reshape(risen, shape), state, best)
         state = rollback.chosen(np.reshape(back, shape), rollback.gone_back(state, best), state)

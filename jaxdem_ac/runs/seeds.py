@@ -12,6 +12,7 @@ from jaxdem_ac._messages import warn
 from jaxdem_ac.runs.build import build_environment, initial_policy
 from jaxdem_ac.runs.checkpoint import load_policy
 from jaxdem_ac.runs.config import TrainConfig
+from jaxdem_ac.runs.init_from import load_source
 from jaxdem_ac.runs.run_dir import read_config, read_metrics
 from jaxdem_ac.trainers.evaluate import Evaluation, evaluate
 from jaxdem_ac.trainers.policy import Policy
@@ -48,7 +49,7 @@ def evaluate_run(
     num_particles : int, optional
         Size of another swarm of the same density, in which they play; that of the training if left out.
     untrained : bool
-        Whether the policies play that the runs started from.
+        Whether the policies play that the runs started from: those of `init_from`, or networks with random parameters.
 
     Raises
     ------
@@ -94,11 +95,27 @@ def load_members(
             f"numbers were finite: {'; '.join(diverged)}."
         )
     return {
-        name: initial_policy(member)
+        name: policy_before(member)
         if untrained
         else load_policy(run_dir / (name if config.is_many else "."), checkpoint)
         for name, member in config.members().items()
     }
+
+
+def policy_before(config: TrainConfig) -> Policy:
+    """Return the policy that a run begins with: that of `init_from`, or the network of its seed.
+
+    Where that run is gone, or its checkpoint, it is the network of its seed, and a warning says so.
+    """
+    if config.init_from is not None:
+        try:
+            return load_source(config, build_environment(config))
+        except (FileNotFoundError, ValueError) as error:
+            warn(
+                f"load: a run's policy before its training is that of init_from; got {config.init_from!r}, which no "
+                f"longer has it, so that it is a network with random parameters. {error}"
+            )
+    return initial_policy(config)
 
 
 def point_of(name: str) -> str:

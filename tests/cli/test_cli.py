@@ -251,10 +251,27 @@ def test_a_folder_without_a_run_is_one_line(command: str, tmp_path: Path) -> Non
 
 @pytest.mark.parametrize(
     ("arguments", "words"),
-    [(["--episodes", "1"], ["num_episodes=1"]), (["--episodes", "x"], ["x"]), (["--policy", "x"], ["--policy"])],
+    [
+        (["--episodes", "1"], ["num_episodes=1"]),
+        (["--episodes", "x"], ["x"]),
+        (["--policy", "x"], ["--policy"]),
+        (["--seed", "99999999999999999999"], ["seed has 64 bits at most"]),
+    ],
 )
 def test_a_mistake_in_eval_is_one_line(trained: tuple[Path, Result], arguments: list[str], words: list[str]) -> None:
     assert_one_line(call("eval", str(trained[0]), *arguments), *words)
+
+
+@pytest.mark.parametrize("command", ["report", "replay"])
+def test_a_seed_that_is_none_is_one_line(trained: tuple[Path, Result], command: str) -> None:
+    run = str(trained[0])
+    assert_one_line(call(command, run, "--seed", "99999999999999999999"), "seed has 64 bits at most")
+
+
+@pytest.mark.parametrize("decisions", ["0", "-1"])
+def test_a_replay_of_nothing_is_one_line(trained: tuple[Path, Result], decisions: str) -> None:
+    arguments = ("replay", str(trained[0]), "--engine", "embedded", "--decisions", decisions)
+    assert_one_line(call(*arguments), f"replay: decisions is a whole number from 1; got decisions={decisions}")
 
 
 def test_a_mistake_in_render_is_one_line(trained: tuple[Path, Result]) -> None:

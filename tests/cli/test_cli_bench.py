@@ -83,6 +83,15 @@ def test_what_got_slower_is_exit_code_1(tmp_path: Path) -> None:
     assert [each["verdict"] for each in found["rows"]] == ["slower"]
 
 
+def test_a_report_with_half_a_row_is_none(tmp_path: Path) -> None:
+    file = tmp_path / "half.json"
+    for row in ({"stage": "a", "status": "ok"}, {"stage": "a", "status": "failed", "N": 1}):
+        file.write_text(json.dumps({"format": 1, "rows": [row]}))
+        result = call("--compare", str(file), str(file))
+        assert result.exit_code == 2
+        assert "which is not. Measure again" in result.stderr
+
+
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [

@@ -4,13 +4,14 @@ import gc
 import io
 import json
 import os
+import shlex
 import signal
 import subprocess
 import sys
 import threading
 import time
 from collections.abc import Iterator
-from dataclasses import fields
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -244,6 +245,7 @@ def test_a_run_that_is_stopped_says_how_to_go_on(
     def train(config: ac.TrainConfig, *_: Any, **__: Any) -> None:
         if config.seed:
             (tmp_path / "run" / "checkpoints" / "10").mkdir(parents=True)
+            (tmp_path / "run" / "config.json").write_text("{}")
         raise stop
 
     monkeypatch.setattr(ac, "train", train)
@@ -253,6 +255,24 @@ def test_a_run_that_is_stopped_says_how_to_go_on(
     kept = call("train", "--out", str(tmp_path / "run"), "--seed", "1")
     assert kept.exit_code == code
     assert kept.stderr == (f"stopped; what was learnt is kept. To go on: jaxdem-ac train --resume {tmp_path / 'run'}\n")
+
+
+def test_a_stop_before_the_run_has_its_folder_names_no_other_run(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """An old run that would have been overwritten, and one in a folder below."""
+
+    def train(*_: Any, **__: Any) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(ac, "train", train)
+    for run in ("old", "parent/seed-0"):
+        (tmp_path / run / "checkpoints" / "2").mkdir(parents=True)
+        (tmp_path / run / "config.json").write_text(json.dumps({"format": 3, "config": ac.TrainConfig().to_dict()}))
+    for arguments in (("old", "--overwrite"), ("parent",)):
+        stopped = call("train", "--out", str(tmp_path / arguments[0]), *arguments[1:])
+        assert stopped.exit_code != 0
+        assert "resume" not in stopped.stderr, arguments
 
 
 @pytest.fixture
@@ -386,11 +406,18 @@ def test_a_shell_that_is_not_known_is_one_line() -> None:
 def test_a_run_that_had_ended_is_not_said_to_be_trained(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     (tmp_path / "config.json").write_text(json.dumps({"format": 3, "config": ac.TrainConfig().to_dict()}))
     result = ac.TrainResult(ac.TrainConfig(), tmp_path, None, None, [REPORT])  # type: ignore[arg-type]
-    monkeypatch.setattr(ac, "resume", lambda run, report, devices, steps: result)
+    monkeypatch.setattr(ac, "resume", lambda run, report, devices, steps: replace(result, run_dir=run))
     said = call("train", "--resume", str(tmp_path))
     assert said.exit_code == 0, said.output
     assert "nothing was trained: the run had ended already, at 1,310,720 agent-steps" in said.stdout
     assert f"To go on: jaxdem-ac train --resume {tmp_path} --steps 2621440\n" in said.stdout
+    # What is to be copied into a shell is quoted.
+    odd = tmp_path / "a run's"
+    odd.mkdir()
+    (tmp_path / "config.json").rename(odd / "config.json")
+    said = call("train", "--resume", str(odd))
+    command = said.stdout.partition("To go on: jaxdem-ac ")[2]
+    assert shlex.split(command) == ["train", "--resume", str(odd), "--steps", "2621440"]
 
 
 def test_a_tilde_in_an_option_is_the_home_folder(asked: list[ac.TrainConfig], tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ import pytest
 from jax import Array
 
 import jaxdem_ac as ac
+from jaxdem_ac import dem
 from jaxdem_ac.environments.base import Environment
 from jaxdem_ac.environments.batching import step_batch
 from jaxdem_ac.environments.sensing.neighbor_lists import NeighborLists
@@ -145,3 +146,38 @@ def test_slopes_are_finite_behind_the_load() -> None:
         state = environment.make_state(position=[[2.0, 5.0]], load=(6.0, 5.0), targets=[target], **box)
         slope = jax.grad(lambda action, start=state: jnp.sum(environment.step(start, action)[1].reward))
         assert np.isfinite(slope(jnp.zeros((1, 2)))).all()
+
+
+@pytest.mark.parametrize("decisions", [1, 3])
+def test_friction_of_a_sphere_at_rest(decisions: int) -> None:
+    """Where nothing slips yet, friction has the slope of its viscous branch, from both sides."""
+    environment = ac.make_environment("swarm_roller", num_particles=1)
+    height = 1 - 9.81 / 2e3
+    state = environment.make_state(position=[[4.0, 4.0, height]], targets=[[8.0, 8.0]], **CORNERS)
+
+    def place(torque: Array) -> Array:
+        now = state
+        for _ in range(decisions):
+            now, _ = environment.step(now, jnp.stack([jnp.zeros(()), torque])[None])
+        return now.particles.position[0, 0]
+
+    central = (place(jnp.asarray(1e-6)) - place(jnp.asarray(-1e-6))) / 2e-6
+    assert central > 0.04
+    np.testing.assert_allclose(jax.grad(place)(jnp.zeros(())), central, rtol=1e-8)
+    np.testing.assert_allclose(jax.jvp(place, (jnp.zeros(()),), (jnp.ones(()),))[1], central, rtol=1e-8)
+
+
+@pytest.mark.parametrize("law", ["viscous_coulomb", "hertz"])
+def test_friction_of_a_disc_at_rest(law: str) -> None:
+    """A speed of next to nothing decays through friction as a small one does."""
+    material = {"stiffness": 1e3, "friction": 0.5, "tangential_damping": 8.0, "gravity": 1.0}
+    world = dem.World.create((-10.0, 0.0), (10.0, 20.0), "soft", dt=1e-3, law=law, restitution=0.2, **material)
+    rest = dem.simulate(world, dem.Particles.create([[0.0, 1.0]]), 20_000)
+
+    def travelled(speed: Array) -> Array:
+        start = replace(rest, velocity=jnp.stack([speed, rest.velocity[0, 1]])[None])
+        return dem.simulate(world, start, 500).position[0, 0]
+
+    central = (travelled(jnp.asarray(1e-5)) - travelled(jnp.asarray(-1e-5))) / 2e-5
+    assert 0 < central < 0.45
+    np.testing.assert_allclose(jax.grad(travelled)(jnp.zeros(())), central, rtol=1e-7)

@@ -21,6 +21,7 @@ from jaxdem_ac import registry
 from jaxdem_ac.environments.testing import Tracking, Walk
 from jaxdem_ac.runs import checkpoint
 from jaxdem_ac.runs.run_dir import read_config, read_metrics
+from jaxdem_ac.runs.seeds import load_members
 from jaxdem_ac.trainers.ppo.ppo import make_optimizer
 
 PPO = ac.PPOConfig(
@@ -190,11 +191,16 @@ def test_another_run_begins_from_the_policy(short: Path, tmp_path: Path) -> None
     kept = read_config(out)
     assert (kept.init_from, kept.init_checkpoint) == (str(short), 4)
     assert kept.model_kw == {"architecture": [8]}
+    # Before it was trained it had the policy that it began from.
+    (before,) = load_members(out, kept, untrained=True).values()
+    assert_equal(before, source)
     # Going on needs nothing of the other run.
     stored = json.loads((out / "config.json").read_text())
     stored["config"]["init_from"] = str(tmp_path / "gone")
     (out / "config.json").write_text(json.dumps(stored))
     assert ac.resume(out, steps=2 * 3 * 4 * 8).metrics[-1]["update"] == 2
+    with pytest.warns(RuntimeWarning, match=r"before its training is that of init_from; got .*gone.*random parameters"):
+        load_members(out, read_config(out), untrained=True)
 
 
 def test_the_normalization_is_that_of_the_policy(short: Path) -> None:

@@ -17,7 +17,7 @@ from support.compared import assert_equal, untimed
 import jaxdem_ac as ac
 from jaxdem_ac import registry
 from jaxdem_ac.environments.testing import Tracking, Walk
-from jaxdem_ac.runs import checkpoint, evaluation, run_batch, scores, train
+from jaxdem_ac.runs import checkpoint, evaluation, rollback, run_batch, scores, train
 from jaxdem_ac.runs.run_dir import Metrics, read_config, read_metrics
 from jaxdem_ac.trainers.policy import Policy
 
@@ -124,8 +124,11 @@ def test_counters_and_random_keys_go_on(evaluated: list[list[Policy]], monkeypat
 
 
 @pytest.mark.parametrize("schedule", ["constant", "linear"])
-def test_steps_after_rollbacks_are_no_longer(evaluated: list[list[Policy]], schedule: str) -> None:
+def test_steps_after_rollbacks_are_no_longer(
+    evaluated: list[list[Policy]], schedule: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """After forty of them, as after the first: no moment is taken for a longer one than it is."""
+    monkeypatch.setattr(rollback, "patience", lambda falls, _: falls)
     SUCCESSES[:] = [0.9] + [0.1] * 60
     try:
         ac.train(walk(steps=PER_UPDATE * 60, ppo=replace(PPO, schedule=schedule, learning_rate=1e-3)))
@@ -200,6 +203,37 @@ def test_what_a_fall_is() -> None:
     assert scores.has_risen(figures(0.1), {})
 
 
+def test_a_run_that_falls_again_is_given_longer() -> None:
+    """Twice as long each time that it has gone back to its best, until it has another best."""
+    lines: list[Metrics] = []
+    for success, given_up, longer in [
+        (0.5, None, 1), (0.5, 0.2, 2), (0.48, None, 2), (0.5, 0.1, 4), (0.5, 0.3, 8), (0.51, None, 1), (0.51, 0.4, 2),
+        (0.3, None, 2),
+    ]:  # fmt: skip
+        lines.append({"eval_success": success, "rejected_success": given_up})
+        assert rollback.patience(1, lines) == longer
+        assert rollback.patience(3, [*lines, {"reward": 1.0}, {"eval_success": None}]) == 3 * longer
+    assert rollback.patience(2, []) == 2
+    # Of a policy that the run began from there is no report before.
+    assert rollback.patience(1, [{"eval_success": 0.5, "rejected_success": 0.1}]) == 2
+
+
+def test_a_way_up_that_leads_down_first_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    """From 0.5 every way leads through a fall of three evaluations."""
+    given: list[Policy] = []
+    course = iter([0.5, 0.2, 0.2, 0.3, 0.2, 0.3, 0.3, 0.9, 0.91])
+
+    def play(_: evaluation.Evaluator, policies: list[Policy]) -> list[Metrics]:
+        given.extend(policies)
+        return [figures(next(course))]
+
+    monkeypatch.setattr(evaluation.Evaluator, "__call__", play)
+    result = ac.train(walk(steps=PER_UPDATE * 9))
+    assert [line["rejected_success"] for line in result.metrics] == [None, 0.2, None, 0.3, *[None] * 5]
+    assert [line["fallen"] for line in result.metrics] == [0, 0, 1, 0, 1, 2, 3, 0, 0]
+    assert same(result.policy, given[8])
+
+
 def test_what_is_not_finite_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
     given: list[Policy] = []
 
@@ -260,7 +294,8 @@ def test_a_run_may_wait_for_some_falls_in_a_row(monkeypatch: pytest.MonkeyPatch,
 
     monkeypatch.setattr(evaluation.Evaluator, "__call__", play)
     expected: dict[int, tuple[list[float | None], list[int]]] = {
-        2: ([None, None, 0.2, None, None, 0.4, None, 0.6], [0, 1, 0, 0, 1, 0, 1, 0]),
+        # The second time it waits for twice as many.
+        2: ([None, None, 0.2, None, None, None, None, 0.6], [0, 1, 0, 0, 1, 2, 3, 0]),
         # At the end one is enough.
         3: ([None, None, None, None, None, None, 0.5, 0.6], [0, 1, 2, 0, 1, 2, 0, 0]),
     }

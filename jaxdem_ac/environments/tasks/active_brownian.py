@@ -187,7 +187,8 @@ class ActiveBrownian(swarm.SwarmEnvironment[ActiveBrownianState]):
         Raises
         ------
         ValueError
-            If a shape does not fit, a number is not finite, or a radius is larger than the environment's.
+            If a shape does not fit, a number is not finite, or a radius is larger or a mass smaller than the
+            environment's.
         TypeError
             If `key` is none.
         """
@@ -203,7 +204,7 @@ class ActiveBrownian(swarm.SwarmEnvironment[ActiveBrownianState]):
                 raise ValueError(f"{here}: {name} is {shape}; got shape {array.shape}. Match num_particles.")
         velocity = self.speed * _direction(heading) if velocity is None else velocity
         particles = dem.Particles.create(place, velocity, *self.sizes_or_middle(radius, mass))
-        sizes.check_radius(here, particles.radius, self.radius)
+        self.check_sizes(here, particles)
         # Of its own kind, whatever that of the key is.
         state = self._state(particles, heading, jax.random.bits(key, (2,), jnp.uint32), None)
         return replace(state, step_count=jnp.asarray(step_count, jnp.int32))

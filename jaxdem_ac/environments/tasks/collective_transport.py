@@ -10,11 +10,12 @@ from jax import Array
 from jax.typing import ArrayLike
 
 from jaxdem_ac import dem
+from jaxdem_ac._checks import is_concrete
 from jaxdem_ac.environments import sizes, swarm
 from jaxdem_ac.environments.base import compiled
 from jaxdem_ac.environments.baselines.transport import TransportOracle, TransportScript
 from jaxdem_ac.environments.checks import Count, Fraction, NonNegative, Positive, Real, check_count
-from jaxdem_ac.environments.placement import ring
+from jaxdem_ac.environments.placement import ring, ring_sides
 from jaxdem_ac.environments.sensing.lidar import displacements, lidar_with_walls
 from jaxdem_ac.environments.sensing.neighbor_lists import NeighborLists, NeighborListSpecs
 from jaxdem_ac.observation_layout import Block
@@ -141,16 +142,23 @@ class CollectiveTransport(swarm.SwarmEnvironment[CollectiveTransportState]):
     def check_task(self, where: str) -> None:
         """Raise ValueError if the load or the swarm does not fit, or the time step is too coarse."""
         sizes.freeze_sizes(where, self, "arena_size")
-        arena, radius = sizes.smallest(self.arena_size), sizes.largest(self.radius)
+        arena, largest = sizes.smallest(self.arena_size), sizes.largest(self.arena_size)
         if arena < 2 * self.load_radius:
             raise ValueError(
                 f"{where}: the load fits into the arena; got arena_size={self.arena_size}, "
                 f"load_radius={self.load_radius}. Raise arena_size."
             )
-        quarter = self.num_particles // 4
-        advice = "Raise arena_size or box_padding, or lower num_particles."
-        sizes.check_room(where, quarter, (self.box_padding, arena + 2 * self.box_padding), radius, advice)
-        sizes.check_room(where, self.num_particles - 3 * quarter, (arena, self.box_padding), radius, advice)
+        advice, radius, width = (
+            "Raise arena_size or box_padding, or lower num_particles.",
+            self.radius,
+            self.box_padding,
+        )
+        quarter, last = ring_sides(self.num_particles)
+        for number, least, most in (
+            (quarter, (width, arena + 2 * width), (width, largest + 2 * width)),
+            (last, (arena, width), (largest, width)),
+        ):
+            sizes.check_room(where, number, least, sizes.largest(radius), advice, most)
         self.check_physics(where, drag=self.drag, restitution=self.restitution, push=self.max_force)
 
     @property
@@ -202,10 +210,15 @@ class CollectiveTransport(swarm.SwarmEnvironment[CollectiveTransportState]):
         those of the load, ``(2,)``, and targets are its goals in order, ``(G, 2)``; the box is ``(2,)`` and ``(2,)``.
         What has a default broadcasts; radius and mass are in the middle of the environment's ranges if left out. Goals
         already reached and physics steps already taken are counted. Raises ValueError if a shape does not fit, a number
-        is not finite, or a radius is larger than the environment's.
+        is not finite, more goals are reached than there are, or a radius is larger or a mass smaller than the
+        environment's.
         """
         here, num, as_float = "CollectiveTransport.make_state", self.num_particles, dem.particles.as_float
         check_count(here, num_reached=num_reached, step_count=step_count)
+        if is_concrete(num_reached) and int(num_reached) > self.num_goals:
+            raise ValueError(
+                f"{here}: num_reached is at most num_goals; got {int(num_reached)} of {self.num_goals}. Lower it."
+            )
         place, load, targets = as_float("position", position), as_float("load", load), as_float("targets", targets)
         for name, array, shape in (
             ("position", place, (num, 2)),
@@ -229,7 +242,7 @@ class CollectiveTransport(swarm.SwarmEnvironment[CollectiveTransportState]):
             with_load(radius, self.load_radius),
             with_load(mass, self.load_mass),
         )
-        sizes.check_radius(here, particles.radius[:-1], self.radius)
+        self.check_sizes(here, particles)
         world = dem.World.create(box_low, box_high)
         sizes.check_room_of(here, world, particles)
         count = jnp.asarray(num_reached, jnp.int32)

@@ -208,7 +208,7 @@ class Evacuation(swarm.SwarmEnvironment[EvacuationState]):
             with_wall(mass, 1.0),
             fixed=jnp.arange(num + len(wall)) >= num,
         )
-        sizes.check_radius(here, particles.radius[:num], self.radius)
+        self.check_sizes(here, particles)
         gap = jnp.stack([jnp.asarray(self.room_size, float), centre])
         state = self._state(particles, gap[None], None)
         return replace(state, step_count=jnp.asarray(step_count, jnp.int32))

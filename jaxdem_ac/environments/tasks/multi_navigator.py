@@ -64,6 +64,13 @@ class MultiNavigator(Navigator):
     )
     lidar_senses: ClassVar[tuple[str, ...]] = ("swarm and walls",)
 
+    def check_places(self, where: str) -> None:
+        """Raise ValueError if the swarm starts with overlaps in some of its regions."""
+        low, high = self.min_box_size + self.box_padding, self.max_box_size + self.box_padding
+        advice = "Raise min_box_size or box_padding, or lower num_particles."
+        largest = sizes.largest(self.radius)
+        sizes.check_room(where, self.num_particles, (low, low), largest, advice, (high, high))
+
     @compiled
     def reset(self, key: Array) -> NavigatorState:
         """Return a new episode: particles and targets on jittered grids, targets assigned at random."""

@@ -10,7 +10,7 @@ from jax import Array
 from jax.typing import ArrayLike
 
 from jaxdem_ac import dem
-from jaxdem_ac.dem.time_step import check_box
+from jaxdem_ac.dem.time_step import check_box, warn
 from jaxdem_ac.environments import sizes
 from jaxdem_ac.environments.checks import Count, NonNegative, Positive, Real, check_count
 from jaxdem_ac.environments.targets import TargetState as NavigatorState
@@ -45,11 +45,18 @@ class Navigator(TargetTask):
     }
 
     def check_task(self, where: str) -> None:
-        """Raise ValueError if the box is too narrow or the time step too coarse, and whatever its bases raise."""
+        """Raise ValueError if the box is too narrow or the time step too coarse, and whatever its bases raise.
+
+        Warns if the swarm starts with overlaps.
+        """
         super().check_task(where)
-        sizes.check_region(where, self.min_box_size, self.max_box_size)
         check_box(where, [self.min_box_size + self.box_padding], [sizes.largest(self.radius)], periodic=False)
         self.check_physics(where, drag=self.friction)
+        try:
+            self.check_places(where)
+        except ValueError as error:
+            # So they do in JaxDEM, which says nothing.
+            warn(f"{error} Those that overlap push each other away at once.", UserWarning)
 
     def world(self, state: NavigatorState) -> dem.World:
         """Return the box of an episode, its material and the time step."""
@@ -77,11 +84,11 @@ class Navigator(TargetTask):
         ``(2,)``, all else ``(N,)``. What has a default broadcasts; radius and mass are in the middle of the
         environment's ranges if left out, and the kinetic energy, with which the next reward compares, is that of the
         velocity. `step_count` are the physics steps already taken. Raises ValueError if a shape does not fit, a number
-        is not finite, or a radius is larger than the environment's.
+        is not finite, or a radius is larger or a mass smaller than the environment's.
         """
         here, num = f"{type(self).__name__}.make_state", self.num_particles
         particles = dem.Particles.create(position, velocity, *self.sizes_or_middle(radius, mass), force)
-        sizes.check_radius(here, particles.radius, self.radius)
+        self.check_sizes(here, particles)
         targets = dem.particles.as_float("targets", targets)
         for name, array in (("position", particles.position), ("targets", targets)):
             if array.shape != (num, 2):

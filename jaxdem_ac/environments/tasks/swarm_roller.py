@@ -55,7 +55,7 @@ class SwarmRoller(SharedTargetTask):
 
     Notes
     -----
-    Floor and walls push as particles do, with restitution and friction. From 128 particles on contacts and lidars go
+    Floor and walls push as particles do, with restitution and friction. From 48 particles on contacts and lidars go
     through lists of neighbours.
     """
 
@@ -99,15 +99,9 @@ class SwarmRoller(SharedTargetTask):
     def check_task(self, where: str) -> None:
         """Raise TypeError or ValueError if the swarm does not fit, the lidar is short or the time step coarse."""
         super().check_task(where)
-        sizes.check_region(where, self.min_box_size, self.max_box_size)
-        side, width, radius = self.min_box_size, self.box_padding / 2, sizes.largest(self.radius)
-        num_outside = self.num_particles - self._num_inside
-        quarter = num_outside // 4
-        advice = "Raise min_box_size or box_padding, or lower num_particles."
-        sizes.check_room(where, self._num_inside, (side, side), radius, advice)
-        sizes.check_room(where, quarter, (width, side + 2 * width), radius, advice)
-        sizes.check_room(where, num_outside - 3 * quarter, (side, width), radius, advice)
-        self.check_physics(where, drag=self.drag, restitution=self.restitution, damping=self.tangential_damping, dim=3)
+        self.check_places(where)
+        weight, damping = sizes.largest(self.mass) * self.gravity, self.tangential_damping
+        self.check_physics(where, drag=self.drag, restitution=self.restitution, damping=damping, dim=3, push=weight)
 
     @property
     def inverse_masses_besides(self) -> tuple[float, ...]:
@@ -147,7 +141,8 @@ class SwarmRoller(SharedTargetTask):
         Positions are ``(N, 3)``, or ``(N, 2)`` of spheres on the floor, targets ``(N, 2)``, the floor's corners
         ``(2,)``, velocities ``(N, 3)``, radius and mass ``(N,)``. What has a default broadcasts; radius and mass are in
         the middle of the environment's ranges if left out. `step_count` are the physics steps already taken. Raises
-        ValueError if a shape does not fit, a number is not finite, or a radius is larger than the environment's.
+        ValueError if a shape does not fit, a number is not finite, or a radius is larger or a mass smaller than the
+        environment's.
         """
         here, num = "SwarmRoller.make_state", self.num_particles
         check_count(here, step_count=step_count)
@@ -161,7 +156,7 @@ class SwarmRoller(SharedTargetTask):
         radius = jnp.broadcast_to(jnp.asarray(radius, float), (num,))
         place = jnp.column_stack([place, radius]) if place.shape[1] == 2 else place
         particles = dem.Particles.create(place, velocity, radius, mass, angular_velocity=angular_velocity)
-        sizes.check_radius(here, particles.radius, self.radius)
+        self.check_sizes(here, particles)
         world = dem.World.create(box_low, box_high)
         sizes.check_room_of(here, world, particles)
         state = self._sense(particles, targets, world.box_low, world.box_high, None)

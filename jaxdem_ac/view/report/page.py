@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from jaxdem_ac._checks import check_count
+from jaxdem_ac._checks import check_count, check_seed
 from jaxdem_ac._files import as_path, write_bytes
 from jaxdem_ac._types import Json
 from jaxdem_ac.environments.base import Environment
@@ -76,6 +76,7 @@ def write_report(
             check_count("report", name, number, least=0)
     if eval_episodes == 1:
         raise ValueError("report: an interval needs 2 episodes; got eval_episodes=1. Raise it, or pass 0.")
+    check_seed("report", seed)
     folders = _folders(run_dir)
     if not folders and not recordings:
         raise ValueError("report: a page is of a run or of recordings; got neither. Give run_dir, or recordings.")
