@@ -18,6 +18,7 @@ from jaxdem_ac.action_spaces.distributions import distribution_of, num_outputs
 from jaxdem_ac.models.base import FeedForwardBase
 from jaxdem_ac.models.checks import check_observation, check_size
 from jaxdem_ac.models.recurrent import split_carry
+from jaxdem_ac.observation_layout import Block
 from jaxdem_ac.registry import suggest
 
 Sharing = Literal["shared", "species", "independent"]
@@ -56,7 +57,8 @@ class PerParticle(FeedForwardBase):
         Whose set each particle uses, from 0 on; for ``"species"``.
     num_species : int, optional
         K. Given without `species`, the species is the last of an observation's O numbers, for hosts that know no
-        particle axis: then every set is evaluated on every row, and the one that is meant is chosen.
+        particle axis: then every set is evaluated on every row, and the one that is meant is chosen. For a number that
+        is no species the answers are NaN.
     **model_kw
         Of the actor-critic.
     """
@@ -97,6 +99,14 @@ class PerParticle(FeedForwardBase):
                 f"own; got sharing={sharing!r}, num_species={num_species}. Give species=[0, 0, 1, 1], say."
             )
         seen = self.observation_space_size - self.by_feature
+
+        if getattr(registry.models.find(model).load(), "constrains_action_space", False):
+            # It says itself what does not go together with the action space, of which the sets' models know nothing.
+            rules = {"observation_space_size": seen, "action_space_size": self.action_space_size}
+            space = self._action_space
+            nnx.eval_shape(
+                lambda: registry.models.create(model, **rules, key=nnx.Rngs(0), action_space=space, **model_kw)
+            )
 
         # The models of the sets say what the policy is made of; their own action space is the whole line.
         outputs = num_outputs(self._action_space, self.action_space_size)
@@ -142,7 +152,7 @@ class PerParticle(FeedForwardBase):
             "num_particles": self.num_particles,
             "species": list(self.species) if self.sharing == "species" and not self.by_feature else None,
             "num_species": self.num_sets if self.by_feature else None,
-            **dict(self.model_kw),
+            **{name: _as_json(value) for name, value in self.model_kw},
         }
 
     def __call__(self, x: ArrayLike, sequence: bool = False, **ignored: object) -> tuple[distrax.Distribution, Array]:
@@ -200,8 +210,11 @@ class PerParticle(FeedForwardBase):
     def _by_feature(self, forward: Forward, parameters: PyTree, x: Array) -> tuple[Array, ...]:
         """Evaluate every set on every row, and choose by the row's last number."""
         answers = jax.vmap(forward, in_axes=(0, None))(parameters, x[..., :-1])
-        meant = jax.nn.one_hot(jnp.round(x[..., -1]).astype(jnp.int32), self.num_sets, axis=0, dtype=bool)[..., None]
-        return tuple(jnp.sum(jnp.where(meant, answer, 0.0), axis=0) for answer in answers)
+        meant = jnp.stack([jnp.round(x[..., -1:]) == number for number in range(self.num_sets)])
+        # Of a species that there is none of, every number would be 0.
+        known = jnp.any(meant, axis=0)
+        chosen = (jnp.sum(jnp.where(meant, answer, 0.0), axis=0) for answer in answers)
+        return tuple(jnp.where(known, answer, jnp.nan) for answer in chosen)
 
     def _checked(self, observation: ArrayLike) -> Array:
         x, num = check_observation("PerParticle", observation, self.observation_space_size), len(self.species)
@@ -211,6 +224,13 @@ class PerParticle(FeedForwardBase):
                 "axis, or build the model with num_species and give the species as the last number of an observation."
             )
         return x
+
+
+def _as_json(value: object) -> Any:
+    """Return a keyword as JSON has it: blocks of an observation as ``[name, kind, size]``."""
+    if isinstance(value, Block):
+        return [value.name, value.kind, value.size]
+    return [_as_json(each) for each in value] if isinstance(value, tuple) else value
 
 
 def _frozen(value: object) -> object:

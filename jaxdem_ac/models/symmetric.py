@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import Literal, Unpack, get_args
+from typing import ClassVar, Literal, Unpack, get_args
 
 import distrax
 import jax
@@ -206,6 +206,9 @@ class SymmetricActorCritic(ActorCriticBase):
 
     def _bias(self, layer: int, dtype: DTypeLike) -> Array:
         return jnp.tile(self.biases[layer][...], self.num_copies).astype(dtype)
+
+    constrains_action_space: ClassVar[bool] = True
+    """Whether it refuses some action spaces: what builds it for another model's outputs asks it about the real one."""
 
     def _check_symmetry(self, where: str) -> None:
         """Raise ValueError unless the action space turns with the frame: by a sector, or by a quarter."""

@@ -1,5 +1,7 @@
 """Parameters that particles do not share: each has its own, and only its own."""
 
+import json
+from functools import partial
 from typing import Any
 
 import jax
@@ -105,6 +107,48 @@ def test_species_as_the_last_number_of_an_observation() -> None:
     found, value = feature(rows[order])
     np.testing.assert_allclose(found.mode(), expected.mode().reshape(24, 2)[order], atol=1e-5)
     np.testing.assert_allclose(value, expected_value.reshape(24, 1)[order], atol=1e-5)
+
+
+@pytest.mark.parametrize("species", [2.0, -1.0, np.nan, 1e12])
+def test_a_species_that_there_is_none_of_answers_with_nan(species: float) -> None:
+    sizes = {**SIZES, "observation_space_size": 6}
+    model = ac.make_model("PerParticle", key=0, **sizes, sharing="species", num_species=2, architecture=(8,))
+    rows = jnp.ones((3, 6)).at[:, -1].set(jnp.array([0.0, species, 1.0]))
+    policy, value = model(rows)
+    known = np.array([True, False, True])
+    for answer in (policy.distribution.loc, policy.distribution.scale_diag, value):
+        np.testing.assert_array_equal(np.isfinite(answer).all(-1), known)
+
+
+def test_a_species_that_is_observed_is_not_normalised() -> None:
+    model_kw = {"sharing": "species", "num_species": 2, "architecture": [8]}
+    config = ac.TrainConfig(env="multi_navigator", model="PerParticle", model_kw=model_kw, steps=64)
+    config = config.with_values({"ppo.num_envs": 4, "ppo.num_steps": 4, "ppo.normalize_observation": True})
+    with pytest.raises(ValueError, match="a species that is a number of the observation is not normalised"):
+        ac.train(config, None)
+
+
+def test_a_model_that_constrains_action_spaces_does_so_here_too() -> None:
+    layout = {"observation_layout": ["vector", "lidar:8"], "architecture": (4, 4)}
+    sizes = {"observation_space_size": 10, "action_space_size": 2}
+    build = partial(ac.make_model, "PerParticle", key=0, model="SymmetricActorCritic", **sizes, **layout)
+    box = ac.make_action_space("Box", x_min=[0.0, -1.0], x_max=[1.0, 5.0])
+    with pytest.raises(ValueError, match="an action space has the symmetries of the model; got Box"):
+        build(action_space=box)
+    with pytest.raises(ValueError, match="a choice among actions has none; got Discrete"):
+        build(action_space=ac.make_action_space("Discrete"))
+    assert build(action_space=ac.make_action_space("MaxNorm", max_norm=2.0)).num_sets == 1
+
+
+def test_metadata_has_blocks_as_json() -> None:
+    environment = ac.make_environment("swarm_navigator", num_particles=3)
+    layout = environment.observation_layout
+    sizes = {"observation_space_size": environment.observation_size, "action_space_size": 2}
+    one = ac.make_model("PerParticle", key=0, model="SymmetricActorCritic", observation_layout=layout, **sizes)
+    again = ac.make_model("PerParticle", key=0, **json.loads(json.dumps(one.metadata)))
+    assert again.metadata == one.metadata
+    for here, there in zip(jax.tree.leaves(nnx.state(one)), jax.tree.leaves(nnx.state(again)), strict=True):
+        np.testing.assert_array_equal(here, there)
 
 
 @each_model

@@ -1,7 +1,7 @@
 """PPO: what it learns of tasks whose values are known, its loss, its schedule, and how it stops."""
 
 import math
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import jax
@@ -24,7 +24,7 @@ from jaxdem_ac.environments.testing import (
     Toy,
     Tracking,
 )
-from jaxdem_ac.trainers.ppo import loss, ppo
+from jaxdem_ac.trainers.ppo import collect, loss, ppo
 from jaxdem_ac.trainers.ppo.state import apply_model
 
 GAMMA = 0.9
@@ -249,6 +249,77 @@ def test_an_update_that_has_gone_too_far_stops() -> None:
     assert float(metrics["kl"][0]) < 0.05
     gentle = replace(learner, config=replace(learner.config, target_kl=1e6))
     assert float(ppo.update_many(gentle, state, 1)[1]["share_learnt"][0]) == 1.0
+
+
+def test_minibatches_that_are_skipped_count_for_the_schedule() -> None:
+    """A run's rate falls to 0 with its end, however many of them came to nothing."""
+    learner, state = make(Tracking(), 3, num_epochs=20, learning_rate=3e-2, target_kl=0.01)
+    state, metrics = ppo.update_many(learner, state, 3)
+    assert float(metrics["share_learnt"].max()) < 0.9
+    (place,) = [node for node in jax.tree.leaves(state.opt_state, is_leaf=is_place) if is_place(node)]
+    assert int(place.count) == 3 * 20 * learner.config.num_minibatches
+    (moments,) = [node for node in jax.tree.leaves(state.opt_state, is_leaf=is_adam) if is_adam(node)]
+    assert int(moments.count) < int(place.count)
+
+
+def is_adam(node: Any) -> bool:
+    return isinstance(node, optax.ScaleByAdamState)
+
+
+def is_place(node: Any) -> bool:
+    return isinstance(node, optax.ScaleByScheduleState)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Rich(RewardIsObservation):
+    """A reward far from what a fresh critic answers."""
+
+    def step(self, state: Any, action: Array) -> Any:
+        """Return the state and the timestep after one decision."""
+        state, timestep = super().step(state, action)
+        return state, replace(timestep, reward=100.0 + timestep.reward)
+
+
+def test_a_clipped_value_begins_where_the_model_stands() -> None:
+    """However far the returns' normalizer has moved: at unchanged parameters nothing is clipped."""
+    learner, state = make(Rich(), 5, normalize_return=True, clip_value=0.2)
+    collected, batch, figures = collect.collect(learner, state)
+    _, value = apply_model(learner, state.params, state.constants, batch.observation)
+    np.testing.assert_allclose(batch.value, value, atol=1e-6)
+    returns, target = collected.return_normalizer, batch.target
+    unscaled = np.asarray(returns.inverse(target), np.float64)
+    before = unscaled - np.asarray(batch.advantage, np.float64)
+    np.testing.assert_allclose(
+        figures["explained_variance"], 1 - np.var(unscaled - before) / np.var(unscaled), rtol=1e-3
+    )
+    learnt, _ = ppo.update_many(learner, state, 1)
+    moved = [
+        float(jnp.abs(new - old).max())
+        for (path, new), old in zip(
+            jax.tree_util.tree_leaves_with_path(learnt.params), jax.tree.leaves(state.params), strict=True
+        )
+        if "critic" in jax.tree_util.keystr(path)
+    ]
+    assert moved
+    assert min(moved) > 0
+
+
+@pytest.mark.parametrize("constant", [0.1, 1.1, 100.1, -3.3])
+@pytest.mark.parametrize("num", [2, 1000, 50_001])
+def test_equal_advantages_are_worth_nothing(constant: float, num: int) -> None:
+    found = jax.jit(loss.normalized)(jnp.full((num,), constant))
+    np.testing.assert_array_equal(found, 0.0)
+    other = jnp.full((num,), constant).at[0].add(0.01)
+    spread = jax.jit(loss.normalized)(other)
+    np.testing.assert_allclose(np.std(np.asarray(spread, np.float64)), 1.0, rtol=2e-2)
+
+
+def test_minibatches_of_one_sample_are_refused() -> None:
+    with pytest.raises(ValueError, match=r"normalised by others of its minibatch; got minibatches of one sample"):
+        make(ActionMatters(num_particles=1), 1, num_envs=4, num_steps=2, num_minibatches=8)
+    plain = {"num_envs": 4, "num_steps": 2, "num_minibatches": 8, "normalize_advantage": False}
+    learner, state = make(ActionMatters(num_particles=1), 1, **plain)
+    assert int(ppo.update_many(learner, state, 1)[0].bad_term) == 0
 
 
 def test_a_first_update_starts_from_ratio_one() -> None:

@@ -110,6 +110,20 @@ def test_slopes_are_cut_and_fade_on_their_way_back() -> None:
     assert worth(state["place"], 0.5, 1.0) == 7.5
 
 
+@pytest.mark.parametrize("numbers", [{"decay": 0.5}, {"max_state_slope": 1e-5}])
+def test_slopes_fade_beyond_a_time_limit_as_at_the_end_of_a_window(numbers: dict[str, float]) -> None:
+    """One decision, after which the episode ends by its time limit, or the window does."""
+
+    def slope(length: int, **numbers: float) -> float:
+        one = {"num_envs": 1, "num_steps": 1, "num_minibatches": 1, **numbers}
+        problem, model_state = problem_of(Gliding(length=length, num_particles=1), **one)
+        state = init(problem, model_state, jax.random.key(0))
+        keys = jax.random.split(jax.random.key(1), 1)
+        return float(jax.grad(lambda nudge: window.play(problem, state, nudge, keys)[0])(jnp.zeros((1, 1, 1, 1))).sum())
+
+    np.testing.assert_allclose(slope(1, **numbers), slope(50, **numbers), rtol=1e-5)
+
+
 def test_lengths_of_slopes() -> None:
     slope = jnp.array([[3.0, 4.0], [0.3, 0.4], [0.0, 0.0]])
     np.testing.assert_allclose(

@@ -128,6 +128,9 @@ def collect(problem: PPOProblem, state: PPOState) -> tuple[PPOState, Batch, dict
         advantage=advantage,
         log_prob=record.log_prob,
     )
+    # An advantage is what its target is beyond the value.
+    spread = jnp.var(target)
+    explained = jnp.where(spread > 0, 1 - jnp.var(advantage) / jnp.where(spread > 0, spread, 1.0), 0.0)
     # As with parameters: from the first bad number on, nothing changes.
     keep = partial(jax.tree.map, lambda new, old: jnp.where(bad_term == 0, new, old))
     normalizer = state.normalizer
@@ -135,7 +138,8 @@ def collect(problem: PPOProblem, state: PPOState) -> tuple[PPOState, Batch, dict
         normalizer = keep(update_normalizer(normalizer, record.raw_observation), normalizer)
     if config.normalize_return:
         moved = keep(update_normalizer(returns, target[..., None]), returns)
-        value, target = moved.scaled(returns.inverse(value)), moved.scaled(target)
+        # Values stay as the model answered them: where parameters have not changed they have not moved from there.
+        target = moved.scaled(target)
         returns = moved
     state = replace(state, normalizer=normalizer, return_normalizer=returns, bad_term=bad_term)
     batch = Batch(seen, record.raw_action, record.log_prob, value, advantage, target)
@@ -143,7 +147,7 @@ def collect(problem: PPOProblem, state: PPOState) -> tuple[PPOState, Batch, dict
         batch = replace(batch, done=done, carry=began)
     # Episodes that begin with the last decision have no timestep yet that could say that their lists are too short.
     begun = worst_overflow(problem.environment, state.env_state)
-    figures = figures_of(record.reward, done, record.info)
+    figures = {**figures_of(record.reward, done, record.info), "explained_variance": explained}
     return state, batch, {**figures, "overflow": jnp.maximum(figures.get("overflow", 0.0), begun)}
 
 

@@ -5,6 +5,7 @@ from functools import partial
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax import Array
 
 from jaxdem_ac._types import PyTree
@@ -162,5 +163,7 @@ def num_microbatches(num_rows: int, per_row: int, feed_forward: bool, backend: s
 
 
 def normalized(advantage: Array) -> Array:
-    """Return advantages with mean 0 and variance 1."""
-    return (advantage - jnp.mean(advantage)) / (jnp.std(advantage) + 1e-8)
+    """Return advantages with mean 0 and variance 1; 0 where all are equal but for rounding."""
+    high, low = jnp.max(advantage), jnp.min(advantage)
+    differ = high - low > 8 * np.finfo(advantage.dtype).eps * jnp.maximum(jnp.abs(high), jnp.abs(low))
+    return jnp.where(differ, (advantage - jnp.mean(advantage)) / (jnp.std(advantage) + 1e-8), 0.0)

@@ -51,10 +51,22 @@ def make_optimizer(problem: PPOProblem) -> optax.GradientTransformation:
 def init(problem: PPOProblem, model_state: PyTree, key: Array) -> PPOState:
     """Return the state at the beginning of a run, of the model's state, from `nnx.split`, and a random key.
 
-    Raises ValueError if the model is recurrent, and its minibatches would not be of whole environments.
+    Raises ValueError if the model is recurrent, and its minibatches would not be of whole environments; if minibatches
+    have one sample, whose advantage is normalised; if the model reads a species from normalised observations.
     """
     key_envs, key_run = jax.random.split(key)
     config, environment = problem.config, problem.environment
+    if config.normalize_observation and getattr(nnx.merge(problem.graphdef, model_state), "by_feature", False):
+        raise ValueError(
+            "train: a species that is a number of the observation is not normalised; got "
+            "ppo.normalize_observation=True. Leave it out, or give the model species=[0, 0, 1, 1], say."
+        )
+    samples = config.num_envs * config.num_steps * environment.num_particles
+    if config.normalize_advantage and samples == config.num_minibatches > 1:
+        raise ValueError(
+            "train: an advantage is normalised by others of its minibatch; got minibatches of one sample, "
+            f"num_minibatches={config.num_minibatches}. Lower it, or set ppo.normalize_advantage=false."
+        )
     shape = config.num_envs, environment.num_particles, environment.observation_size
     rest, carry = recurrent.split_carry(problem.graphdef, model_state, *shape[1:])
     if jax.tree.leaves(carry) and config.num_envs % config.num_minibatches:
@@ -75,6 +87,18 @@ def init(problem: PPOProblem, model_state: PyTree, key: Array) -> PPOState:
         num_updates=jnp.zeros((), jnp.int32),
         bad_term=jnp.zeros((), jnp.int32),
     )
+
+
+def _goes_on(kept: PyTree, made: PyTree, sound: Array) -> PyTree:
+    """Return an optimizer's state with the place in its schedule of another: minibatches that are skipped count too."""
+
+    def is_place(node: PyTree) -> bool:
+        return isinstance(node, optax.ScaleByScheduleState)
+
+    def choose(old: PyTree, new: PyTree) -> PyTree:
+        return old._replace(count=jnp.where(sound, new.count, old.count)) if is_place(old) else old
+
+    return jax.tree.map(choose, kept, made, is_leaf=is_place)
 
 
 def learn(problem: PPOProblem, state: PPOState, batch: Batch) -> tuple[PPOState, dict[str, Array]]:
@@ -107,7 +131,7 @@ def learn(problem: PPOProblem, state: PPOState, batch: Batch) -> tuple[PPOState,
         kept = replace(
             state,
             params=keep(params, state.params),
-            opt_state=keep(opt_state, state.opt_state),
+            opt_state=_goes_on(keep(opt_state, state.opt_state), opt_state, bad_term == 0),
             bad_term=bad_term,
         )
         return (kept, going), terms
@@ -142,8 +166,6 @@ def learn(problem: PPOProblem, state: PPOState, batch: Batch) -> tuple[PPOState,
 def update(problem: PPOProblem, state: PPOState) -> tuple[PPOState, dict[str, Array]]:
     """Return the state after one rollout and learning from it, and means over rollout and minibatches, ``()`` each."""
     state, batch, figures = collect(problem, state)
-    spread = jnp.var(batch.target)
-    figures["explained_variance"] = 1 - jnp.var(batch.target - batch.value) / jnp.maximum(spread, 1e-12)
     if not problem.config.has_entropy_bonus:
         # Only to report: of the last decisions, or of the next ones with the memory for them. In every minibatch it
         # would cost a third of the whole update.

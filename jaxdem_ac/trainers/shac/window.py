@@ -130,7 +130,9 @@ def play(problem: SHACProblem, state: SHACState, nudge: Array, keys: Array) -> t
         objective = timestep.reward
         if smooth:
             objective = jax.vmap(environment.smooth_reward)(before, decision.state)  # type: ignore[attr-defined]
-        beyond = jnp.where((done & ~timestep.terminated)[:, None], value_of(timestep.observation), 0.0)
+        # Slopes fade beyond a time limit as they do at the window's end.
+        last = fade_floats(timestep.observation, config.decay, config.max_state_slope)
+        beyond = jnp.where((done & ~timestep.terminated)[:, None], value_of(last), 0.0)
         gained = jnp.sum(discount[:, None] * (objective + config.gamma * beyond))
         # Who is reset, and to what, has no slope: the conditional reset stands outside of what is differentiated.
         fixed = jax.lax.stop_gradient(decision.state)
