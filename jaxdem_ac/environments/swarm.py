@@ -20,12 +20,11 @@ from jaxdem_ac.dem.columns import Columns
 from jaxdem_ac.dem.particles import Particles
 from jaxdem_ac.dem.step import EMBEDDED, advance
 from jaxdem_ac.dem.world import World
-from jaxdem_ac.environments import sizes
 from jaxdem_ac.environments.base import Environment, State, Timestep, compiled
 from jaxdem_ac.environments.checks import Count, Positive, check_fields
 from jaxdem_ac.environments.sensing.lidar import Channel
 from jaxdem_ac.environments.sensing.neighbor_lists import NeighborLists, NeighborListSpecs
-from jaxdem_ac.environments.sizes import Sizes, check_species, ends, freeze_sizes, largest, smallest
+from jaxdem_ac.environments.sizes import Sizes, check_sizes, check_species, ends, freeze_sizes, largest, smallest
 from jaxdem_ac.observation_layout import Block
 from jaxdem_ac.registry import engines
 
@@ -308,13 +307,12 @@ class SwarmEnvironment(Environment[SwarmStateT]):
 
     def sizes_or_middle(self, radius: ArrayLike | None, mass: ArrayLike | None) -> tuple[ArrayLike, ArrayLike]:
         """Return radius and mass as they are, or where one is None the middle of the task's own range."""
-        own = self.middle(self.radius), self.middle(self.mass)
-        return own[0] if radius is None else radius, own[1] if mass is None else mass
+        return self.middle(self.radius) if radius is None else radius, self.middle(self.mass) if mass is None else mass
 
     def check_sizes(self, where: str, particles: Particles) -> None:
         """Raise ValueError if one of the N particles is larger, or lighter, than the task was checked for."""
-        num = self.num_particles
-        sizes.check_sizes(where, particles.radius[:num], particles.mass[:num], self.radius, self.mass)
+        radius, mass = (sizes[: self.num_particles] for sizes in (particles.radius, particles.mass))
+        check_sizes(where, radius, mass, self.radius, self.mass)
 
     def check_swarm(self, where: str) -> None:
         """Check what all swarms have, and store lists as tuples: JSON has only lists.
