@@ -30,16 +30,8 @@ from jaxdem_ac.registry import engines
 
 # Fields that decide how well a time step resolves a contact.
 _MATERIAL = (
-    "dt",
-    "stiffness",
-    "mass",
-    "load_mass",
-    "restitution",
-    "friction",
-    "contact_friction",
-    "drag",
-    "tangential_damping",
-)
+    "dt", "stiffness", "mass", "load_mass", "restitution", "friction", "contact_friction", "drag", "tangential_damping",
+)  # fmt: skip
 
 
 class SwarmState(State, Protocol):

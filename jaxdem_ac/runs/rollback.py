@@ -7,12 +7,12 @@ from typing import TypeVar
 import jax
 import jax.numpy as jnp
 import numpy as np
-import optax
 
 from jaxdem_ac._types import PyTree
 from jaxdem_ac.runs.run_dir import FALLEN, REJECTED, Metrics
 from jaxdem_ac.runs.scores import SUCCESS, is_evaluated
 from jaxdem_ac.trainers.base import StateT
+from jaxdem_ac.trainers.schedule import is_place
 
 Tree = TypeVar("Tree")
 
@@ -50,7 +50,7 @@ def gone_back(state: StateT, best: StateT) -> StateT:
 def _goes_on(node: PyTree) -> bool:
     """Return whether a part of a state stays in a rollback: a random key, or the place in a schedule."""
     is_key = isinstance(node, jax.Array) and jnp.issubdtype(node.dtype, jax.dtypes.prng_key)
-    return is_key or isinstance(node, optax.ScaleByScheduleState)
+    return is_key or is_place(node)
 
 
 def rejected(figures: Metrics, best: Metrics) -> Metrics:

@@ -94,28 +94,25 @@ def load_members(
             f"load: {len(diverged)} of {len(names)} runs in {str(run_dir)!r} diverged; theirs is the last policy whose "
             f"numbers were finite: {'; '.join(diverged)}."
         )
-    return {
-        name: policy_before(member)
-        if untrained
-        else load_policy(run_dir / (name if config.is_many else "."), checkpoint)
-        for name, member in config.members().items()
-    }
+    if untrained:
+        return policies_before(config)
+    return {name: load_policy(run_dir / (name if config.is_many else "."), checkpoint) for name in config.members()}
 
 
-def policy_before(config: TrainConfig) -> Policy:
-    """Return the policy that a run begins with: that of `init_from`, or the network of its seed.
+def policies_before(config: TrainConfig) -> dict[str, Policy]:
+    """Return the policies that runs begin with, by name: that of `init_from`, or the networks of their seeds.
 
-    Where that run is gone, or its checkpoint, it is the network of its seed, and a warning says so.
+    Where that run is gone, or its checkpoint, they are the networks of their seeds, and a warning says so.
     """
     if config.init_from is not None:
         try:
-            return load_source(config, build_environment(config))
+            return dict.fromkeys(config.members(), load_source(config, build_environment(config)))
         except (FileNotFoundError, ValueError) as error:
             warn(
                 f"load: a run's policy before its training is that of init_from; got {config.init_from!r}, which no "
                 f"longer has it, so that it is a network with random parameters. {error}"
             )
-    return initial_policy(config)
+    return {name: initial_policy(member) for name, member in config.members().items()}
 
 
 def point_of(name: str) -> str:

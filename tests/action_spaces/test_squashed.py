@@ -176,6 +176,15 @@ def test_leading_axes_broadcast(name: str, keywords: dict[str, Any], batch: tupl
     assert {vector.shape for vector in vectors} == {(*batch, 3)}
 
 
+@pytest.mark.parametrize(("name", "keywords"), [("Free", {}), ("Box", {"x_min": -1.0, "x_max": 2.0}), ("MaxNorm", {})])
+def test_one_deviation_for_all_components_counts_for_each(name: str, keywords: dict[str, Any]) -> None:
+    one, all_ = (squashed(name, keywords, scale=jnp.full(shape, 0.3)) for shape in ((1,), (3,)))
+    x = jnp.asarray([[0.1, -0.4, 1.2], [0.0, 0.3, 2.0]])
+    np.testing.assert_allclose(one.raw_log_prob(x), all_.raw_log_prob(x), rtol=1e-6)
+    np.testing.assert_allclose(one.log_prob_of_raw(x), all_.log_prob_of_raw(x), rtol=1e-6)
+    np.testing.assert_allclose(one.entropy(), all_.entropy(), rtol=1e-6)
+
+
 def test_gradients_of_a_saturated_draw_are_finite() -> None:
     space = ac.make_action_space("MaxNorm")
 

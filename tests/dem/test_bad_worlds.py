@@ -98,6 +98,17 @@ def test_a_force_has_to_fit() -> None:
         dem.simulate(dem.World.create(LOW, HIGH), particles, 1, [np.nan, 0.0])
 
 
+@pytest.mark.parametrize(("radius", "mass"), [(1e-20, 1.0), (5e-9, 5e-22)])
+def test_particles_too_small_for_their_squares(radius: float, mass: float) -> None:
+    """In float32 discs would pass through each other, or their spin would be no number; in float64 they do not."""
+    with pytest.raises(ValueError, match=r"a radius squared and a moment of inertia are above 1.18e-38 in float32"):
+        dem.Particles.create([[0.0, 0.0]], radius=radius, mass=mass)
+    with jax.enable_x64(True):
+        assert dem.Particles.create(np.zeros((1, 2)), radius=radius, mass=mass).num_particles == 1
+    # Colloids in SI units.
+    assert dem.Particles.create([[0.0, 0.0]], radius=1e-6, mass=4e-15).num_particles == 1
+
+
 def test_scalars_broadcast_and_whole_numbers_become_floats() -> None:
     particles = dem.Particles.create([[1, 2], [3, 4], [5, 6]], velocity=[1, 0], radius=2, mass=[1, 2, 3])
     np.testing.assert_array_equal(particles.velocity, [[1.0, 0.0]] * 3)

@@ -26,6 +26,7 @@ from jaxdem_ac.environments.testing import (
 )
 from jaxdem_ac.trainers.ppo import collect, loss, ppo
 from jaxdem_ac.trainers.ppo.state import apply_model
+from jaxdem_ac.trainers.schedule import is_place
 
 GAMMA = 0.9
 FAST: dict[str, Any] = {
@@ -266,10 +267,6 @@ def is_adam(node: Any) -> bool:
     return isinstance(node, optax.ScaleByAdamState)
 
 
-def is_place(node: Any) -> bool:
-    return isinstance(node, optax.ScaleByScheduleState)
-
-
 @dataclass(frozen=True, kw_only=True)
 class Rich(RewardIsObservation):
     """A reward far from what a fresh critic answers."""
@@ -315,8 +312,9 @@ def test_equal_advantages_are_worth_nothing(constant: float, num: int) -> None:
 
 
 def test_minibatches_of_one_sample_are_refused() -> None:
-    with pytest.raises(ValueError, match=r"normalised by others of its minibatch; got minibatches of one sample"):
-        make(ActionMatters(num_particles=1), 1, num_envs=4, num_steps=2, num_minibatches=8)
+    for envs, steps in ((4, 2), (1, 1)):
+        with pytest.raises(ValueError, match=r"normalised by others of its minibatch; got minibatches of one sample"):
+            make(ActionMatters(num_particles=1), 1, num_envs=envs, num_steps=steps, num_minibatches=envs * steps)
     plain = {"num_envs": 4, "num_steps": 2, "num_minibatches": 8, "normalize_advantage": False}
     learner, state = make(ActionMatters(num_particles=1), 1, **plain)
     assert int(ppo.update_many(learner, state, 1)[0].bad_term) == 0

@@ -148,17 +148,13 @@ class CollectiveTransport(swarm.SwarmEnvironment[CollectiveTransportState]):
                 f"{where}: the load fits into the arena; got arena_size={self.arena_size}, "
                 f"load_radius={self.load_radius}. Raise arena_size."
             )
-        advice, radius, width = (
-            "Raise arena_size or box_padding, or lower num_particles.",
-            self.radius,
-            self.box_padding,
-        )
+        advice, width = "Raise arena_size or box_padding, or lower num_particles.", self.box_padding
         quarter, last = ring_sides(self.num_particles)
         for number, least, most in (
             (quarter, (width, arena + 2 * width), (width, largest + 2 * width)),
             (last, (arena, width), (largest, width)),
         ):
-            sizes.check_room(where, number, least, sizes.largest(radius), advice, most)
+            sizes.check_room(where, number, least, sizes.largest(self.radius), advice, most)
         self.check_physics(where, drag=self.drag, restitution=self.restitution, push=self.max_force)
 
     @property

@@ -33,6 +33,7 @@ from jaxdem_ac.trainers.ppo.state import TERMS as TERMS
 from jaxdem_ac.trainers.ppo.state import PPOProblem, apply_model, first_bad
 from jaxdem_ac.trainers.ppo.state import PPOState as PPOState
 from jaxdem_ac.trainers.running_statistics import Normalizer
+from jaxdem_ac.trainers.schedule import is_place
 
 
 def make_optimizer(problem: PPOProblem) -> optax.GradientTransformation:
@@ -62,10 +63,11 @@ def init(problem: PPOProblem, model_state: PyTree, key: Array) -> PPOState:
             "ppo.normalize_observation=True. Leave it out, or give the model species=[0, 0, 1, 1], say."
         )
     samples = config.num_envs * config.num_steps * environment.num_particles
-    if config.normalize_advantage and samples == config.num_minibatches > 1:
+    if config.normalize_advantage and samples == config.num_minibatches:
         raise ValueError(
             "train: an advantage is normalised by others of its minibatch; got minibatches of one sample, "
-            f"num_minibatches={config.num_minibatches}. Lower it, or set ppo.normalize_advantage=false."
+            f"num_minibatches={config.num_minibatches} for {samples} in a rollout. Play more, or set "
+            "ppo.normalize_advantage=false."
         )
     shape = config.num_envs, environment.num_particles, environment.observation_size
     rest, carry = recurrent.split_carry(problem.graphdef, model_state, *shape[1:])
@@ -89,11 +91,8 @@ def init(problem: PPOProblem, model_state: PyTree, key: Array) -> PPOState:
     )
 
 
-def _goes_on(kept: PyTree, made: PyTree, sound: Array) -> PyTree:
+def _counted(kept: PyTree, made: PyTree, sound: Array) -> PyTree:
     """Return an optimizer's state with the place in its schedule of another: minibatches that are skipped count too."""
-
-    def is_place(node: PyTree) -> bool:
-        return isinstance(node, optax.ScaleByScheduleState)
 
     def choose(old: PyTree, new: PyTree) -> PyTree:
         return old._replace(count=jnp.where(sound, new.count, old.count)) if is_place(old) else old
@@ -131,7 +130,7 @@ def learn(problem: PPOProblem, state: PPOState, batch: Batch) -> tuple[PPOState,
         kept = replace(
             state,
             params=keep(params, state.params),
-            opt_state=_goes_on(keep(opt_state, state.opt_state), opt_state, bad_term == 0),
+            opt_state=_counted(keep(opt_state, state.opt_state), opt_state, bad_term == 0),
             bad_term=bad_term,
         )
         return (kept, going), terms
