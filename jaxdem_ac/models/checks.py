@@ -21,7 +21,7 @@ def check_size(where: str, name: str, size: object) -> int:
     if isinstance(size, bool) or not isinstance(size, int | np.integer):
         raise TypeError(f"{where}: {name} is a whole number; got {name}={size!r}. Pass an int.")
     if size < 1:
-        raise ValueError(f"{where}: {name} is at least 1; got {name}={size}. Pass the size of one particle's vector.")
+        raise ValueError(f"{where}: {name} is at least 1; got {name}={size}. Raise it.")
     return int(size)
 
 
@@ -71,7 +71,7 @@ def check_architecture(where: str, name: str, architecture: Sequence[int] | None
         raise TypeError(
             f"{where}: {name} is a sequence of layer widths; got {name}={architecture!r}. Pass (42, 42), say."
         )
-    return tuple(check_size(where, f"every width of {name}", width) for width in architecture)
+    return tuple(check_size(where, f"{name}[{number}]", width) for number, width in enumerate(architecture))
 
 
 def check_compute_dtype(where: str, compute_dtype: str | None) -> str | None:
